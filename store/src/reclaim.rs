@@ -1,0 +1,194 @@
+//! When memory that was replaced may be freed: never under a reader, always soon.
+//!
+//! Whoever looks at shared memory holds a [`Guard`]. Memory taken out of the structures is
+//! *retired* through a guard and freed once every guard that existed at that moment is gone
+//! (epoch-based reclamation: K. Fraser, "Practical lock-freedom", 2004; crossbeam-epoch).
+//!
+//! Three things keep garbage bounded:
+//!
+//! - crossbeam-epoch frees by itself at most a few objects per outermost pin, so that one guard
+//!   per pipelined batch would leak without bound. A thread that has retired [`FLUSH_BLOCKS`]
+//!   blocks or [`FLUSH_BYTES`] since its last flush flushes, which also collects.
+//! - After a flush and then silence nothing would be freed: the reaper thread pins and flushes
+//!   every [`TICK`] while anything is retired.
+//! - Dropping something large would run inside whatever pin happens to collect it: anything of
+//!   more than [`DROP_INLINE_BYTES`] goes to the reaper thread, which frees it in slices.
+//!
+//! A guard must not live across an `.await`, nor through a long computation on a connection
+//! thread; [`Guard::repin`] between steps lets the epoch go on.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use crossbeam_epoch as epoch;
+
+use crate::memory::{self, Block};
+
+/// A thread flushes after retiring this many blocks.
+const FLUSH_BLOCKS: usize = 64;
+/// A thread flushes after retiring this many bytes.
+const FLUSH_BYTES: usize = 1 << 18;
+/// What is larger is dropped by the reaper.
+pub(crate) const DROP_INLINE_BYTES: usize = 1 << 16;
+/// How long garbage may lie when nobody else is working.
+const TICK: Duration = Duration::from_millis(10);
+
+static COLLECTOR: OnceLock<epoch::Collector> = OnceLock::new();
+static REAPER: OnceLock<Sender<Box<dyn Drain>>> = OnceLock::new();
+
+thread_local! {
+    static HANDLE: epoch::LocalHandle =
+        COLLECTOR.get_or_init(epoch::Collector::new).register();
+    static UNFLUSHED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Permission to look at shared memory: nothing reachable while it exists is freed until it ends.
+#[derive(Debug)]
+pub struct Guard {
+    inner: epoch::Guard,
+    /// Belongs to its thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+/// A guard on this thread. Cheap, and cheaper still while the thread holds another.
+pub fn pin() -> Guard {
+    Guard {
+        inner: HANDLE.with(epoch::LocalHandle::pin),
+        _not_send: PhantomData,
+    }
+}
+
+/// Something large that is dropped a slice at a time, by the reaper.
+pub(crate) trait Drain: Send {
+    /// Frees a bounded part; false when nothing is left.
+    fn drain_slice(&mut self) -> bool;
+}
+
+impl Guard {
+    /// Lets go of everything seen so far and pins anew.
+    pub fn repin(&mut self) {
+        self.inner.repin();
+    }
+
+    /// Frees `block` when nobody can look at it any more.
+    ///
+    /// # Safety
+    /// The block is live, was made unreachable for new guards, and is retired only once.
+    pub(crate) unsafe fn retire(&self, block: Block) {
+        block.count_retired();
+        // SAFETY: unreachable for new guards, so that no guard remains when this runs.
+        unsafe { self.inner.defer_unchecked(move || block.free_retired()) };
+        self.note(block.bytes());
+    }
+
+    /// Drops the box behind `pointer` when nobody can look at it any more.
+    ///
+    /// # Safety
+    /// `pointer` came from `Box::into_raw`, was made unreachable for new guards, and is retired
+    /// only once.
+    pub(crate) unsafe fn retire_box<T: Send + 'static>(&self, pointer: *mut T) {
+        // SAFETY: as above; the box is ours alone when this runs.
+        unsafe {
+            self.inner
+                .defer_unchecked(move || drop(Box::from_raw(pointer)))
+        };
+        self.note(size_of::<T>());
+    }
+
+    /// Runs `last` when every guard that exists now is gone.
+    ///
+    /// # Safety
+    /// Whatever `last` frees was made unreachable for new guards and is freed only there.
+    pub(crate) unsafe fn retire_with<F: FnOnce() + Send + 'static>(&self, bytes: usize, last: F) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.inner.defer_unchecked(last) };
+        self.note(bytes);
+    }
+
+    fn note(&self, bytes: usize) {
+        let (blocks, sum) = UNFLUSHED.get();
+        if blocks + 1 >= FLUSH_BLOCKS || sum + bytes >= FLUSH_BYTES {
+            UNFLUSHED.set((0, 0));
+            self.inner.flush();
+        } else {
+            UNFLUSHED.set((blocks + 1, sum + bytes));
+        }
+    }
+
+    /// Hands this thread's garbage over and frees what may be freed.
+    pub fn flush(&self) {
+        UNFLUSHED.set((0, 0));
+        self.inner.flush();
+    }
+}
+
+/// Gives something large to the reaper thread, which is started at the first call.
+pub(crate) fn reap(large: Box<dyn Drain>) {
+    // The receiver lives as long as the process: a failure to send can only come from its end.
+    let _ = reaper().send(large);
+}
+
+/// Starts the reaper, which also keeps the epoch going when nobody else does.
+pub(crate) fn start() {
+    reaper();
+}
+
+fn reaper() -> &'static Sender<Box<dyn Drain>> {
+    REAPER.get_or_init(|| {
+        let (sender, receiver) = mpsc::channel::<Box<dyn Drain>>();
+        let thread = std::thread::Builder::new().name("mayfly-reaper".into());
+        thread
+            .spawn(move || {
+                loop {
+                    match receiver.recv_timeout(TICK) {
+                        Ok(mut large) => while large.drain_slice() {},
+                        Err(RecvTimeoutError::Timeout) => tick(),
+                        Err(RecvTimeoutError::Disconnected) => return,
+                    }
+                }
+            })
+            .expect("a thread for the reaper");
+        sender
+    })
+}
+
+fn tick() {
+    if memory::usage().retired_bytes > 0 {
+        pin().flush();
+    }
+}
+
+/// Waits until everything retired so far is freed: for tests that count to the byte.
+///
+/// Other threads must not hold guards.
+#[doc(hidden)]
+pub fn settle() {
+    for _ in 0..10_000 {
+        pin().flush();
+        if memory::usage().retired_bytes == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_retired_is_freed_once_guards_are_gone() {
+        let guard = pin();
+        for _ in 0..1000 {
+            let block = Block::allocate(64);
+            // SAFETY: nobody ever saw the block.
+            unsafe { guard.retire(block) };
+        }
+        drop(guard);
+        settle();
+        assert_eq!(memory::usage().retired_bytes, 0);
+    }
+}

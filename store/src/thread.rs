@@ -1,0 +1,106 @@
+//! A small number for each thread, and the versions it hands out.
+//!
+//! Counters of a thread's own need an index; versions need a part that no other running thread
+//! shares. An index is taken at a thread's first use of the engine and given back when it ends.
+
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many threads may use the engine at once.
+pub(crate) const THREADS_MAX: usize = 256;
+/// The low bits of a version: the number of the thread that made it.
+const THREAD_BITS: u32 = 8;
+const _: () = assert!(THREADS_MAX == 1 << THREAD_BITS);
+
+static INDEXES_USED: AtomicUsize = AtomicUsize::new(0);
+static GIVEN_BACK: Mutex<Vec<(usize, u64)>> = Mutex::new(Vec::new());
+
+struct Seat {
+    index: usize,
+    /// The highest count this seat ever put into a version; outlives the thread.
+    last_count: Cell<u64>,
+}
+
+impl Seat {
+    fn take() -> Seat {
+        if let Some((index, count)) = GIVEN_BACK.lock().expect("no panic inside").pop() {
+            return Seat {
+                index,
+                last_count: Cell::new(count),
+            };
+        }
+        let index = INDEXES_USED.fetch_add(1, Ordering::Relaxed);
+        assert!(
+            index < THREADS_MAX,
+            "more than {THREADS_MAX} threads use the engine"
+        );
+        Seat {
+            index,
+            last_count: Cell::new(0),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Ok(mut seats) = GIVEN_BACK.lock() {
+            seats.push((self.index, self.last_count.get()));
+        }
+    }
+}
+
+thread_local! {
+    static SEAT: Seat = Seat::take();
+}
+
+/// This thread's number, below [`THREADS_MAX`].
+pub(crate) fn index() -> usize {
+    // A deferred free may run while the thread's locals are being dropped: the last seat then
+    // serves, whose counters may lose an update but never memory safety.
+    SEAT.try_with(|seat| seat.index).unwrap_or(THREADS_MAX - 1)
+}
+
+/// All indexes in use lie below this.
+pub(crate) fn indexes_used() -> usize {
+    // The last seat also serves threads that are ending, so all are summed once any is used.
+    if INDEXES_USED.load(Ordering::Relaxed) == 0 {
+        0
+    } else {
+        THREADS_MAX
+    }
+}
+
+/// A version above `floor` that no other call, on any thread, ever returns.
+///
+/// A Lamport count stands in the high bits, the thread's number in the low ones: two threads
+/// never agree on the low bits, one thread's counts only rise, and the count is above the floor's.
+/// (L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978.)
+pub(crate) fn next_version(floor: u64) -> u64 {
+    SEAT.with(|seat| {
+        let count = seat.last_count.get().max(floor >> THREAD_BITS) + 1;
+        seat.last_count.set(count);
+        (count << THREAD_BITS) | seat.index as u64
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_rise_above_their_floor_and_differ_between_threads() {
+        let mut all: Vec<u64> = (0..4)
+            .map(|_| {
+                std::thread::spawn(|| (0..100).map(|_| next_version(50 << 8)).collect::<Vec<_>>())
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("versions"))
+            .collect();
+        assert!(all.iter().all(|&version| version > 51 << 8));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 400);
+    }
+}
