@@ -25,8 +25,8 @@ pub enum Error {
     OutOfMemory,
     /// A key that must exist does not.
     NoSuchKey,
-    /// Another transaction interfered; run again. Never leaves [`crate::Db::atomic`].
-    Conflict,
+    /// A transaction that must not be disturbed holds a key: run again a little later.
+    Busy,
 }
 
 impl std::fmt::Display for Error {

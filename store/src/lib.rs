@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod db;
 #[allow(unsafe_code)]
 pub mod entry;
 mod error;
@@ -9,12 +10,15 @@ mod error;
 pub mod memory;
 #[allow(unsafe_code)]
 pub mod reclaim;
+mod store;
 pub(crate) mod sync;
 mod thread;
 mod usage;
 #[allow(unsafe_code)]
 pub mod value;
 
+pub use db::{Change, Db, Draft};
 pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
+pub use store::{Counts, Options, Store};
 pub use value::NewValue;
