@@ -1,7 +1,20 @@
 //! What a key can hold, and how a changed value comes to replace the old one.
 //!
-//! A value is read through a view of an [`Entry`] (`hash::Hash`, `set::Set`, `string::Str` …) and
-//! written by building a [`NewValue`], which a successful compare-and-swap turns into an entry.
+//! A value is read through a view of an [`Entry`] ([`string::Str`], [`hash::Hash`],
+//! [`set::Set`]) and changed by building a [`NewValue`], which a successful compare-and-swap
+//! turns into an entry. Nothing here knows the keyspace, a protocol or the time.
+//!
+//! The names, in short:
+//!
+//! - views: `Str::of(entry)`, `Hash::of(entry)`, `Set::of(entry)` fail with
+//!   [`Error::WrongType`]; each is `Copy` and as good as the guard the entry was read under;
+//! - strings: functions from the old entry (if any) and arguments to a `NewValue`:
+//!   `string::{bytes, append, prepend, set_range, set_bit, …}`;
+//! - collections: [`hash::HashEdit`] and [`set::SetEdit`] take the old entry (if any) and any
+//!   number of changes; `finish` says what is left: [`Edited`];
+//! - set algebra: `set::{intersection, union, difference}` visit the members of the result, which
+//!   [`set::SetBuilder`] can collect;
+//! - any value: [`object_encoding`], [`memory_bytes`], [`same_value`], [`deep_copy`].
 //!
 //! A large value is a tree whose nodes many versions share. Each version has exactly one
 //! successor (the compare-and-swap sees to it), so sharing needs no reference counts: an edit
@@ -11,9 +24,88 @@
 
 use smallvec::SmallVec;
 
-use crate::entry::{Form, Kind};
+use crate::entry::{Entry, Form, Kind};
+use crate::error::Error;
 use crate::memory::Block;
 use crate::reclaim::Guard;
+
+pub mod hash;
+pub mod number;
+pub(crate) mod packed;
+mod sample;
+pub mod set;
+pub mod string;
+
+/// The sizes at which a value changes its encoding: Redis's settings, and our own limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `hash-max-listpack-entries`.
+    pub hash_entries_max: usize,
+    /// `hash-max-listpack-value`, in bytes of a field or value.
+    pub hash_element_bytes_max: usize,
+    /// `set-max-intset-entries`.
+    pub set_integers_max: usize,
+    /// `set-max-listpack-entries`.
+    pub set_entries_max: usize,
+    /// `set-max-listpack-value`, in bytes of a member.
+    pub set_element_bytes_max: usize,
+    /// A collection beyond this many bytes is a tree, whatever its encoding is called.
+    pub packed_bytes_max: usize,
+}
+
+impl Limits {
+    /// Redis's defaults.
+    pub const DEFAULT: Limits = Limits {
+        hash_entries_max: 128,
+        hash_element_bytes_max: 64,
+        set_integers_max: 512,
+        set_entries_max: 128,
+        set_element_bytes_max: 64,
+        packed_bytes_max: 2048,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}
+
+/// What OBJECT ENCODING answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// A string that is a decimal integer of 64 bits with sign.
+    Int,
+    /// A string of at most 44 bytes.
+    Embstr,
+    /// A longer string, or one that was changed in place.
+    Raw,
+    /// A small collection.
+    Listpack,
+    /// A set of few integers.
+    Intset,
+    /// A large hash or set.
+    Hashtable,
+    /// A list.
+    Quicklist,
+    /// A large sorted set.
+    Skiplist,
+    /// A stream.
+    Stream,
+    /// A JSON document.
+    Json,
+}
+
+/// What an edit of a collection leaves.
+#[derive(Debug)]
+pub enum Edited<'a> {
+    /// The key can stay as it is.
+    Unchanged,
+    /// Nothing is left: the key goes.
+    Emptied,
+    /// The key's next value.
+    Changed(NewValue<'a>),
+}
 
 /// A value that no key holds yet. Dropping it frees what was made for it.
 #[derive(Debug)]
@@ -24,21 +116,96 @@ pub struct NewValue<'a> {
     pub(crate) origin: Origin,
 }
 
-/// What will stand in the entry.
+impl<'a> NewValue<'a> {
+    /// A value that is all in the entry.
+    pub(crate) fn flat(kind: Kind, form: Form, body: Body<'a>) -> NewValue<'a> {
+        NewValue {
+            kind,
+            form,
+            body,
+            origin: Origin::New(Delta::default()),
+        }
+    }
+
+    /// The type of the value.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+/// What will stand in the entry: the concatenation of its parts.
+#[derive(Debug, Default)]
+pub(crate) struct Body<'a> {
+    parts: SmallVec<[Part<'a>; 4]>,
+}
+
+/// A piece of a body.
 #[derive(Debug)]
-pub(crate) enum Body<'a> {
-    /// The concatenation of slices, usually of the old value and of arguments.
-    Parts(SmallVec<[&'a [u8]; 3]>),
-    /// Bytes made for the purpose.
+pub(crate) enum Part<'a> {
+    /// Bytes of the old value or of an argument.
+    Borrowed(&'a [u8]),
+    /// A few bytes made for the purpose.
+    Short([u8; Part::SHORT_BYTES_MAX], u8),
+    /// Many bytes made for the purpose.
     Owned(Vec<u8>),
+}
+
+impl Part<'_> {
+    /// What fits beside the tag.
+    const SHORT_BYTES_MAX: usize = 30;
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Part::Borrowed(bytes) => bytes,
+            Part::Short(bytes, count) => &bytes[..usize::from(*count)],
+            Part::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Appends bytes that outlive the body.
+    pub(crate) fn borrowed(mut self, bytes: &'a [u8]) -> Body<'a> {
+        if !bytes.is_empty() {
+            self.parts.push(Part::Borrowed(bytes));
+        }
+        self
+    }
+
+    /// Appends a copy of a few bytes.
+    pub(crate) fn copied(mut self, bytes: &[u8]) -> Body<'a> {
+        if bytes.len() > Part::SHORT_BYTES_MAX {
+            return self.owned(bytes.to_vec());
+        }
+        let mut short = [0; Part::SHORT_BYTES_MAX];
+        short[..bytes.len()].copy_from_slice(bytes);
+        self.parts.push(Part::Short(short, bytes.len() as u8));
+        self
+    }
+
+    /// Appends bytes made for the purpose.
+    pub(crate) fn owned(mut self, bytes: Vec<u8>) -> Body<'a> {
+        self.parts.push(Part::Owned(bytes));
+        self
+    }
+
+    /// All parts, for [`Entry::allocate`].
+    pub(crate) fn slices(&self) -> SmallVec<[&[u8]; 6]> {
+        self.parts.iter().map(Part::bytes).collect()
+    }
+
+    /// How many bytes all parts have.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes().len()).sum()
+    }
 }
 
 /// How a value relates to the one it replaces.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// It shares nothing: the old value goes as a whole. A tree is owned through its root.
-    New,
-    /// It shares all but these blocks with the old value.
+    /// It shares nothing: the old value goes as a whole. The delta owns what was made for it.
+    New(Delta),
+    /// It shares all but the delta's blocks with the old value.
     Derived(Delta),
 }
 
@@ -89,5 +256,49 @@ impl Drop for Delta {
             // SAFETY: fresh blocks were never published, so nobody else knows them.
             unsafe { block.free() };
         }
+    }
+}
+
+/// The value of `entry`, when its key changes only in what stands beside the value. A tree is
+/// shared, not copied.
+pub fn same_value(entry: Entry<'_>) -> NewValue<'_> {
+    NewValue {
+        kind: entry.kind(),
+        form: entry.form(),
+        body: Body::default().borrowed(entry.value_bytes()),
+        origin: Origin::Derived(Delta::default()),
+    }
+}
+
+/// A value equal to that of `entry` which shares nothing with it: what COPY needs.
+pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
+    let body = Body::default().borrowed(entry.value_bytes());
+    NewValue::flat(entry.kind(), entry.form(), body)
+}
+
+/// The bytes of memory a key takes, all that hangs on its entry included.
+pub fn memory_bytes(entry: Entry<'_>) -> usize {
+    entry.memory_bytes()
+}
+
+/// What Redis would call the encoding of the value.
+pub fn object_encoding(entry: Entry<'_>) -> Encoding {
+    match entry.kind() {
+        Kind::String => string::encoding(entry),
+        Kind::Hash => hash::encoding(entry),
+        Kind::Set => set::encoding(entry),
+        Kind::List => Encoding::Quicklist,
+        Kind::Zset => Encoding::Skiplist,
+        Kind::Stream => Encoding::Stream,
+        Kind::Json => Encoding::Json,
+    }
+}
+
+/// The entry, if it is of `kind`.
+fn of_kind(entry: Entry<'_>, kind: Kind) -> Result<Entry<'_>, Error> {
+    if entry.kind() == kind {
+        Ok(entry)
+    } else {
+        Err(Error::WrongType)
     }
 }

@@ -1,0 +1,40 @@
+//! Random choices.
+
+use std::collections::HashSet;
+
+/// `count` different numbers below `len`, in random order.
+pub(super) fn distinct(len: usize, count: usize) -> Vec<usize> {
+    assert!(count <= len, "not so many different numbers");
+    if count * 3 >= len {
+        let mut all: Vec<usize> = (0..len).collect();
+        for at in 0..count {
+            all.swap(at, fastrand::usize(at..len));
+        }
+        all.truncate(count);
+        return all;
+    }
+    let mut seen = HashSet::with_capacity(count);
+    let mut chosen = Vec::with_capacity(count);
+    while chosen.len() < count {
+        let number = fastrand::usize(..len);
+        if seen.insert(number) {
+            chosen.push(number);
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_distinct_and_in_range() {
+        for (len, count) in [(0, 0), (1, 1), (10, 9), (1000, 10)] {
+            let chosen = distinct(len, count);
+            let unique: HashSet<_> = chosen.iter().collect();
+            assert_eq!((chosen.len(), unique.len()), (count, count));
+            assert!(chosen.iter().all(|&number| number < len));
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Strings: bytes, which may also be a number.
+//!
+//! A [`Str`] views a string that is there; the functions build its successor. Positions are
+//! bytes from 0. Where a function takes Redis's signed indices (negative ones count from the
+//! end), it says so.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::number::{LongDouble, parse_integer};
+use super::{Body, Encoding, NewValue, of_kind};
+use crate::entry::{Entry, Form, Kind};
+use crate::error::Error;
+
+/// The longest string, in bytes.
+pub const STRING_BYTES_MAX: usize = 512 << 20;
+/// The longest string that OBJECT ENCODING calls embstr.
+const EMBSTR_BYTES_MAX: usize = 44;
+
+/// A string as an entry holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Str<'g> {
+    flat: &'g [u8],
+    form: Form,
+}
+
+impl<'g> Str<'g> {
+    /// The string in `entry`.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`].
+    pub fn of(entry: Entry<'g>) -> Result<Str<'g>, Error> {
+        let entry = of_kind(entry, Kind::String)?;
+        Ok(Str {
+            flat: entry.value_bytes(),
+            form: entry.form(),
+        })
+    }
+
+    /// The string in `entry`, if there is an entry.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`].
+    pub fn of_any(entry: Option<Entry<'g>>) -> Result<Option<Str<'g>>, Error> {
+        entry.map(Str::of).transpose()
+    }
+
+    /// The bytes of an argument, viewed as a string.
+    pub fn from_slice(bytes: &'g [u8]) -> Str<'g> {
+        Str {
+            flat: bytes,
+            form: Form::Plain,
+        }
+    }
+
+    /// Its length in bytes.
+    pub fn len(self) -> usize {
+        self.flat.len()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// All bytes, when they stand in one place.
+    pub fn as_slice(self) -> Option<&'g [u8]> {
+        Some(self.flat)
+    }
+
+    /// All bytes, copied together if they do not stand in one place.
+    pub fn to_cow(self) -> Cow<'g, [u8]> {
+        match self.as_slice() {
+            Some(bytes) => Cow::Borrowed(bytes),
+            None => Cow::Owned(self.parts().flatten().copied().collect()),
+        }
+    }
+
+    /// All bytes, in pieces.
+    pub fn parts(self) -> Parts<'g> {
+        self.range(0..self.len())
+    }
+
+    /// The bytes of `range`, in pieces; what lies behind the end is left out.
+    pub fn range(self, range: Range<usize>) -> Parts<'g> {
+        let end = range.end.min(self.len());
+        let start = range.start.min(end);
+        Parts {
+            flat: &self.flat[start..end],
+        }
+    }
+
+    /// The byte at a position, if the string reaches that far.
+    pub fn byte(self, at: usize) -> Option<u8> {
+        self.flat.get(at).copied()
+    }
+
+    /// The integer it spells in Redis's canonical form.
+    pub fn integer(self) -> Option<i64> {
+        parse_integer(self.as_slice()?)
+    }
+
+    /// Whether all bytes are those of `other`.
+    pub fn equals(self, other: &[u8]) -> bool {
+        self.len() == other.len() && {
+            let mut rest = other;
+            self.parts().all(|part| {
+                let (head, tail) = rest.split_at(part.len());
+                rest = tail;
+                head == part
+            })
+        }
+    }
+}
+
+/// Iterator over a string's bytes in pieces, none of them empty.
+#[derive(Clone, Debug)]
+pub struct Parts<'g> {
+    flat: &'g [u8],
+}
+
+impl Parts<'_> {
+    /// How many bytes are left.
+    pub fn bytes_left(&self) -> usize {
+        self.flat.len()
+    }
+}
+
+impl<'g> Iterator for Parts<'g> {
+    type Item = &'g [u8];
+
+    fn next(&mut self) -> Option<&'g [u8]> {
+        let part = std::mem::take(&mut self.flat);
+        (!part.is_empty()).then_some(part)
+    }
+}
+
+/// The positions Redis means by `start` and `end`, both included and counted from the end when
+/// negative, in a sequence of `len`. Empty when there are none.
+pub fn signed_range(start: i64, end: i64, len: usize) -> Range<usize> {
+    let len_signed = len as i64;
+    if len == 0 || (start < 0 && end < 0 && start > end) {
+        return 0..0;
+    }
+    let from_end = |index: i64| match index {
+        0.. => index,
+        _ => len_signed.saturating_add(index).max(0),
+    };
+    let (start, end) = (from_end(start), from_end(end).min(len_signed - 1));
+    if start > end {
+        0..0
+    } else {
+        start as usize..end as usize + 1
+    }
+}
+
+/// A string of these bytes.
+pub fn bytes(bytes: &[u8]) -> NewValue<'_> {
+    plain(Body::default().borrowed(bytes))
+}
+
+/// A string of bytes made for the purpose.
+pub fn owned(bytes: Vec<u8>) -> NewValue<'static> {
+    plain(Body::default().owned(bytes))
+}
+
+/// The decimal text of an integer.
+pub fn integer(value: i64) -> NewValue<'static> {
+    plain(Body::default().copied(itoa::Buffer::new().format(value).as_bytes()))
+}
+
+/// The old bytes with `tail` behind them.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn append<'a>(old: Option<Str<'a>>, tail: &'a [u8]) -> Result<NewValue<'a>, Error> {
+    let Some(old) = old else {
+        return Ok(bytes(tail));
+    };
+    check_len(old.len().saturating_add(tail.len()))?;
+    Ok(raw(Body::default().borrowed(old.flat).borrowed(tail)))
+}
+
+/// The old bytes with `head` before them.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn prepend<'a>(old: Str<'a>, head: &'a [u8]) -> Result<NewValue<'a>, Error> {
+    check_len(old.len().saturating_add(head.len()))?;
+    Ok(raw(Body::default().borrowed(head).borrowed(old.flat)))
+}
+
+/// The old bytes with `patch` from `offset` on, and zeros in between where the string was too
+/// short. An empty patch changes nothing and needs no call.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn set_range<'a>(
+    old: Option<Str<'a>>,
+    offset: usize,
+    patch: &'a [u8],
+) -> Result<NewValue<'a>, Error> {
+    let mut edit = StrEdit::new(old);
+    edit.write(offset, patch)?;
+    Ok(edit.finish())
+}
+
+/// The integer at the key (0 if there is none) plus `by`, and the value that holds it.
+///
+/// # Errors
+/// [`Error::NotAnInteger`], [`Error::Overflow`].
+pub fn increment(old: Option<Str<'_>>, by: i64) -> Result<(i64, NewValue<'static>), Error> {
+    let value = match old {
+        Some(old) => old.integer().ok_or(Error::NotAnInteger)?,
+        None => 0,
+    };
+    let sum = value.checked_add(by).ok_or(Error::Overflow)?;
+    Ok((sum, integer(sum)))
+}
+
+/// The number at the key (0 if there is none) plus `by`: its text, which is also the new value.
+///
+/// # Errors
+/// [`Error::NotAFloat`], [`Error::NotFinite`].
+pub fn increment_float(
+    old: Option<Str<'_>>,
+    by: LongDouble,
+) -> Result<(Vec<u8>, NewValue<'static>), Error> {
+    let value = match old {
+        Some(old) => LongDouble::parse(&old.to_cow()).ok_or(Error::NotAFloat)?,
+        None => LongDouble::ZERO,
+    };
+    let text = value.add(by).ok_or(Error::NotFinite)?.to_text();
+    Ok((text.clone(), owned(text)))
+}
+
+/// Memcached's incr: wraps at 64 bits without sign.
+///
+/// # Errors
+/// [`Error::NotAnInteger`].
+pub fn wrapping_increment(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'static>), Error> {
+    let sum = unsigned(old)?.wrapping_add(by);
+    Ok((sum, unsigned_text(sum)))
+}
+
+/// Memcached's decr: stops at 0.
+///
+/// # Errors
+/// [`Error::NotAnInteger`].
+pub fn saturating_decrement(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'static>), Error> {
+    let difference = unsigned(old)?.saturating_sub(by);
+    Ok((difference, unsigned_text(difference)))
+}
+
+fn unsigned(old: Str<'_>) -> Result<u64, Error> {
+    let text = old.as_slice().ok_or(Error::NotAnInteger)?.trim_ascii_end();
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return Err(Error::NotAnInteger);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| Error::NotAnInteger)?;
+    text.parse().map_err(|_| Error::NotAnInteger)
+}
+
+fn unsigned_text(value: u64) -> NewValue<'static> {
+    plain(Body::default().copied(itoa::Buffer::new().format(value).as_bytes()))
+}
+
+fn plain(body: Body<'_>) -> NewValue<'_> {
+    NewValue::flat(Kind::String, Form::Plain, body)
+}
+
+fn raw(body: Body<'_>) -> NewValue<'_> {
+    NewValue::flat(Kind::String, Form::Raw, body)
+}
+
+pub(super) fn check_len(bytes: usize) -> Result<(), Error> {
+    if bytes <= STRING_BYTES_MAX {
+        Ok(())
+    } else {
+        Err(Error::TooLong)
+    }
+}
+
+/// Changes a string in several places at once.
+#[derive(Debug)]
+pub struct StrEdit<'a> {
+    flat: Cow<'a, [u8]>,
+}
+
+impl<'a> StrEdit<'a> {
+    /// Starts from the old string, or from an empty one.
+    pub fn new(old: Option<Str<'a>>) -> StrEdit<'a> {
+        StrEdit {
+            flat: old.map_or(Cow::Borrowed(&[]), |old| Cow::Borrowed(old.flat)),
+        }
+    }
+
+    /// The string as it is now.
+    pub fn view(&self) -> Str<'_> {
+        Str::from_slice(&self.flat)
+    }
+
+    /// Writes `patch` at `offset`, after zeros if the string is too short.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub fn write(&mut self, offset: usize, patch: &[u8]) -> Result<(), Error> {
+        let end = offset.saturating_add(patch.len());
+        self.grow(end)?;
+        self.flat.to_mut()[offset..end].copy_from_slice(patch);
+        Ok(())
+    }
+
+    /// Appends zeros until the string has `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
+        check_len(bytes)?;
+        if bytes > self.flat.len() {
+            self.flat.to_mut().resize(bytes, 0);
+        }
+        Ok(())
+    }
+
+    /// The changed string.
+    pub fn finish(self) -> NewValue<'a> {
+        raw(match self.flat {
+            Cow::Borrowed(bytes) => Body::default().borrowed(bytes),
+            Cow::Owned(bytes) => Body::default().owned(bytes),
+        })
+    }
+}
+
+pub(super) fn encoding(entry: Entry<'_>) -> Encoding {
+    match entry.form() {
+        Form::Plain => match entry.value_bytes() {
+            bytes if parse_integer(bytes).is_some() => Encoding::Int,
+            bytes if bytes.len() <= EMBSTR_BYTES_MAX => Encoding::Embstr,
+            _ => Encoding::Raw,
+        },
+        Form::Raw | Form::Tree | Form::Handle => Encoding::Raw,
+    }
+}
