@@ -1,1 +1,21 @@
-//! To be written.
+//! A JSON document type made for change in place, and a path language over it.
+
+#![forbid(unsafe_code)]
+
+mod document;
+mod error;
+mod packed;
+mod parse;
+mod print;
+mod value;
+
+pub use document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};
+pub use error::{ParseError, TooLarge};
+pub use print::{Layout, print_number, print_string};
+pub use value::{Array, Kind, Number, Object, Value, View};
+
+/// How deep containers may nest: an array in an array is two deep.
+pub const DEPTH_MAX: usize = 127;
+
+#[cfg(test)]
+mod tests;

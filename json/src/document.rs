@@ -1,0 +1,132 @@
+//! A document and its two forms.
+
+use std::sync::Arc;
+
+use crate::error::ParseError;
+use crate::parse;
+use crate::value::Value;
+
+/// Documents whose packed form takes at most this many bytes are kept packed.
+pub const PACKED_BYTES_MAX: usize = 2048;
+
+/// One JSON document that cannot be changed; an edit makes a new one.
+#[derive(Clone, Debug)]
+pub enum Document {
+    /// A small document: one block of at most [`PACKED_BYTES_MAX`] bytes.
+    Packed(Box<[u8]>),
+    /// A large document, sharing structure with its other versions.
+    Large(LargeDocument),
+}
+
+/// A large document: a handle that clones by counting one reference.
+#[derive(Clone, Debug)]
+pub struct LargeDocument {
+    root: Arc<[u8]>,
+}
+
+/// A document borrowed from wherever it lies.
+#[derive(Clone, Copy, Debug)]
+pub enum DocumentRef<'a> {
+    /// The packed form of a document.
+    Packed(&'a [u8]),
+    Large(&'a LargeDocument),
+}
+
+impl Document {
+    /// Reads JSON text: the whole of `text` must be one document.
+    pub fn parse(text: &[u8]) -> Result<Document, ParseError> {
+        Ok(Document::from_packed_bytes(parse::parse(text)?))
+    }
+
+    /// A copy of the document whose packed form is `bytes`, as [`Document::packed_bytes`] gave it.
+    ///
+    /// Reading other bytes may panic.
+    pub fn from_packed(bytes: &[u8]) -> Document {
+        Document::from_packed_bytes(bytes.to_vec())
+    }
+
+    fn from_packed_bytes(bytes: Vec<u8>) -> Document {
+        if bytes.len() <= PACKED_BYTES_MAX {
+            Document::Packed(bytes.into_boxed_slice())
+        } else {
+            Document::Large(LargeDocument { root: bytes.into() })
+        }
+    }
+
+    /// The packed form of a small document.
+    pub fn packed_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Document::Packed(bytes) => Some(bytes),
+            Document::Large(_) => None,
+        }
+    }
+
+    /// The handle of a large document.
+    pub fn into_large(self) -> Option<LargeDocument> {
+        match self {
+            Document::Packed(_) => None,
+            Document::Large(large) => Some(large),
+        }
+    }
+
+    /// Borrows this document.
+    pub fn borrow(&self) -> DocumentRef<'_> {
+        match self {
+            Document::Packed(bytes) => DocumentRef::Packed(bytes),
+            Document::Large(large) => DocumentRef::Large(large),
+        }
+    }
+
+    /// The value the whole document is.
+    pub fn root(&self) -> Value<'_> {
+        self.borrow().root()
+    }
+
+    /// Heap bytes this document holds, shared ones included; takes constant time.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Document::Packed(bytes) => bytes.len(),
+            Document::Large(large) => large.memory_bytes(),
+        }
+    }
+}
+
+impl LargeDocument {
+    /// Heap bytes this document holds, shared ones included; takes constant time.
+    pub fn memory_bytes(&self) -> usize {
+        self.root.len()
+    }
+
+    /// The value the whole document is.
+    pub fn root(&self) -> Value<'_> {
+        Value::packed(&self.root)
+    }
+}
+
+impl<'a> DocumentRef<'a> {
+    /// The document whose packed form is `bytes`, as [`Document::packed_bytes`] gave it.
+    pub fn packed(bytes: &'a [u8]) -> DocumentRef<'a> {
+        DocumentRef::Packed(bytes)
+    }
+
+    /// A large document.
+    pub fn large(document: &'a LargeDocument) -> DocumentRef<'a> {
+        DocumentRef::Large(document)
+    }
+
+    /// The value the whole document is.
+    pub fn root(self) -> Value<'a> {
+        match self {
+            DocumentRef::Packed(bytes) => Value::packed(bytes),
+            DocumentRef::Large(large) => large.root(),
+        }
+    }
+
+    /// A document of its own: a copy when packed, one more reference when large.
+    pub fn to_document(self) -> Document {
+        match self {
+            DocumentRef::Packed(bytes) => Document::from_packed(bytes),
+            DocumentRef::Large(large) => Document::Large(large.clone()),
+        }
+    }
+}

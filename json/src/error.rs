@@ -1,0 +1,55 @@
+//! What can go wrong, as closed enums: meanings without reply texts.
+
+use std::fmt;
+
+/// A value grew past what the packed form can count (4 GB).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("value too large")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// A text is not a JSON document we accept.
+///
+/// Displays as serde_json does: `expected value at line 1 column 1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    message: Box<str>,
+    line: usize,
+    column: usize,
+}
+
+impl ParseError {
+    /// The line of the fault, from 1 (0 when it has no place in the text).
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column of the fault in bytes, from 1 (0 at the start of a line).
+    pub fn column(&self) -> usize {
+        self.column
+    }
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(error: serde_json::Error) -> Self {
+        ParseError {
+            line: error.line(),
+            column: error.column(),
+            message: error.to_string().into_boxed_str(),
+        }
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ParseError {}

@@ -1,0 +1,440 @@
+//! The packed form: a whole value as one block of bytes, made to be small and cheap to skip.
+//!
+//! A value is a tag byte, then what the tag says. Lengths count the bytes that follow, so any value
+//! is skipped in one step. Numbers are little endian.
+//!
+//! ```text
+//! 00..5F        string of 0..95 bytes, which follow
+//! 60..9F        integer 0..63, nothing follows
+//! A0..AF        array, its elements take 0..15 bytes
+//! B0..CF        object, its members take 0..31 bytes
+//! D0 D1 D2      null, false, true
+//! D4 D5 D6      string, its length in 1, 2 or 4 bytes
+//! D8 D9 DA      array, likewise
+//! DC DD DE      object, likewise
+//! E0..E7        signed integer of 1..8 bytes
+//! E8            unsigned integer of 8 bytes, above i64::MAX
+//! F0            float, 8 bytes
+//! F1..F6        float written as a decimal: its scale in one byte, then a signed mantissa of
+//!               1..6 bytes; the value is mantissa / 10^scale
+//! FF            link: a number of 2 bytes (only at the top level of a leaf of the large form)
+//! ```
+//!
+//! A member of an object is its name (a string value) followed by its value. Invariants, kept by
+//! the writer in this file: strings are UTF-8; the names of an object differ; an integer takes the
+//! fewest bytes it can; a float is a decimal exactly when dividing gives back the same bits, which
+//! it does for every short decimal, since mantissa and power of ten are both exact (Clinger's fast
+//! path). Containers never hold links.
+
+use crate::error::TooLarge;
+use crate::value::Number;
+
+const STRING_SHORT_MAX: usize = 0x5F;
+const INT_SMALL: u8 = 0x60;
+const INT_SMALL_MAX: i64 = 63;
+const ARRAY_SHORT: u8 = 0xA0;
+const ARRAY_SHORT_MAX: usize = 15;
+const OBJECT_SHORT: u8 = 0xB0;
+const OBJECT_SHORT_MAX: usize = 31;
+const NULL: u8 = 0xD0;
+const FALSE: u8 = 0xD1;
+const TRUE: u8 = 0xD2;
+const STRING_1: u8 = 0xD4;
+const ARRAY_1: u8 = 0xD8;
+const OBJECT_1: u8 = 0xDC;
+const INT_1: u8 = 0xE0;
+const INT_8: u8 = 0xE7;
+const UINT_8: u8 = 0xE8;
+const FLOAT: u8 = 0xF0;
+const DECIMAL_1: u8 = 0xF1;
+const DECIMAL_6: u8 = 0xF6;
+const LINK: u8 = 0xFF;
+
+/// Bytes of a link: its tag and its number.
+pub(crate) const LINK_BYTES: usize = 3;
+
+/// What the bytes of one value say, decoded one level deep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Item<'a> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(&'a [u8]),
+    /// The elements, one after the other.
+    Array(&'a [u8]),
+    /// The members, one after the other: name, value.
+    Object(&'a [u8]),
+    /// The number of a link in the leaf that holds this value.
+    Link(usize),
+}
+
+/// Bytes taken by the value at the front of `bytes`.
+#[inline]
+pub(crate) fn length(bytes: &[u8]) -> usize {
+    let tag = bytes[0];
+    match tag {
+        0..INT_SMALL => 1 + usize::from(tag),
+        INT_SMALL..ARRAY_SHORT => 1,
+        ARRAY_SHORT..OBJECT_SHORT => 1 + usize::from(tag - ARRAY_SHORT),
+        OBJECT_SHORT..NULL => 1 + usize::from(tag - OBJECT_SHORT),
+        NULL..=TRUE => 1,
+        INT_1..=INT_8 => 2 + usize::from(tag - INT_1),
+        UINT_8 | FLOAT => 9,
+        DECIMAL_1..=DECIMAL_6 => 3 + usize::from(tag - DECIMAL_1),
+        LINK => LINK_BYTES,
+        _ => {
+            let (header, body) = long_header(bytes);
+            header + body
+        }
+    }
+}
+
+/// The value at the front of `bytes`, and the bytes after it.
+#[inline]
+pub(crate) fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
+    bytes.split_at(length(bytes))
+}
+
+/// Decodes the value at the front of `bytes`.
+pub(crate) fn item(bytes: &[u8]) -> Item<'_> {
+    let tag = bytes[0];
+    match tag {
+        0..INT_SMALL => Item::String(&bytes[1..1 + usize::from(tag)]),
+        INT_SMALL..ARRAY_SHORT => Item::Number(Number::Int(i64::from(tag - INT_SMALL))),
+        ARRAY_SHORT..OBJECT_SHORT => Item::Array(&bytes[1..1 + usize::from(tag - ARRAY_SHORT)]),
+        OBJECT_SHORT..NULL => Item::Object(&bytes[1..1 + usize::from(tag - OBJECT_SHORT)]),
+        NULL => Item::Null,
+        FALSE => Item::Bool(false),
+        TRUE => Item::Bool(true),
+        INT_1..=INT_8 => Item::Number(Number::Int(signed(&bytes[1..2 + usize::from(tag - INT_1)]))),
+        UINT_8 => Item::Number(Number::Uint(u64::from_le_bytes(eight(bytes)))),
+        FLOAT => Item::Number(Number::Float(f64::from_le_bytes(eight(bytes)))),
+        DECIMAL_1..=DECIMAL_6 => {
+            let mantissa = signed(&bytes[2..3 + usize::from(tag - DECIMAL_1)]);
+            Item::Number(Number::Float(
+                mantissa as f64 / POWERS_OF_TEN[usize::from(bytes[1])],
+            ))
+        }
+        LINK => Item::Link(usize::from(u16::from_le_bytes([bytes[1], bytes[2]]))),
+        _ => {
+            let (header, body) = long_header(bytes);
+            let body = &bytes[header..header + body];
+            match tag & !3 {
+                STRING_1 => Item::String(body),
+                ARRAY_1 => Item::Array(body),
+                _ => Item::Object(body),
+            }
+        }
+    }
+}
+
+/// The bytes of the string at the front of `bytes` (a member's name), and the bytes after it.
+#[inline]
+pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let tag = usize::from(bytes[0]);
+    if tag <= STRING_SHORT_MAX {
+        bytes[1..].split_at(tag)
+    } else {
+        let (header, body) = long_header(bytes);
+        bytes[header..].split_at(body)
+    }
+}
+
+/// Length of the header and of what follows it, for tags that spell their length out.
+fn long_header(bytes: &[u8]) -> (usize, usize) {
+    match bytes[0] & 3 {
+        0 => (2, usize::from(bytes[1])),
+        1 => (3, usize::from(u16::from_le_bytes([bytes[1], bytes[2]]))),
+        _ => (
+            5,
+            u32::from_le_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]) as usize,
+        ),
+    }
+}
+
+fn eight(bytes: &[u8]) -> [u8; 8] {
+    bytes[1..9].try_into().expect("nine bytes")
+}
+
+/// A signed number of 1 to 8 little-endian bytes.
+fn signed(bytes: &[u8]) -> i64 {
+    let negative = bytes[bytes.len() - 1] & 0x80 != 0;
+    let mut all = if negative { [0xFF; 8] } else { [0; 8] };
+    all[..bytes.len()].copy_from_slice(bytes);
+    i64::from_le_bytes(all)
+}
+
+/// The fewest bytes that hold `value` as a signed number.
+fn width(value: i64) -> usize {
+    let magnitude = if value < 0 { !value } else { value };
+    (64 - magnitude.leading_zeros() as usize) / 8 + 1
+}
+
+pub(crate) fn push_null(out: &mut Vec<u8>) {
+    out.push(NULL);
+}
+
+pub(crate) fn push_bool(out: &mut Vec<u8>, value: bool) {
+    out.push(if value { TRUE } else { FALSE });
+}
+
+pub(crate) fn push_number(out: &mut Vec<u8>, number: Number) {
+    match number {
+        Number::Int(value) => push_int(out, value),
+        Number::Uint(value) => match i64::try_from(value) {
+            Ok(value) => push_int(out, value),
+            Err(_) => {
+                out.push(UINT_8);
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+        },
+        Number::Float(value) => push_float(out, value),
+    }
+}
+
+fn push_int(out: &mut Vec<u8>, value: i64) {
+    if (0..=INT_SMALL_MAX).contains(&value) {
+        out.push(INT_SMALL + value as u8);
+    } else {
+        let width = width(value);
+        out.push(INT_1 + (width - 1) as u8);
+        out.extend_from_slice(&value.to_le_bytes()[..width]);
+    }
+}
+
+fn push_float(out: &mut Vec<u8>, value: f64) {
+    if let Some((mantissa, scale)) = decimal(value) {
+        let width = width(mantissa);
+        out.push(DECIMAL_1 + (width - 1) as u8);
+        out.push(scale);
+        out.extend_from_slice(&mantissa.to_le_bytes()[..width]);
+    } else {
+        out.push(FLOAT);
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+const POWERS_OF_TEN: [f64; 16] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+];
+
+/// The mantissa (below 2^47) and scale whose quotient is `value`, bit for bit, if there are any.
+fn decimal(value: f64) -> Option<(i64, u8)> {
+    const MANTISSA_LIMIT: f64 = (1u64 << 47) as f64;
+    for (scale, power) in POWERS_OF_TEN.iter().enumerate() {
+        let scaled = value * power;
+        if scaled.is_nan() || scaled.abs() >= MANTISSA_LIMIT {
+            return None;
+        }
+        let mantissa = scaled.round();
+        if (scaled - mantissa).abs() <= scaled.abs() * 1e-15
+            && (mantissa / power).to_bits() == value.to_bits()
+            && !(mantissa == 0.0 && mantissa.is_sign_negative())
+        {
+            return Some((mantissa as i64, scale as u8));
+        }
+    }
+    None
+}
+
+pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), TooLarge> {
+    if text.len() <= STRING_SHORT_MAX {
+        out.push(text.len() as u8);
+    } else {
+        push_long_header(out, STRING_1, text.len())?;
+    }
+    out.extend_from_slice(text);
+    Ok(())
+}
+
+#[allow(dead_code, reason = "the large form uses it")]
+pub(crate) fn push_link(out: &mut Vec<u8>, number: usize) {
+    let number = u16::try_from(number).expect("a leaf has few links");
+    out.push(LINK);
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Which container a header opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    Array,
+    Object,
+}
+
+impl Container {
+    fn short(self) -> (u8, usize) {
+        match self {
+            Container::Array => (ARRAY_SHORT, ARRAY_SHORT_MAX),
+            Container::Object => (OBJECT_SHORT, OBJECT_SHORT_MAX),
+        }
+    }
+
+    fn long(self) -> u8 {
+        match self {
+            Container::Array => ARRAY_1,
+            Container::Object => OBJECT_1,
+        }
+    }
+}
+
+/// Writes the header of a container whose elements or members take `body` bytes.
+#[allow(dead_code, reason = "edits use it")]
+pub(crate) fn push_header(
+    out: &mut Vec<u8>,
+    container: Container,
+    body: usize,
+) -> Result<(), TooLarge> {
+    let (short, short_max) = container.short();
+    if body <= short_max {
+        out.push(short + body as u8);
+        Ok(())
+    } else {
+        push_long_header(out, container.long(), body)
+    }
+}
+
+fn push_long_header(out: &mut Vec<u8>, base: u8, length: usize) -> Result<(), TooLarge> {
+    if let Ok(length) = u8::try_from(length) {
+        out.extend_from_slice(&[base, length]);
+    } else if let Ok(length) = u16::try_from(length) {
+        out.push(base + 1);
+        out.extend_from_slice(&length.to_le_bytes());
+    } else {
+        let length = u32::try_from(length).map_err(|_| TooLarge)?;
+        out.push(base + 2);
+        out.extend_from_slice(&length.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// Room kept for a header while its container is open.
+const OPEN_BYTES: usize = 5;
+
+/// Bodies up to this size move forward over the room their header did not need. Larger ones keep
+/// the widest header, so that deep nesting does not move megabytes once per level.
+const CLOSE_MOVE_MAX: usize = 4096;
+
+/// Opens a container; its elements or members are pushed next, then [`close`] is called.
+pub(crate) fn open(out: &mut Vec<u8>) -> usize {
+    let at = out.len();
+    out.extend_from_slice(&[0; OPEN_BYTES]);
+    at
+}
+
+/// Where the body of the container opened at `at` begins.
+pub(crate) fn open_body(at: usize) -> usize {
+    at + OPEN_BYTES
+}
+
+/// Closes the container opened at `at`, writing its header.
+pub(crate) fn close(out: &mut Vec<u8>, at: usize, container: Container) -> Result<(), TooLarge> {
+    let body = out.len() - open_body(at);
+    if body > CLOSE_MOVE_MAX {
+        let length = u32::try_from(body).map_err(|_| TooLarge)?;
+        out[at] = container.long() + 2;
+        out[at + 1..at + OPEN_BYTES].copy_from_slice(&length.to_le_bytes());
+        return Ok(());
+    }
+    let (short, short_max) = container.short();
+    let header = if body <= short_max {
+        out[at] = short + body as u8;
+        1
+    } else if let Ok(length) = u8::try_from(body) {
+        out[at..at + 2].copy_from_slice(&[container.long(), length]);
+        2
+    } else {
+        out[at] = container.long() + 1;
+        out[at + 1..at + 3].copy_from_slice(&(body as u16).to_le_bytes());
+        3
+    };
+    out.copy_within(open_body(at).., at + header);
+    out.truncate(at + header + body);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(value: Number) -> (Number, usize) {
+        let mut out = Vec::new();
+        push_number(&mut out, value);
+        assert_eq!(length(&out), out.len());
+        match item(&out) {
+            Item::Number(back) => (back, out.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn integers_take_the_fewest_bytes() {
+        for (value, bytes) in [
+            (0, 1),
+            (63, 1),
+            (64, 2),
+            (-1, 2),
+            (127, 2),
+            (128, 3),
+            (-128, 2),
+            (-129, 3),
+            (1 << 23, 5),
+            (i64::MAX, 9),
+            (i64::MIN, 9),
+        ] {
+            assert_eq!(number(Number::Int(value)), (Number::Int(value), bytes));
+        }
+        assert_eq!(number(Number::Uint(u64::MAX)), (Number::Uint(u64::MAX), 9));
+        assert_eq!(number(Number::Uint(5)), (Number::Int(5), 1));
+    }
+
+    #[test]
+    fn floats_keep_every_bit_and_short_ones_are_short() {
+        for (value, bytes) in [
+            (0.0, 3),
+            (1.0, 3),
+            (0.1, 3),
+            (-2.35, 4),
+            (1e-7, 3),
+            (123456.789, 6),
+            (-65.613616999999977, 9),
+            (1e300, 9),
+            (f64::MIN_POSITIVE, 9),
+            (0.1 + 0.2, 9),
+        ] {
+            let (back, took) = number(Number::Float(value));
+            let Number::Float(back) = back else {
+                panic!("{back:?}")
+            };
+            assert_eq!((back.to_bits(), took), (value.to_bits(), bytes), "{value}");
+        }
+        let (back, _) = number(Number::Float(-0.0));
+        assert!(matches!(back, Number::Float(zero) if zero.is_sign_negative()));
+    }
+
+    #[test]
+    fn strings_and_containers_of_every_length_close_and_split() {
+        for size in [
+            0, 1, 15, 16, 31, 32, 95, 96, 255, 256, 4095, 4096, 5000, 65_535, 70_000,
+        ] {
+            let text = vec![b'x'; size];
+            let mut out = Vec::new();
+            push_string(&mut out, &text).unwrap();
+            assert_eq!(item(&out), Item::String(&text));
+            assert_eq!(split_name(&out), (&text[..], &[][..]));
+
+            for container in [Container::Array, Container::Object] {
+                let mut out = vec![NULL];
+                let at = open(&mut out);
+                out.extend(std::iter::repeat_n(NULL, size));
+                close(&mut out, at, container).unwrap();
+                let body = vec![NULL; size];
+                assert_eq!(length(&out[1..]), out.len() - 1);
+                match (container, item(&out[1..])) {
+                    (Container::Array, Item::Array(got)) => assert_eq!(got, body),
+                    (Container::Object, Item::Object(got)) => assert_eq!(got, body),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}

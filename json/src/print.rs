@@ -1,0 +1,119 @@
+//! Packed or large, a document becomes text: compact, or indented as the caller says.
+
+use crate::value::{Number, Value, View};
+
+/// The texts that lay out a printed document; all empty means compact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout<'a> {
+    /// Written once per level in front of every member and element.
+    pub indent: &'a [u8],
+    /// Written at the end of each line.
+    pub newline: &'a [u8],
+    /// Written between a member's colon and its value.
+    pub space: &'a [u8],
+}
+
+impl Value<'_> {
+    /// Appends this value as compact JSON text.
+    pub fn print(self, out: &mut Vec<u8>) {
+        self.print_with(&Layout::default(), 0, out);
+    }
+
+    /// Appends this value as JSON text in `layout`, as if it stood `level` containers deep.
+    pub fn print_with(self, layout: &Layout<'_>, level: usize, out: &mut Vec<u8>) {
+        match self.view() {
+            View::Null => out.extend_from_slice(b"null"),
+            View::Bool(true) => out.extend_from_slice(b"true"),
+            View::Bool(false) => out.extend_from_slice(b"false"),
+            View::Number(number) => print_number(number, out),
+            View::String(text) => print_string(text.as_bytes(), out),
+            View::Array(array) if array.is_empty() => out.extend_from_slice(b"[]"),
+            View::Array(array) => {
+                out.push(b'[');
+                for (index, element) in array.iter().enumerate() {
+                    begin_line(index > 0, layout, level + 1, out);
+                    element.print_with(layout, level + 1, out);
+                }
+                begin_line(false, layout, level, out);
+                out.push(b']');
+            }
+            View::Object(object) if object.is_empty() => out.extend_from_slice(b"{}"),
+            View::Object(object) => {
+                out.push(b'{');
+                for (index, (name, value)) in object.iter().enumerate() {
+                    begin_line(index > 0, layout, level + 1, out);
+                    print_string(name.as_bytes(), out);
+                    out.push(b':');
+                    out.extend_from_slice(layout.space);
+                    value.print_with(layout, level + 1, out);
+                }
+                begin_line(false, layout, level, out);
+                out.push(b'}');
+            }
+        }
+    }
+}
+
+/// Ends the line before, with a comma if something stands before, and indents the next.
+fn begin_line(comma: bool, layout: &Layout<'_>, level: usize, out: &mut Vec<u8>) {
+    if comma {
+        out.push(b',');
+    }
+    out.extend_from_slice(layout.newline);
+    if !layout.indent.is_empty() {
+        for _ in 0..level {
+            out.extend_from_slice(layout.indent);
+        }
+    }
+}
+
+/// Appends a number: integers in full, floats in their shortest form that reads back the same.
+pub fn print_number(number: Number, out: &mut Vec<u8>) {
+    match number {
+        Number::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        Number::Uint(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        Number::Float(value) => {
+            out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+        }
+    }
+}
+
+/// Appends a string in quotes, escaping what JSON says must be.
+pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut plain_from = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        let escape = ESCAPES[usize::from(byte)];
+        if escape == 0 {
+            continue;
+        }
+        out.extend_from_slice(&text[plain_from..at]);
+        plain_from = at + 1;
+        if escape == b'u' {
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        } else {
+            out.extend_from_slice(&[b'\\', escape]);
+        }
+    }
+    out.extend_from_slice(&text[plain_from..]);
+    out.push(b'"');
+}
+
+/// For each byte: what follows the backslash when it is escaped, 0 when it stands for itself.
+static ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        table[control] = b'u';
+        control += 1;
+    }
+    table[0x08] = b'b';
+    table[0x09] = b't';
+    table[0x0A] = b'n';
+    table[0x0C] = b'f';
+    table[0x0D] = b'r';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
