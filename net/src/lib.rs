@@ -1,1 +1,15 @@
-//! To be written.
+//! Everything between a socket and a store.
+//!
+//! The life of one request: `connection` reads bytes into its buffer; `protocol` turns all
+//! complete requests there into slices of the buffer; their keys are prefetched; `command` finds
+//! each request's entry in the command table, checks it and runs its handler against the store
+//! under one guard for the whole batch; replies gather in one output buffer, which is written
+//! once.
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod command;
+pub(crate) mod error;
+pub(crate) mod protocol;
+pub(crate) mod session;
+pub(crate) mod shared;

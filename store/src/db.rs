@@ -127,10 +127,7 @@ impl<'g> Db<'g> {
         &self,
         _key: &[u8],
         _decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
-    ) -> Result<R, Error>
-    where
-        'g: 'a,
-    {
+    ) -> Result<R, Error> {
         unimplemented!()
     }
 

@@ -1,0 +1,304 @@
+//! The facts about a command, each said once, and what follows from them.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::{FAMILIES, Handler};
+
+/// Commands that belong together: one file.
+#[derive(Debug)]
+pub(crate) struct Family {
+    /// Redis's name of the group.
+    pub(crate) name: &'static str,
+    /// Its commands, by name.
+    pub(crate) commands: &'static [Command],
+}
+
+/// One command or subcommand.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// In lower case.
+    pub(crate) name: &'static str,
+    /// The arguments in Redis's notation: `key value [NX | XX] [key ...]`.
+    pub(crate) syntax: &'static str,
+    /// One sentence.
+    pub(crate) summary: &'static str,
+    /// The version of Redis (or of its JSON module) that has had it first.
+    pub(crate) since: &'static str,
+    /// In O notation.
+    pub(crate) complexity: &'static str,
+    /// What is to be checked before and known about it.
+    pub(crate) flags: &'static [Flag],
+    /// Where keys stand among the words, the command's name being word 0.
+    pub(crate) keys: &'static [Keys],
+    /// What it does.
+    pub(crate) body: Body,
+}
+
+/// What a command does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body {
+    /// It runs.
+    Run(Handler),
+    /// Its second word says which of these runs.
+    Container(&'static [Command]),
+}
+
+/// What is to be known about a command; the names are Redis's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// May change data.
+    Write,
+    /// Reads data only.
+    Readonly,
+    /// May need memory: refused when it is full.
+    DenyOom,
+    /// For operators.
+    Admin,
+    /// Not from a script.
+    NoScript,
+    /// Also while loading.
+    Loading,
+    /// Also on a stale replica.
+    Stale,
+    /// Constant or logarithmic time.
+    Fast,
+    /// Also before AUTH.
+    NoAuth,
+    /// Also while a script is busy.
+    AllowBusy,
+    /// Not within MULTI.
+    NoMulti,
+    /// Waits for data.
+    Blocking,
+    /// Concerns subscriptions.
+    Pubsub,
+    /// Not shown by MONITOR.
+    SkipMonitor,
+}
+
+impl Flag {
+    /// As COMMAND INFO has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Flag::Write => "write",
+            Flag::Readonly => "readonly",
+            Flag::DenyOom => "denyoom",
+            Flag::Admin => "admin",
+            Flag::NoScript => "noscript",
+            Flag::Loading => "loading",
+            Flag::Stale => "stale",
+            Flag::Fast => "fast",
+            Flag::NoAuth => "no_auth",
+            Flag::AllowBusy => "allow_busy",
+            Flag::NoMulti => "no_multi",
+            Flag::Blocking => "blocking",
+            Flag::Pubsub => "pubsub",
+            Flag::SkipMonitor => "skip_monitor",
+        }
+    }
+}
+
+/// Where keys stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// One key at this word.
+    At(usize),
+    /// Keys from `first` to `last` (from the end when negative: -1 is the last word), every
+    /// `step` words.
+    From {
+        /// The first key's word.
+        first: usize,
+        /// The last key's word.
+        last: isize,
+        /// From one key to the next.
+        step: usize,
+    },
+    /// The word `at` says how many keys follow it.
+    Counted {
+        /// The number's word.
+        at: usize,
+    },
+}
+
+impl Command {
+    /// How many words the command has, its name included; negative: at least so many.
+    pub(crate) const fn arity(&self) -> i64 {
+        match self.body {
+            Body::Run(_) => arity_of(self.syntax),
+            Body::Container(_) => -2,
+        }
+    }
+
+    /// Whether the entry has `flag`.
+    pub(crate) fn is(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// Whether `words` words are as many as the command takes. A subcommand counts from its
+    /// container's name: `depth` is 1 for it and 0 for others.
+    pub(crate) fn accepts(&self, words: usize, depth: usize) -> bool {
+        let arity = self.arity();
+        let needed = arity.unsigned_abs() as usize + depth;
+        words == needed || (arity < 0 && words > needed)
+    }
+
+    /// Calls `visit` with the index of each word that is a key.
+    pub(crate) fn for_each_key(&self, words: &[&[u8]], mut visit: impl FnMut(usize)) {
+        for keys in self.keys {
+            match *keys {
+                Keys::At(at) if at < words.len() => visit(at),
+                Keys::At(_) => {}
+                Keys::From { first, last, step } => {
+                    let end = match last {
+                        0.. => last as usize + 1,
+                        _ => (words.len() + 1).saturating_sub(last.unsigned_abs()),
+                    };
+                    (first..end.min(words.len()))
+                        .step_by(step)
+                        .for_each(&mut visit);
+                }
+                Keys::Counted { at } => {
+                    let count = words
+                        .get(at)
+                        .and_then(|word| std::str::from_utf8(word).ok()?.parse::<usize>().ok())
+                        .unwrap_or(0);
+                    let end = (at + 1).saturating_add(count);
+                    if end <= words.len() {
+                        (at + 1..end).for_each(&mut visit);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Counts the words of a syntax, the command's name included. What stands in brackets is
+/// optional, what stands in angle brackets is one word or more: a choice.
+const fn arity_of(syntax: &str) -> i64 {
+    let bytes = syntax.as_bytes();
+    let (mut words, mut depth, mut is_open) = (1, 0, false);
+    let (mut at, mut in_word) = (0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'[' => {
+                is_open = true;
+                depth += 1;
+                in_word = false;
+            }
+            b']' => depth -= 1,
+            b' ' => in_word = false,
+            b'<' => {
+                // A choice counts as its first alternative, whose words all count.
+                if depth == 0 {
+                    words += choice_words(bytes, at);
+                }
+                while bytes[at] != b'>' {
+                    at += 1;
+                }
+            }
+            _ => {
+                if depth == 0 && !in_word {
+                    words += 1;
+                }
+                in_word = true;
+            }
+        }
+        at += 1;
+    }
+    if is_open { -words } else { words }
+}
+
+const fn choice_words(bytes: &[u8], start: usize) -> i64 {
+    let (mut words, mut in_word, mut at) = (0, false, start + 1);
+    while bytes[at] != b'|' && bytes[at] != b'>' {
+        if bytes[at] == b' ' {
+            in_word = false;
+        } else if !in_word {
+            in_word = true;
+            words += 1;
+        }
+        at += 1;
+    }
+    words
+}
+
+/// The longest name of a command, in bytes.
+const NAME_BYTES_MAX: usize = 32;
+
+/// The command of a name in any case.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
+    static BY_NAME: OnceLock<HashMap<&'static [u8], &'static Command>> = OnceLock::new();
+    let by_name = BY_NAME.get_or_init(|| {
+        iter()
+            .map(|(_, entry)| (entry.name.as_bytes(), entry))
+            .collect()
+    });
+    let mut lower = [0; NAME_BYTES_MAX];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    by_name.get(&*lower).copied()
+}
+
+/// The subcommand of a name in any case.
+pub(crate) fn find_sub(container: &Command, name: &[u8]) -> Option<&'static Command> {
+    match container.body {
+        Body::Run(_) => None,
+        Body::Container(subcommands) => subcommands
+            .iter()
+            .find(|entry| entry.name.as_bytes().eq_ignore_ascii_case(name)),
+    }
+}
+
+/// All commands with their families.
+pub(crate) fn iter() -> impl Iterator<Item = (&'static Family, &'static Command)> {
+    FAMILIES
+        .iter()
+        .flat_map(|family| family.commands.iter().map(move |entry| (*family, entry)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arity_follows_from_the_syntax() {
+        for (syntax, arity) in [
+            ("", 1),
+            ("key", 2),
+            (
+                "key value [NX | XX] [GET] [EX seconds | PX milliseconds]",
+                -3,
+            ),
+            ("key [key ...]", -2),
+            ("numkeys key [key ...] [LIMIT limit]", -3),
+            ("key field value [field value ...]", -4),
+            ("<AND | OR | XOR | NOT> destkey key [key ...]", -4),
+            ("[message]", -1),
+        ] {
+            assert_eq!(arity_of(syntax), arity, "{syntax}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_lower_case() {
+        let mut names: Vec<_> = iter().map(|(_, entry)| entry.name).collect();
+        assert!(names.iter().all(|name| *name == name.to_ascii_lowercase()));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_command_reads_or_writes_but_not_both() {
+        for (_, entry) in iter() {
+            assert!(
+                !(entry.is(Flag::Write) && entry.is(Flag::Readonly)),
+                "{}",
+                entry.name
+            );
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Every error text that clients see, once.
+//!
+//! Clients match on these words, so they are Redis's and Memcached's own, to the letter.
+
+use std::borrow::Cow;
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// What the engine said.
+    Store(store::Error),
+    /// A text of this file, with its code in front.
+    Text(&'static str),
+    /// A text with something of the request in it.
+    Owned(String),
+    /// The command is too much work for a connection thread: run it again on a worker. Never
+    /// seen by a client.
+    Offload,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Error {
+        Error::Store(error)
+    }
+}
+
+pub(crate) const SYNTAX: Error = Error::Text("ERR syntax error");
+pub(crate) const NOT_AN_INTEGER: Error = Error::Text("ERR value is not an integer or out of range");
+pub(crate) const NOT_A_FLOAT: Error = Error::Text("ERR value is not a valid float");
+pub(crate) const OUT_OF_RANGE: Error = Error::Text("ERR index out of range");
+pub(crate) const NO_SUCH_KEY: Error = Error::Text("ERR no such key");
+pub(crate) const WRONG_TYPE: &str =
+    "WRONGTYPE Operation against a key holding the wrong kind of value";
+pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+pub(crate) const NO_AUTH: Error = Error::Text("NOAUTH Authentication required.");
+
+impl Error {
+    /// The line after the dash of a RESP error.
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        match self {
+            Error::Store(error) => Cow::Borrowed(store_text(*error)),
+            Error::Text(text) => Cow::Borrowed(text),
+            Error::Owned(text) => Cow::Owned(text.clone()),
+            Error::Offload => unreachable!("the dispatcher runs the command elsewhere"),
+        }
+    }
+}
+
+fn store_text(error: store::Error) -> &'static str {
+    match error {
+        store::Error::WrongType => WRONG_TYPE,
+        store::Error::NotAnInteger => "ERR value is not an integer or out of range",
+        store::Error::NotAFloat => "ERR value is not a valid float",
+        store::Error::FieldNotAnInteger => "ERR hash value is not an integer",
+        store::Error::FieldNotAFloat => "ERR hash value is not a float",
+        store::Error::Overflow => "ERR increment or decrement would overflow",
+        store::Error::NotFinite => "ERR increment would produce NaN or Infinity",
+        store::Error::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+        store::Error::OutOfMemory => OUT_OF_MEMORY,
+        store::Error::NoSuchKey => "ERR no such key",
+        store::Error::Busy => "BUSY a transaction holds the key",
+    }
+}
+
+/// `name` is the command's, or `container|subcommand`.
+pub(crate) fn wrong_arity(name: &str) -> Error {
+    Error::Owned(format!(
+        "ERR wrong number of arguments for '{name}' command"
+    ))
+}

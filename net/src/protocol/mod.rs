@@ -1,0 +1,3 @@
+//! Bytes to values and back: pure, without a store and without a socket.
+
+pub(crate) mod resp;
