@@ -2,6 +2,8 @@
 //!
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>
 
+mod parse;
 mod write;
 
+pub(crate) use parse::{Limits, Parser, ProtocolError};
 pub(crate) use write::{Mark, Version, Writer};
