@@ -237,6 +237,11 @@ impl Delta {
         self.replaced.append(&mut later.replaced);
     }
 
+    /// The new version will never be published: what was made for it goes at once.
+    pub(crate) fn abandoned(self) {
+        drop(self);
+    }
+
     /// The new version was published: the old one's blocks go when their readers are gone.
     ///
     /// # Safety
@@ -274,6 +279,17 @@ pub fn same_value(entry: Entry<'_>) -> NewValue<'_> {
 pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
     let body = Body::default().borrowed(entry.value_bytes());
     NewValue::flat(entry.kind(), entry.form(), body)
+}
+
+/// Retires everything that hangs on an entry which was replaced or removed as a whole. The
+/// entry's own block stays the caller's.
+///
+/// New guards must not be able to reach `entry` any more.
+pub(crate) fn drop_value(entry: Entry<'_>, _guard: &Guard) {
+    match entry.form() {
+        Form::Plain | Form::Raw => {}
+        Form::Tree | Form::Handle => unreachable!("no value is made in these forms"),
+    }
 }
 
 /// The bytes of memory a key takes, all that hangs on its entry included.
