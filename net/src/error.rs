@@ -68,3 +68,8 @@ pub(crate) fn wrong_arity(name: &str) -> Error {
         "ERR wrong number of arguments for '{name}' command"
     ))
 }
+
+/// A time that is not positive, or too far away.
+pub(crate) fn invalid_expire_time(command: &str) -> Error {
+    Error::Owned(format!("ERR invalid expire time in '{command}' command"))
+}

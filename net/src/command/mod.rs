@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::shared::Shared;
 
 pub(crate) mod args;
+mod string;
 pub(crate) mod table;
 
 pub(crate) use crate::protocol::resp::Writer as Reply;
@@ -24,7 +25,7 @@ pub(crate) use args::Args;
 pub(crate) use table::{Body, Command, Family, Flag, Keys};
 
 /// All commands, by family.
-pub(crate) const FAMILIES: &[&Family] = &[];
+pub(crate) const FAMILIES: &[&Family] = &[&string::FAMILY];
 
 /// What a command does.
 pub(crate) type Handler = fn(&mut Call<'_>) -> Result<(), Error>;

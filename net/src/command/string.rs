@@ -1,0 +1,556 @@
+//! String commands: GET, SET and their kin.
+
+use smallvec::SmallVec;
+use store::value::number::LongDouble;
+use store::value::string::{self, Str};
+use store::{Change, Draft};
+
+use super::Body::Run;
+use super::Flag::{DenyOom, Fast, Readonly, Write};
+use super::Keys::{At, From};
+use super::{Call, Command, Error, Family, Reply, error};
+
+mod expiry;
+mod lcs;
+
+pub(super) use expiry::expires_at_ms;
+use expiry::{Condition, Options};
+
+/// Replies are collected on the stack up to this many keys.
+const KEYS_INLINE: usize = 16;
+
+pub(super) const FAMILY: Family = Family {
+    name: "string",
+    commands: &[
+        Command {
+            name: "append",
+            syntax: "key value",
+            summary: "Appends bytes to a string; an absent key starts empty.",
+            since: "2.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(append),
+        },
+        Command {
+            name: "decr",
+            syntax: "key",
+            summary: "Takes one off an integer; an absent key counts as 0.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(decr),
+        },
+        Command {
+            name: "decrby",
+            syntax: "key decrement",
+            summary: "Takes a number off an integer; an absent key counts as 0.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(decrby),
+        },
+        Command {
+            name: "get",
+            syntax: "key",
+            summary: "Reads the string at a key.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Readonly, Fast],
+            keys: &[At(1)],
+            body: Run(get),
+        },
+        Command {
+            name: "getdel",
+            syntax: "key",
+            summary: "Reads the string at a key and removes the key.",
+            since: "6.2.0",
+            complexity: "O(1)",
+            flags: &[Write, Fast],
+            keys: &[At(1)],
+            body: Run(getdel),
+        },
+        Command {
+            name: "getex",
+            syntax: "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT \
+                unix-time-milliseconds | PERSIST]",
+            summary: "Reads the string at a key and changes when the key expires.",
+            since: "6.2.0",
+            complexity: "O(1)",
+            flags: &[Write, Fast],
+            keys: &[At(1)],
+            body: Run(getex),
+        },
+        Command {
+            name: "getrange",
+            syntax: "key start end",
+            summary: "Reads the bytes of a string from one position to another.",
+            since: "2.4.0",
+            complexity: "O(N) with N the bytes read",
+            flags: &[Readonly],
+            keys: &[At(1)],
+            body: Run(getrange),
+        },
+        Command {
+            name: "getset",
+            syntax: "key value",
+            summary: "Reads the string at a key and puts another in its place.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(getset),
+        },
+        Command {
+            name: "incr",
+            syntax: "key",
+            summary: "Adds one to an integer; an absent key counts as 0.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(incr),
+        },
+        Command {
+            name: "incrby",
+            syntax: "key increment",
+            summary: "Adds a number to an integer; an absent key counts as 0.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(incrby),
+        },
+        Command {
+            name: "incrbyfloat",
+            syntax: "key increment",
+            summary: "Adds to a floating-point number; an absent key counts as 0.",
+            since: "2.6.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(incrbyfloat),
+        },
+        Command {
+            name: "lcs",
+            syntax: "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+            summary: "Finds the longest subsequence that two strings have in common.",
+            since: "7.0.0",
+            complexity: "O(N*M) with N and M the lengths of the strings",
+            flags: &[Readonly],
+            keys: &[From {
+                first: 1,
+                last: 2,
+                step: 1,
+            }],
+            body: Run(lcs::lcs),
+        },
+        Command {
+            name: "mget",
+            syntax: "key [key ...]",
+            summary: "Reads the strings at several keys, all at one moment.",
+            since: "1.0.0",
+            complexity: "O(N) with N the number of keys",
+            flags: &[Readonly, Fast],
+            keys: &[From {
+                first: 1,
+                last: -1,
+                step: 1,
+            }],
+            body: Run(mget),
+        },
+        Command {
+            name: "mset",
+            syntax: "key value [key value ...]",
+            summary: "Sets several keys, all at one moment.",
+            since: "1.0.1",
+            complexity: "O(N) with N the number of keys",
+            flags: &[Write, DenyOom],
+            keys: &[From {
+                first: 1,
+                last: -1,
+                step: 2,
+            }],
+            body: Run(mset),
+        },
+        Command {
+            name: "msetnx",
+            syntax: "key value [key value ...]",
+            summary: "Sets several keys at one moment, or none if one of them is there.",
+            since: "1.0.1",
+            complexity: "O(N) with N the number of keys",
+            flags: &[Write, DenyOom],
+            keys: &[From {
+                first: 1,
+                last: -1,
+                step: 2,
+            }],
+            body: Run(msetnx),
+        },
+        Command {
+            name: "psetex",
+            syntax: "key milliseconds value",
+            summary: "Sets a key that expires after some milliseconds.",
+            since: "2.6.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom],
+            keys: &[At(1)],
+            body: Run(psetex),
+        },
+        Command {
+            name: "set",
+            syntax: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT \
+                unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+            summary: "Puts a string at a key, whatever was there.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom],
+            keys: &[At(1)],
+            body: Run(set),
+        },
+        Command {
+            name: "setex",
+            syntax: "key seconds value",
+            summary: "Sets a key that expires after some seconds.",
+            since: "2.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom],
+            keys: &[At(1)],
+            body: Run(setex),
+        },
+        Command {
+            name: "setnx",
+            syntax: "key value",
+            summary: "Sets a key that is not there yet.",
+            since: "1.0.0",
+            complexity: "O(1)",
+            flags: &[Write, DenyOom, Fast],
+            keys: &[At(1)],
+            body: Run(setnx),
+        },
+        Command {
+            name: "setrange",
+            syntax: "key offset value",
+            summary: "Writes bytes into a string from a position on.",
+            since: "2.2.0",
+            complexity: "O(N) with N the bytes written",
+            flags: &[Write, DenyOom],
+            keys: &[At(1)],
+            body: Run(setrange),
+        },
+        Command {
+            name: "strlen",
+            syntax: "key",
+            summary: "Counts the bytes of a string.",
+            since: "2.2.0",
+            complexity: "O(1)",
+            flags: &[Readonly, Fast],
+            keys: &[At(1)],
+            body: Run(strlen),
+        },
+        Command {
+            name: "substr",
+            syntax: "key start end",
+            summary: "An old name of GETRANGE.",
+            since: "1.0.0",
+            complexity: "O(N) with N the bytes read",
+            flags: &[Readonly],
+            keys: &[At(1)],
+            body: Run(getrange),
+        },
+    ],
+};
+
+fn get(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    let found = Str::of_any(call.db.read(key))?;
+    bulk_or_null(&mut call.reply, found);
+    Ok(())
+}
+
+fn set(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, value) = (call.args.word()?, call.args.word()?);
+    if !call.args.is_empty() {
+        return set_with_options(call, key, value);
+    }
+    call.db.put(key, Draft::new(string::bytes(value)))?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn set_with_options<'c>(call: &mut Call<'c>, key: &[u8], value: &'c [u8]) -> Result<(), Error> {
+    let options = Options::of_set(&mut call.args)?;
+    let now_ms = call.db.now_ms();
+    let expires_at_ms = options.expires_at_ms(now_ms, "set")?;
+    let (old, is_set) = call.db.update(key, |entry| {
+        let old = match options.returns_old {
+            true => Str::of_any(entry)?,
+            false => None,
+        };
+        let is_allowed = match options.condition {
+            None => true,
+            Some(Condition::IfAbsent) => entry.is_none(),
+            Some(Condition::IfPresent) => entry.is_some(),
+        };
+        if !is_allowed {
+            return Ok((Change::Keep, (old, false)));
+        }
+        let expires_at_ms = match options.keeps_ttl {
+            true => entry.and_then(|entry| entry.expires_at_ms()),
+            false => expires_at_ms,
+        };
+        let change = match expires_at_ms {
+            Some(at_ms) if at_ms <= now_ms => Change::Remove,
+            _ => Change::Put(Draft::new(string::bytes(value)).expiring(expires_at_ms)),
+        };
+        Ok((change, (old, true)))
+    })?;
+    match (options.returns_old, is_set) {
+        (true, _) => bulk_or_null(&mut call.reply, old),
+        (false, true) => call.reply.ok(),
+        (false, false) => call.reply.null(),
+    }
+    Ok(())
+}
+
+fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, value) = (call.args.word()?, call.args.word()?);
+    let is_set = call.db.update(key, |entry| match entry {
+        Some(_) => Ok((Change::Keep, false)),
+        None => Ok((Change::Put(Draft::new(string::bytes(value))), true)),
+    })?;
+    call.reply.flag(is_set);
+    Ok(())
+}
+
+fn setex(call: &mut Call<'_>) -> Result<(), Error> {
+    set_expiring(call, expiry::Unit::Seconds, "setex")
+}
+
+fn psetex(call: &mut Call<'_>) -> Result<(), Error> {
+    set_expiring(call, expiry::Unit::Milliseconds, "psetex")
+}
+
+fn set_expiring(
+    call: &mut Call<'_>,
+    unit: expiry::Unit,
+    command: &'static str,
+) -> Result<(), Error> {
+    let key = call.args.word()?;
+    let at_ms = expires_at_ms(call.args.word()?, unit, call.db.now_ms(), command)?;
+    let draft = Draft::new(string::bytes(call.args.word()?));
+    call.db.put(key, draft.expiring(Some(at_ms)))?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn getset(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, value) = (call.args.word()?, call.args.word()?);
+    let old = call.db.update(key, |entry| {
+        let old = Str::of_any(entry)?;
+        Ok((Change::Put(Draft::new(string::bytes(value))), old))
+    })?;
+    bulk_or_null(&mut call.reply, old);
+    Ok(())
+}
+
+fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    let old = call
+        .db
+        .update(key, |entry| Ok((Change::Remove, Str::of_any(entry)?)))?;
+    bulk_or_null(&mut call.reply, old);
+    Ok(())
+}
+
+fn getex(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    let options = Options::of_getex(&mut call.args)?;
+    let now_ms = call.db.now_ms();
+    // A bad expiry is an error only where there is a string to put it on.
+    let asked = options.expires_at_ms(now_ms, "getex");
+    let old = call.db.update(key, |entry| {
+        let (Some(entry), Some(old)) = (entry, Str::of_any(entry)?) else {
+            return Ok((Change::Keep, Ok(None)));
+        };
+        let same = Draft::keeping(entry, store::value::same_value(entry));
+        let change = match &asked {
+            Err(error) => return Ok((Change::Keep, Err(error.clone()))),
+            Ok(Some(at_ms)) if *at_ms <= now_ms => Change::Remove,
+            Ok(Some(at_ms)) => Change::Put(same.expiring(Some(*at_ms))),
+            Ok(None) if options.persists && entry.expires_at_ms().is_some() => {
+                Change::Put(same.expiring(None))
+            }
+            Ok(None) => Change::Keep,
+        };
+        Ok((change, Ok(Some(old))))
+    })??;
+    bulk_or_null(&mut call.reply, old);
+    Ok(())
+}
+
+fn mget(call: &mut Call<'_>) -> Result<(), Error> {
+    let keys = call.args.rest();
+    let found: SmallVec<[_; KEYS_INLINE]> = call.db.atomic(|db| {
+        // A key of another type is as good as absent.
+        Ok(keys
+            .iter()
+            .map(|key| Str::of_any(db.read(key)).unwrap_or(None))
+            .collect())
+    })?;
+    call.reply.array(found.len());
+    for string in found {
+        bulk_or_null(&mut call.reply, string);
+    }
+    Ok(())
+}
+
+fn mset(call: &mut Call<'_>) -> Result<(), Error> {
+    let pairs = pairs(call, "mset")?;
+    call.db.atomic(|db| {
+        pairs
+            .iter()
+            .try_for_each(|[key, value]| db.put(key, Draft::new(string::bytes(value))))
+    })?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
+    let pairs = pairs(call, "msetnx")?;
+    let is_set = call.db.atomic(|db| {
+        if pairs.iter().any(|[key, _]| db.peek(key).is_some()) {
+            return Ok(false);
+        }
+        pairs
+            .iter()
+            .try_for_each(|[key, value]| db.put(key, Draft::new(string::bytes(value))))?;
+        Ok(true)
+    })?;
+    call.reply.flag(is_set);
+    Ok(())
+}
+
+fn pairs<'c>(call: &Call<'c>, command: &'static str) -> Result<&'c [[&'c [u8]; 2]], Error> {
+    match call.args.rest().as_chunks() {
+        (pairs, []) => Ok(pairs),
+        _ => Err(error::wrong_arity(command)),
+    }
+}
+
+fn append(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, tail) = (call.args.word()?, call.args.word()?);
+    let bytes_max = call.shared.string_bytes_max();
+    let bytes = call.db.update(key, |entry| {
+        let old = Str::of_any(entry)?;
+        let bytes = old.map_or(0, Str::len) + tail.len();
+        if old.is_some() && bytes > bytes_max {
+            return Err(store::Error::TooLong);
+        }
+        let value = string::append(old, tail)?;
+        Ok((Change::Put(Draft::keeping_any(entry, value)), bytes))
+    })?;
+    call.reply.count(bytes);
+    Ok(())
+}
+
+fn strlen(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    let found = Str::of_any(call.db.read(key))?;
+    call.reply.count(found.map_or(0, Str::len));
+    Ok(())
+}
+
+fn incr(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    increment(call, key, 1)
+}
+
+fn decr(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    increment(call, key, -1)
+}
+
+fn incrby(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, by) = (call.args.word()?, call.args.integer()?);
+    increment(call, key, by)
+}
+
+fn decrby(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, by) = (call.args.word()?, call.args.integer()?);
+    let by = by
+        .checked_neg()
+        .ok_or(Error::Text("ERR decrement would overflow"))?;
+    increment(call, key, by)
+}
+
+fn increment(call: &mut Call<'_>, key: &[u8], by: i64) -> Result<(), Error> {
+    let sum = call.db.update(key, |entry| {
+        let (sum, value) = string::increment(Str::of_any(entry)?, by)?;
+        Ok((Change::Put(Draft::keeping_any(entry, value)), sum))
+    })?;
+    call.reply.integer(sum);
+    Ok(())
+}
+
+fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, by) = (call.args.word()?, LongDouble::parse(call.args.word()?));
+    let text = call.db.update(key, |entry| {
+        // A wrong type goes before a bad argument.
+        let old = Str::of_any(entry)?;
+        let by = by.ok_or(store::Error::NotAFloat)?;
+        let (text, value) = string::increment_float(old, by)?;
+        Ok((Change::Put(Draft::keeping_any(entry, value)), text))
+    })?;
+    call.reply.bulk(&text);
+    Ok(())
+}
+
+fn getrange(call: &mut Call<'_>) -> Result<(), Error> {
+    let key = call.args.word()?;
+    let (start, end) = (call.args.integer()?, call.args.integer()?);
+    match Str::of_any(call.db.read(key))? {
+        None => call.reply.bulk(b""),
+        Some(found) => {
+            let parts = found.range(string::signed_range(start, end, found.len()));
+            call.reply.bulk_parts(parts.bytes_left(), parts);
+        }
+    }
+    Ok(())
+}
+
+fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, offset) = (call.args.word()?, call.args.integer()?);
+    let patch = call.args.word()?;
+    let offset = usize::try_from(offset).map_err(|_| Error::Text("ERR offset is out of range"))?;
+    let bytes_max = call.shared.string_bytes_max();
+    let bytes = call.db.update(key, |entry| {
+        let old = Str::of_any(entry)?;
+        let old_bytes = old.map_or(0, Str::len);
+        if patch.is_empty() {
+            return Ok((Change::Keep, old_bytes));
+        }
+        let end = offset.saturating_add(patch.len());
+        if end > bytes_max {
+            return Err(store::Error::TooLong);
+        }
+        let value = string::set_range(old, offset, patch)?;
+        let change = Change::Put(Draft::keeping_any(entry, value));
+        Ok((change, old_bytes.max(end)))
+    })?;
+    call.reply.count(bytes);
+    Ok(())
+}
+
+/// A string as a reply, wherever its bytes stand.
+pub(super) fn bulk_or_null(reply: &mut Reply<'_>, found: Option<Str<'_>>) {
+    match found {
+        None => reply.null(),
+        Some(string) => match string.as_slice() {
+            Some(bytes) => reply.bulk(bytes),
+            None => reply.bulk_parts(string.len(), string.parts()),
+        },
+    }
+}
