@@ -53,3 +53,39 @@ impl fmt::Display for ParseError {
 }
 
 impl std::error::Error for ParseError {}
+
+/// A text is not a path.
+///
+/// Displays as RedisJSON does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathError {
+    /// Where in the text, in bytes; the older syntax counts as completed to a `$` path.
+    pub(crate) position: usize,
+    /// What could stand there.
+    pub(crate) expected: &'static str,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PathError { position, expected } = self;
+        write!(
+            f,
+            "Error occurred at position {position}, Error at position {position}: \
+             expected one of the following: {expected}"
+        )
+    }
+}
+
+impl std::error::Error for PathError {}
+
+/// A path with many descents led to more places than are worth visiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchTooLong;
+
+impl fmt::Display for SearchTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the path leads to too many places")
+    }
+}
+
+impl std::error::Error for SearchTooLong {}

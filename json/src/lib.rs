@@ -6,11 +6,13 @@ mod document;
 mod error;
 mod packed;
 mod parse;
+mod path;
 mod print;
 mod value;
 
 pub use document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};
-pub use error::{ParseError, TooLarge};
+pub use error::{ParseError, PathError, SearchTooLong, TooLarge};
+pub use path::Path;
 pub use print::{Layout, print_number, print_string};
 pub use value::{Array, Kind, Number, Object, Value, View};
 

@@ -82,6 +82,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The elements or members' values, each with its place; nothing for scalars.
+    pub(crate) fn children(self) -> impl Iterator<Item = (usize, Value<'a>)> {
+        let (elements, members) = match self.view() {
+            View::Array(array) => (Some(array.iter()), None),
+            View::Object(object) => (None, Some(object.iter().map(|(_, value)| value))),
+            _ => (None, None),
+        };
+        let elements = elements.into_iter().flatten();
+        elements.chain(members.into_iter().flatten()).enumerate()
+    }
+
+    /// About how many bytes the value takes.
+    pub(crate) fn extent(self) -> usize {
+        let Repr::Packed(bytes) = self.repr;
+        bytes.len()
+    }
+
     /// The type of this value.
     pub fn kind(self) -> Kind {
         match self.view() {
@@ -112,6 +129,11 @@ impl<'a> Array<'a> {
         self.iter().nth(index)
     }
 
+    /// The elements from `index` on.
+    pub(crate) fn iter_from(self, index: usize) -> impl Iterator<Item = Value<'a>> {
+        self.iter().skip(index)
+    }
+
     /// The elements in order.
     pub fn iter(self) -> impl Iterator<Item = Value<'a>> {
         let mut rest = self.body;
@@ -136,9 +158,22 @@ impl<'a> Object<'a> {
 
     /// The value of the member called `name`.
     pub fn get(self, name: &str) -> Option<Value<'a>> {
-        self.iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        self.find(name).map(|(_, value)| value)
+    }
+
+    /// The place and the value of the member called `name`.
+    pub(crate) fn find(self, name: &str) -> Option<(usize, Value<'a>)> {
+        let mut rest = self.body;
+        let mut place = 0;
+        while !rest.is_empty() {
+            let (key, after) = packed::split_name(rest);
+            if key == name.as_bytes() {
+                return Some((place, Value::packed(packed::split(after).0)));
+            }
+            rest = packed::split(after).1;
+            place += 1;
+        }
+        None
     }
 
     /// The members in order: name and value.

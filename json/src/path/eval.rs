@@ -1,0 +1,201 @@
+//! Path and document to values.
+//!
+//! The matches of a path are found depth first: a value found by one segment is followed through
+//! the later ones before the next is looked for. That gives the RFC's order without lists in
+//! between, and lets the first match end the search.
+//!
+//! Descents multiply: `$..*..*` visits a value once for each of its ancestors, and every further
+//! `..` multiplies by the depth again. A budget in proportion to the document bounds the whole.
+
+use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
+
+use super::{Path, Segment, Selector, Slice};
+use crate::error::SearchTooLong;
+use crate::value::{Array, Value, View};
+
+/// Where a value stands: the place of each child on the way, counted from 0.
+pub(crate) type Trail = SmallVec<[u32; 8]>;
+
+/// Visits allowed in the smallest document.
+const VISITS_MIN: usize = 1 << 20;
+
+/// Visits allowed for each byte of a document.
+const VISITS_PER_BYTE: usize = 32;
+
+pub(super) fn find<'a>(path: &Path<'_>, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
+    let mut found = Vec::new();
+    search(path, root, &mut |_, value| {
+        found.push(value);
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn first<'a>(
+    path: &Path<'_>,
+    root: Value<'a>,
+) -> Result<Option<Value<'a>>, SearchTooLong> {
+    let mut found = None;
+    search(path, root, &mut |_, value| {
+        found = Some(value);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn locate(path: &Path<'_>, root: Value<'_>) -> Result<Vec<Trail>, SearchTooLong> {
+    let mut found = Vec::new();
+    search(path, root, &mut |trail, _| {
+        found.push(trail.clone());
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// What is done with each match; breaking ends the search.
+type Visit<'v, 'a> = &'v mut dyn FnMut(&Trail, Value<'a>) -> ControlFlow<()>;
+
+fn search<'a>(path: &Path<'_>, root: Value<'a>, visit: Visit<'_, 'a>) -> Result<(), SearchTooLong> {
+    let mut search = Search {
+        visits_left: root
+            .extent()
+            .saturating_mul(VISITS_PER_BYTE)
+            .saturating_add(VISITS_MIN),
+        trail: Trail::new(),
+        visit,
+    };
+    match search.follow(&path.segments, root) {
+        ControlFlow::Break(Stop::TooLong) => Err(SearchTooLong),
+        ControlFlow::Break(Stop::Enough) | ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Why a search ends before its time.
+enum Stop {
+    Enough,
+    TooLong,
+}
+
+struct Search<'v, 'a> {
+    visits_left: usize,
+    trail: Trail,
+    visit: Visit<'v, 'a>,
+}
+
+impl<'a> Search<'_, 'a> {
+    /// Visits what `segments` lead to from `value`, where `trail` stands.
+    fn follow(&mut self, segments: &[Segment<'_>], value: Value<'a>) -> ControlFlow<Stop> {
+        let Some((segment, rest)) = segments.split_first() else {
+            return (self.visit)(&self.trail, value).map_break(|()| Stop::Enough);
+        };
+        for selector in &segment.selectors {
+            self.select(selector, rest, value)?;
+        }
+        if segment.descends {
+            for (place, child) in value.children() {
+                self.step(place, segments, child)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Follows `segments` from each child of `value` that `selector` means.
+    fn select(
+        &mut self,
+        selector: &Selector<'_>,
+        segments: &[Segment<'_>],
+        value: Value<'a>,
+    ) -> ControlFlow<Stop> {
+        match (selector, value.view()) {
+            (Selector::Name(name), View::Object(object)) => {
+                if let Some((place, child)) = object.find(name) {
+                    self.step(place, segments, child)?;
+                }
+            }
+            (Selector::Index(index), View::Array(array)) => {
+                if let Some((place, child)) = element(array, *index) {
+                    self.step(place, segments, child)?;
+                }
+            }
+            (Selector::Wildcard, View::Array(_) | View::Object(_)) => {
+                for (place, child) in value.children() {
+                    self.step(place, segments, child)?;
+                }
+            }
+            (Selector::Slice(slice), View::Array(array)) => self.slice(slice, segments, array)?,
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn slice(
+        &mut self,
+        slice: &Slice,
+        segments: &[Segment<'_>],
+        array: Array<'a>,
+    ) -> ControlFlow<Stop> {
+        let (lower, upper) = slice.bounds(array.len() as i64);
+        if slice.step == 0 || lower >= upper {
+            return ControlFlow::Continue(());
+        }
+        let stride = usize::try_from(slice.step.unsigned_abs()).unwrap_or(usize::MAX);
+        let range = array
+            .iter_from(lower as usize)
+            .take((upper - lower) as usize);
+        if slice.step > 0 {
+            for (distance, child) in range.enumerate().step_by(stride) {
+                self.step(lower as usize + distance, segments, child)?;
+            }
+        } else {
+            let elements: Vec<_> = range.collect();
+            for (distance, &child) in elements.iter().enumerate().rev().step_by(stride) {
+                self.step(lower as usize + distance, segments, child)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Goes down to the child at `place` and follows `segments` from there.
+    fn step(
+        &mut self,
+        place: usize,
+        segments: &[Segment<'_>],
+        child: Value<'a>,
+    ) -> ControlFlow<Stop> {
+        if self.visits_left == 0 {
+            return ControlFlow::Break(Stop::TooLong);
+        }
+        self.visits_left -= 1;
+        self.trail.push(place as u32);
+        self.follow(segments, child)?;
+        self.trail.pop();
+        ControlFlow::Continue(())
+    }
+}
+
+/// The element at a place that counts from the end when negative, with its place from the front.
+fn element(array: Array<'_>, index: i64) -> Option<(usize, Value<'_>)> {
+    let place = match index {
+        0.. => usize::try_from(index).ok()?,
+        _ => usize::try_from(index + array.len() as i64).ok()?,
+    };
+    array.get(place).map(|value| (place, value))
+}
+
+impl Slice {
+    /// The elements it can mean: from the lower bound up to before the upper.
+    fn bounds(&self, len: i64) -> (i64, i64) {
+        let from_front = |bound: i64| if bound < 0 { bound + len } else { bound };
+        if self.step >= 0 {
+            let start = from_front(self.start.unwrap_or(0));
+            let end = from_front(self.end.unwrap_or(len));
+            (start.clamp(0, len), end.clamp(0, len))
+        } else {
+            let start = self.start.map_or(len - 1, from_front);
+            let end = self.end.map_or(-1, from_front);
+            (end.clamp(-1, len - 1) + 1, start.clamp(-1, len - 1) + 1)
+        }
+    }
+}

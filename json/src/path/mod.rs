@@ -1,0 +1,126 @@
+//! Paths: which values of a document are meant.
+//!
+//! One type serves both syntaxes. A text that starts with `$` is JSONPath (RFC 9535) and means
+//! every match; any other text is RedisJSON's older syntax (`.a.b[0]`, bare names, `.` for the
+//! root) and means the first match when it is read. Both compile to the same segments.
+//!
+//! What the RFC refuses and RedisJSON accepts, is accepted here too: names in dot notation may
+//! begin with a digit and contain `-` (`$.0`, `$.a-b`), and a blank may follow the dot (`$. a`).
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use crate::error::{PathError, SearchTooLong};
+use crate::value::Value;
+
+mod eval;
+mod parse;
+
+pub(crate) use eval::Trail;
+
+/// A path, compiled from text; names without escapes borrow from it.
+#[derive(Clone, Debug)]
+pub struct Path<'t> {
+    is_legacy: bool,
+    segments: SmallVec<[Segment<'t>; 4]>,
+}
+
+/// One step of a path: from each value found so far to the next ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment<'t> {
+    /// Whether the selectors apply to all descendants too: `..`.
+    descends: bool,
+    /// Invariant: at least one.
+    selectors: SmallVec<[Selector<'t>; 1]>,
+}
+
+/// Which children of a value are meant.
+#[derive(Clone, Debug)]
+pub(crate) enum Selector<'t> {
+    /// The member of this name.
+    Name(Cow<'t, str>),
+    /// The element at this place; from the end when negative.
+    Index(i64),
+    /// All children.
+    Wildcard,
+    /// Some elements.
+    Slice(Box<Slice>),
+}
+
+/// `start:end:step`; what is left out depends on the step's sign.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice {
+    start: Option<i64>,
+    end: Option<i64>,
+    step: i64,
+}
+
+impl<'t> Path<'t> {
+    /// Compiles a text in either syntax.
+    pub fn parse(text: &'t [u8]) -> Result<Path<'t>, PathError> {
+        parse::parse(text)
+    }
+
+    /// The path of the whole document, in JSONPath's syntax: `$`.
+    pub fn root() -> Path<'static> {
+        Path {
+            is_legacy: false,
+            segments: SmallVec::new(),
+        }
+    }
+
+    /// The path of the whole document, in the older syntax: `.`.
+    pub fn legacy_root() -> Path<'static> {
+        Path {
+            is_legacy: true,
+            ..Path::root()
+        }
+    }
+
+    /// Whether the text was of the older syntax, which means one value.
+    pub fn is_legacy(&self) -> bool {
+        self.is_legacy
+    }
+
+    /// Whether the path means the whole document.
+    pub fn is_root(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Every value the path means, in the RFC's order, repeated as often as it says.
+    pub fn find<'a>(&self, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
+        eval::find(self, root)
+    }
+
+    /// The first value the path means.
+    pub fn first<'a>(&self, root: Value<'a>) -> Result<Option<Value<'a>>, SearchTooLong> {
+        eval::first(self, root)
+    }
+
+    /// Where the values stand that the path means.
+    pub(crate) fn locate(&self, root: Value<'_>) -> Result<Vec<Trail>, SearchTooLong> {
+        eval::locate(self, root)
+    }
+
+    /// Whether the path can mean one value at most: names and indexes only.
+    pub(crate) fn is_singular(&self) -> bool {
+        self.segments.iter().all(|segment| {
+            !segment.descends
+                && matches!(
+                    segment.selectors[..],
+                    [Selector::Name(_) | Selector::Index(_)]
+                )
+        })
+    }
+
+    /// A singular path without its last step, and that step. None for the root.
+    pub(crate) fn split_last(&self) -> Option<(Path<'t>, &Selector<'t>)> {
+        let (last, parents) = self.segments.split_last()?;
+        let parents = Path {
+            is_legacy: self.is_legacy,
+            segments: parents.iter().cloned().collect(),
+        };
+        Some((parents, &last.selectors[0]))
+    }
+}

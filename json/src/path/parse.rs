@@ -1,0 +1,394 @@
+//! Text to path.
+
+use std::borrow::Cow;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{Path, Segment, Selector, Slice};
+use crate::error::PathError;
+
+/// What JSON numbers can say exactly: 2^53 - 1. The RFC bounds indexes by it.
+const INTEGER_MAX: i64 = (1 << 53) - 1;
+
+const NAME_EXPECTED: &str = "<string>, '*'";
+const SELECTOR_EXPECTED: &str = "'<string>[,<string>,...]', '<number>', ['start:end:steps'], '*'";
+const INTEGER_EXPECTED: &str = "'<number>', ['start:end:steps']";
+const SEGMENT_EXPECTED: &str = "'.', '['";
+const SEPARATOR_EXPECTED: &str = "',', ']'";
+
+pub(super) fn parse(text: &[u8]) -> Result<Path<'_>, PathError> {
+    let text = std::str::from_utf8(text).map_err(|error| PathError {
+        position: error.valid_up_to(),
+        expected: NAME_EXPECTED,
+    })?;
+    if let Some(rest) = text.strip_prefix('$')
+        && matches!(
+            rest.trim_start_matches(is_blank).as_bytes().first(),
+            None | Some(b'.' | b'[')
+        )
+    {
+        let segments = Parser::new(text, 1, 0).segments(SmallVec::new())?;
+        return Ok(Path {
+            is_legacy: false,
+            segments,
+        });
+    }
+    let segments = match text.as_bytes().first() {
+        Some(b'.') if text.len() == 1 => SmallVec::new(),
+        Some(b'.' | b'[') => Parser::new(text, 0, 1).legacy().segments(SmallVec::new())?,
+        _ => {
+            let mut parser = Parser::new(text, 0, 2).legacy();
+            let first = parser.name_or_wildcard()?;
+            parser.segments(smallvec![Segment::child(first)])?
+        }
+    };
+    Ok(Path {
+        is_legacy: true,
+        segments,
+    })
+}
+
+impl<'t> Segment<'t> {
+    fn child(selector: Selector<'t>) -> Segment<'t> {
+        Segment {
+            descends: false,
+            selectors: smallvec![selector],
+        }
+    }
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    /// How much further in the text stands an error, as RedisJSON counts: it completes the older
+    /// syntax to a `$` path first.
+    shift: usize,
+    is_legacy: bool,
+}
+
+impl<'t> Parser<'t> {
+    fn new(text: &'t str, at: usize, shift: usize) -> Parser<'t> {
+        Parser {
+            text,
+            at,
+            shift,
+            is_legacy: false,
+        }
+    }
+
+    fn legacy(mut self) -> Parser<'t> {
+        self.is_legacy = true;
+        self
+    }
+
+    /// The segments up to the end of the text, behind those already `found`.
+    fn segments(
+        mut self,
+        mut found: SmallVec<[Segment<'t>; 4]>,
+    ) -> Result<SmallVec<[Segment<'t>; 4]>, PathError> {
+        while self.at < self.text.len() {
+            let segment = self.segment()?;
+            found.push(segment);
+        }
+        Ok(found)
+    }
+
+    fn segment(&mut self) -> Result<Segment<'t>, PathError> {
+        self.skip_blanks();
+        if self.take(b'[') {
+            return self.bracket(false);
+        }
+        if !self.take(b'.') {
+            return Err(self.error(SEGMENT_EXPECTED));
+        }
+        if self.take(b'.') {
+            if self.take(b'[') {
+                return self.bracket(true);
+            }
+            let selector = self.name_or_wildcard()?;
+            return Ok(Segment {
+                descends: true,
+                ..Segment::child(selector)
+            });
+        }
+        if self.is_legacy && self.take(b'[') {
+            return self.bracket(false);
+        }
+        self.take(b' ');
+        self.name_or_wildcard().map(Segment::child)
+    }
+
+    /// What follows a dot.
+    fn name_or_wildcard(&mut self) -> Result<Selector<'t>, PathError> {
+        if self.take(b'*') {
+            return Ok(Selector::Wildcard);
+        }
+        let is_legacy = self.is_legacy;
+        let in_name = |c: char| {
+            c.is_ascii_alphanumeric()
+                || matches!(c, '_' | '-')
+                || !c.is_ascii()
+                || (is_legacy && c == '$')
+        };
+        let rest = &self.text[self.at..];
+        let end = rest.find(|c| !in_name(c)).unwrap_or(rest.len());
+        if end == 0 {
+            return Err(self.error(NAME_EXPECTED));
+        }
+        self.at += end;
+        Ok(Selector::Name(Cow::Borrowed(&rest[..end])))
+    }
+
+    /// What follows an opening bracket, closing bracket included.
+    fn bracket(&mut self, descends: bool) -> Result<Segment<'t>, PathError> {
+        let mut selectors = SmallVec::new();
+        loop {
+            self.skip_blanks();
+            selectors.push(self.selector()?);
+            self.skip_blanks();
+            if self.take(b']') {
+                return Ok(Segment {
+                    descends,
+                    selectors,
+                });
+            }
+            if !self.take(b',') {
+                return Err(self.error(SEPARATOR_EXPECTED));
+            }
+        }
+    }
+
+    fn selector(&mut self) -> Result<Selector<'t>, PathError> {
+        match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => {
+                self.at += 1;
+                self.string(quote).map(Selector::Name)
+            }
+            Some(b'*') => {
+                self.at += 1;
+                Ok(Selector::Wildcard)
+            }
+            Some(b'-' | b':' | b'0'..=b'9') => self.index_or_slice(),
+            _ => Err(self.error(SELECTOR_EXPECTED)),
+        }
+    }
+
+    fn index_or_slice(&mut self) -> Result<Selector<'t>, PathError> {
+        let start = self.integer()?;
+        let behind_start = self.at;
+        self.skip_blanks();
+        if !self.take(b':') {
+            self.at = behind_start;
+            let index = start.expect("a digit or minus stands here, or else a colon");
+            return Ok(Selector::Index(index));
+        }
+        self.skip_blanks();
+        let end = self.integer()?;
+        self.skip_blanks();
+        let mut step = None;
+        if self.take(b':') {
+            self.skip_blanks();
+            step = self.integer()?;
+        }
+        Ok(Selector::Slice(Box::new(Slice {
+            start,
+            end,
+            step: step.unwrap_or(1),
+        })))
+    }
+
+    /// An integer in its only form: no plus, no leading zero, no `-0`. None where none begins.
+    fn integer(&mut self) -> Result<Option<i64>, PathError> {
+        let begin = self.at;
+        let is_negative = self.take(b'-');
+        let digits_from = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == begin {
+            return Ok(None);
+        }
+        let digits = &self.text[digits_from..self.at];
+        let is_canonical = !digits.starts_with('0') || (digits == "0" && !is_negative);
+        match digits.parse::<i64>() {
+            Ok(value) if is_canonical && value <= INTEGER_MAX => {
+                Ok(Some(if is_negative { -value } else { value }))
+            }
+            _ => {
+                self.at = begin;
+                Err(self.error(INTEGER_EXPECTED))
+            }
+        }
+    }
+
+    /// What follows an opening quote, closing quote included.
+    fn string(&mut self, quote: u8) -> Result<Cow<'t, str>, PathError> {
+        let begin = self.at;
+        let mut unescaped: Option<String> = None;
+        let mut plain_from = begin;
+        loop {
+            match self.peek() {
+                Some(byte) if byte == quote => {
+                    let plain = &self.text[plain_from..self.at];
+                    self.at += 1;
+                    return Ok(match unescaped {
+                        None => Cow::Borrowed(plain),
+                        Some(text) => Cow::Owned(text + plain),
+                    });
+                }
+                Some(b'\\') => {
+                    let text = unescaped.get_or_insert_default();
+                    text.push_str(&self.text[plain_from..self.at]);
+                    self.at += 1;
+                    let c = self.escape(quote)?;
+                    unescaped.get_or_insert_default().push(c);
+                    plain_from = self.at;
+                }
+                Some(0..0x20) => return Err(self.error(SELECTOR_EXPECTED)),
+                Some(_) => self.at += 1,
+                None => {
+                    self.at = begin - 1;
+                    return Err(self.error(INTEGER_EXPECTED));
+                }
+            }
+        }
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self, quote: u8) -> Result<char, PathError> {
+        let error = self.error(SELECTOR_EXPECTED);
+        let byte = self.peek().ok_or(error.clone())?;
+        self.at += 1;
+        Ok(match byte {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'/' => '/',
+            b'\\' => '\\',
+            _ if byte == quote => char::from(quote),
+            b'u' => {
+                let first = self.four_hex_digits().ok_or(error.clone())?;
+                let mut units = [first, 0];
+                let mut count = 1;
+                if (0xD800..0xDC00).contains(&first) {
+                    let follows = self.take(b'\\') && self.take(b'u');
+                    units[1] = follows
+                        .then(|| self.four_hex_digits())
+                        .flatten()
+                        .ok_or(error.clone())?;
+                    count = 2;
+                }
+                let mut decoded = char::decode_utf16(units[..count].iter().copied());
+                decoded.next().and_then(Result::ok).ok_or(error)?
+            }
+            _ => return Err(error),
+        })
+    }
+
+    fn four_hex_digits(&mut self) -> Option<u16> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4)?;
+        let mut unit = 0;
+        for &digit in digits {
+            unit = unit << 4 | char::from(digit).to_digit(16)?;
+        }
+        self.at += 4;
+        u16::try_from(unit).ok()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn skip_blanks(&mut self) {
+        while self.peek().is_some_and(|byte| is_blank(char::from(byte))) {
+            self.at += 1;
+        }
+    }
+
+    fn error(&self, expected: &'static str) -> PathError {
+        PathError {
+            position: self.at + self.shift,
+            expected,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_where_redisjson_sees_them() {
+        for (text, position) in [
+            ("", 2),
+            ("..", 3),
+            ("$.", 2),
+            ("$..", 3),
+            ("$.a.", 4),
+            ("$[", 2),
+            ("$['a'", 5),
+            ("$['a", 2),
+            ("$.b.c[a]", 6),
+            ("$.arr[(@.length-1)]", 6),
+            ("$.\"a\"", 2),
+            ("$ ", 2),
+            ("$[01]", 2),
+            ("$[-0]", 2),
+            ("$[9007199254740992]", 2),
+            ("$['\\x']", 4),
+            ("$['\\uD800']", 4),
+        ] {
+            let error = parse(text.as_bytes()).expect_err(text);
+            assert_eq!(error.position, position, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_dollar_tells_the_syntaxes_apart() {
+        for (text, is_legacy, segments) in [
+            ("$", false, 0),
+            (".", true, 0),
+            ("$.a", false, 1),
+            ("$ .a", false, 1),
+            ("$. a", false, 1),
+            (". a", true, 1),
+            ("a.b[0]", true, 3),
+            ("[\"a\"]", true, 1),
+            (".[\"a\"]", true, 1),
+            ("$a", true, 1),
+            ("$..[0]", false, 1),
+            ("$ [ 'a' , -1 , 1 : 2 : 3 , * ]", false, 1),
+        ] {
+            let path = parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(
+                (path.is_legacy(), path.segments.len()),
+                (is_legacy, segments),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn escapes_are_those_of_json() {
+        let path = parse(r#"$["\"\/\b\u00e9\uD834\udd1E"]['\'\n']"#.as_bytes()).unwrap();
+        let names: Vec<_> = path
+            .segments
+            .iter()
+            .map(|segment| &segment.selectors[0])
+            .collect();
+        assert!(matches!(names[0], Selector::Name(name) if name == "\"/\u{8}é𝄞"));
+        assert!(matches!(names[1], Selector::Name(name) if name == "'\n"));
+    }
+}
