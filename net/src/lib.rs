@@ -10,6 +10,7 @@
 
 pub(crate) mod command;
 pub(crate) mod error;
+pub(crate) mod glob;
 pub(crate) mod protocol;
 pub(crate) mod session;
 pub(crate) mod shared;
