@@ -325,6 +325,11 @@ impl<'g> Entry<'g> {
         }
     }
 
+    /// How long ago the last use was, in milliseconds, to a tick of 4 s. Wraps after 4.5 hours.
+    pub fn idle_ms(self, now_ms: u64) -> u64 {
+        crate::usage::idle_ms(self.usage().load(Ordering::Relaxed), now_ms)
+    }
+
     /// The last-use and eviction bits.
     pub(crate) fn usage(self) -> &'g AtomicU16 {
         &self.header().usage
