@@ -17,6 +17,10 @@ use crate::session::Session;
 use crate::shared::Shared;
 
 pub(crate) mod args;
+mod expire;
+mod keys;
+mod object;
+mod scan;
 mod string;
 pub(crate) mod table;
 
@@ -25,7 +29,13 @@ pub(crate) use args::Args;
 pub(crate) use table::{Body, Command, Family, Flag, Keys};
 
 /// All commands, by family.
-pub(crate) const FAMILIES: &[&Family] = &[&string::FAMILY];
+pub(crate) const FAMILIES: &[&Family] = &[
+    &expire::FAMILY,
+    &keys::FAMILY,
+    &object::FAMILY,
+    &scan::FAMILY,
+    &string::FAMILY,
+];
 
 /// What a command does.
 pub(crate) type Handler = fn(&mut Call<'_>) -> Result<(), Error>;
