@@ -35,17 +35,17 @@ pub enum DocumentRef<'a> {
 impl Document {
     /// Reads JSON text: the whole of `text` must be one document.
     pub fn parse(text: &[u8]) -> Result<Document, ParseError> {
-        Ok(Document::from_packed_bytes(parse::parse(text)?))
+        Ok(Document::from_packed_vec(parse::parse(text)?))
     }
 
     /// A copy of the document whose packed form is `bytes`, as [`Document::packed_bytes`] gave it.
     ///
     /// Reading other bytes may panic.
     pub fn from_packed(bytes: &[u8]) -> Document {
-        Document::from_packed_bytes(bytes.to_vec())
+        Document::from_packed_vec(bytes.to_vec())
     }
 
-    fn from_packed_bytes(bytes: Vec<u8>) -> Document {
+    pub(crate) fn from_packed_vec(bytes: Vec<u8>) -> Document {
         if bytes.len() <= PACKED_BYTES_MAX {
             Document::Packed(bytes.into_boxed_slice())
         } else {
@@ -119,6 +119,14 @@ impl<'a> DocumentRef<'a> {
         match self {
             DocumentRef::Packed(bytes) => Value::packed(bytes),
             DocumentRef::Large(large) => large.root(),
+        }
+    }
+
+    /// The packed form.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        match self {
+            DocumentRef::Packed(bytes) => bytes,
+            DocumentRef::Large(large) => &large.root,
         }
     }
 

@@ -89,3 +89,44 @@ impl fmt::Display for SearchTooLong {
 }
 
 impl std::error::Error for SearchTooLong {}
+
+/// A document cannot be changed as asked. It stays as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditError {
+    /// Something new was to be set where the path can mean more than one place.
+    NotSingular,
+    /// Something new was to be set in an array, behind its end.
+    IndexOutOfRange,
+    /// Containers would nest deeper than [`DEPTH_MAX`](crate::DEPTH_MAX).
+    TooDeep,
+    /// A value would take more bytes than can be counted.
+    TooLarge,
+    /// The path leads to too many places.
+    SearchTooLong,
+}
+
+impl From<TooLarge> for EditError {
+    fn from(TooLarge: TooLarge) -> EditError {
+        EditError::TooLarge
+    }
+}
+
+impl From<SearchTooLong> for EditError {
+    fn from(SearchTooLong: SearchTooLong) -> EditError {
+        EditError::SearchTooLong
+    }
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EditError::NotSingular => "the path can mean more than one place",
+            EditError::IndexOutOfRange => "array index out of range",
+            EditError::TooDeep => "containers nest too deep",
+            EditError::TooLarge => "value too large",
+            EditError::SearchTooLong => "the path leads to too many places",
+        })
+    }
+}
+
+impl std::error::Error for EditError {}

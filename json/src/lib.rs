@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod document;
+mod edit;
 mod error;
 mod packed;
 mod parse;
@@ -11,7 +12,8 @@ mod print;
 mod value;
 
 pub use document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};
-pub use error::{ParseError, PathError, SearchTooLong, TooLarge};
+pub use edit::{Condition, Deletion, Rest};
+pub use error::{EditError, ParseError, PathError, SearchTooLong, TooLarge};
 pub use path::Path;
 pub use print::{Layout, print_number, print_string};
 pub use value::{Array, Kind, Number, Object, Value, View};

@@ -140,6 +140,25 @@ pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// How deep containers nest in the value at the front of `bytes`: 0 for a scalar.
+pub(crate) fn depth(bytes: &[u8]) -> usize {
+    let (mut rest, is_object) = match item(bytes) {
+        Item::Array(body) => (body, false),
+        Item::Object(body) => (body, true),
+        _ => return 0,
+    };
+    let mut deepest = 0;
+    while !rest.is_empty() {
+        if is_object {
+            rest = split_name(rest).1;
+        }
+        let (value, after) = split(rest);
+        deepest = deepest.max(depth(value));
+        rest = after;
+    }
+    1 + deepest
+}
+
 /// Length of the header and of what follows it, for tags that spell their length out.
 fn long_header(bytes: &[u8]) -> (usize, usize) {
     match bytes[0] & 3 {
