@@ -1,3 +1,4 @@
 //! Bytes to values and back: pure, without a store and without a socket.
 
+pub(crate) mod memcached;
 pub(crate) mod resp;
