@@ -12,6 +12,8 @@ pub mod memory;
 pub mod reclaim;
 mod store;
 pub(crate) mod sync;
+#[allow(unsafe_code)]
+pub(crate) mod table;
 mod thread;
 mod usage;
 #[allow(unsafe_code)]

@@ -1,0 +1,234 @@
+//! Looking a key up, and changing what a look found.
+
+use super::segment::{HOMES, SLOTS, Segment};
+use super::word::{Control, Occupied, Word};
+use super::{Key, Occupant, Table};
+use crate::reclaim::Guard;
+use crate::sync::Ordering;
+
+/// What a look at a key found, at one moment between call and return.
+#[derive(Clone, Copy)]
+pub(crate) enum Look<'g> {
+    /// The key has a slot.
+    Present(Spot<'g>),
+    /// It has none.
+    Absent(Absence<'g>),
+}
+
+/// A slot that holds a key.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot<'g> {
+    pub(super) segment: &'g Segment,
+    pub(super) position: usize,
+    pub(super) home: usize,
+    pub(super) place: u64,
+    pub(super) word: Word,
+}
+
+impl Spot<'_> {
+    /// What the slot names.
+    pub(crate) fn occupied(&self) -> Occupied {
+        self.word.occupied()
+    }
+
+    /// No removed version of a key hereabouts is higher.
+    pub(crate) fn removed_version_max(&self) -> u64 {
+        self.segment.removed_version_max.load(Ordering::Acquire)
+    }
+}
+
+/// Where a key is not.
+#[derive(Clone, Copy)]
+pub(crate) struct Absence<'g> {
+    pub(super) segment: &'g Segment,
+    pub(super) home: usize,
+    pub(super) place: u64,
+    pub(super) tag: u16,
+    /// As it was before the search began.
+    pub(super) control: Control,
+}
+
+impl Absence<'_> {
+    /// No removed version of a key hereabouts is higher: what is inserted starts above.
+    pub(crate) fn removed_version_max(&self) -> u64 {
+        self.segment.removed_version_max.load(Ordering::Acquire)
+    }
+}
+
+impl<O: Occupant> Table<O> {
+    /// Looks for a key.
+    pub(crate) fn find<'g>(&self, key: &Key<'_>, guard: &'g Guard) -> Look<'g> {
+        let home = Segment::home_of(key.hash);
+        let mut segment = self.segment(key.place, guard);
+        loop {
+            let control = segment.control(home);
+            if control.is_frozen() {
+                if let Some(next) = segment.successor(key.place) {
+                    // SAFETY: a successor is retired only when the segments before it cannot be
+                    // reached by new guards, and this one was reached under `guard`.
+                    segment = unsafe { next.as_ref() };
+                    continue;
+                }
+            } else if control.is_pending() {
+                segment.settle(home, control);
+                continue;
+            }
+            return match self.search(key, segment, home, control) {
+                Some((position, word)) => {
+                    let place = key.place;
+                    Look::Present(Spot {
+                        segment,
+                        position,
+                        home,
+                        place,
+                        word,
+                    })
+                }
+                None => {
+                    let (place, tag) = (key.place, key.tag());
+                    Look::Absent(Absence {
+                        segment,
+                        home,
+                        place,
+                        tag,
+                        control,
+                    })
+                }
+            };
+        }
+    }
+
+    fn search(
+        &self,
+        key: &Key<'_>,
+        segment: &Segment,
+        home: usize,
+        control: Control,
+    ) -> Option<(usize, Word)> {
+        let is_it = |position| self.at_position(key, segment, home, position);
+        for bucket in [home, home + 1] {
+            let words = segment.bucket_words(bucket);
+            for (at, word) in words.iter().enumerate() {
+                if word.has_tag(key.tag())
+                    && let Some(found) = is_it(bucket * SLOTS + at)
+                {
+                    return Some(found);
+                }
+            }
+        }
+        if control.stashed() == 0 {
+            return None;
+        }
+        let mut stash = Segment::stash().filter(|&at| segment.word(at).has_tag(key.tag()));
+        stash.find_map(is_it)
+    }
+
+    /// The word at a position whose tag is right, if it counts and is of this very key.
+    fn at_position(
+        &self,
+        key: &Key<'_>,
+        segment: &Segment,
+        home: usize,
+        position: usize,
+    ) -> Option<(usize, Word)> {
+        let mut word = segment.word(position);
+        if word.is_tentative() {
+            let control = segment.control(home);
+            if !control.is_pending() || control.position() != position {
+                return None;
+            }
+            segment.settle(home, control);
+            word = segment.word(position);
+        }
+        if word.is_empty() || !word.has_tag(key.tag()) {
+            return None;
+        }
+        // SAFETY: the word was in its slot under the caller's guard and is a committed one.
+        let is_it = unsafe { self.occupants.is_key(word.occupied(), key.bytes) };
+        is_it.then_some((position, word))
+    }
+
+    /// Whether what an earlier look found has held ever since. A look at a frozen slot would
+    /// always find the same, so this begins at the directory again.
+    pub(crate) fn still_holds(&self, key: &Key<'_>, earlier: &Look<'_>, guard: &Guard) -> bool {
+        match (earlier, self.find(key, guard)) {
+            (Look::Present(then), Look::Present(now)) => then.occupied() == now.occupied(),
+            (Look::Absent(then), Look::Absent(now)) => {
+                std::ptr::eq(then.segment, now.segment)
+                    && then.control.insertions() == now.control.insertions()
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the slot name something else, if it still names what the look found. If it does not,
+    /// or if the segment is being split, false: look again.
+    pub(crate) fn replace(&self, spot: &Spot<'_>, new: Occupied, guard: &Guard) -> bool {
+        self.may_change(spot, guard) && {
+            let new = new.word((spot.word.0 >> 48) as u16);
+            spot.segment.swap_word(spot.position, spot.word, new)
+        }
+    }
+
+    /// Empties the slot, if it still names what the look found; `version` is the highest the
+    /// key ever had. False as for [`Table::replace`].
+    pub(crate) fn remove(&self, spot: &Spot<'_>, version: u64, guard: &Guard) -> bool {
+        if !self.may_change(spot, guard) {
+            return false;
+        }
+        // Before the slot is empty, so that whoever inserts the key again starts above.
+        spot.segment
+            .removed_version_max
+            .fetch_max(version, Ordering::AcqRel);
+        if !spot
+            .segment
+            .swap_word(spot.position, spot.word, Word::EMPTY)
+        {
+            return false;
+        }
+        if Segment::is_in_stash(spot.position) {
+            spot.segment.count_unstashed(spot.home);
+        }
+        true
+    }
+
+    /// No word is changed while the insertion that made it is pending: `settle` relies on it.
+    /// The control word is loaded after the slot's was, so a pending one cannot be missed.
+    fn may_change(&self, spot: &Spot<'_>, guard: &Guard) -> bool {
+        let control = spot.segment.control(spot.home);
+        if control.is_frozen() || spot.word.is_tentative() {
+            self.split(spot.segment, spot.place, guard);
+            return false;
+        }
+        if control.is_pending() {
+            spot.segment.settle(spot.home, control);
+        }
+        true
+    }
+}
+
+impl Segment {
+    /// Finishes a committed insertion. Anybody may, any number of times.
+    ///
+    /// While the control word is pending its slot holds the inserted word, because nobody
+    /// changes it before; the control word is looked at again to know that it was pending when
+    /// the slot was loaded.
+    pub(super) fn settle(&self, home: usize, control: Control) {
+        debug_assert!(home < HOMES && control.is_pending());
+        let word = self.word(control.position());
+        if word.is_tentative() && self.control(home) == control {
+            self.swap_word(control.position(), word, word.committed());
+        }
+        self.swap_control(home, control, control.settled());
+    }
+
+    /// One of the home's keys left the stash. A frozen count is made anew by the split.
+    fn count_unstashed(&self, home: usize) {
+        loop {
+            let control = self.control(home);
+            if control.is_frozen() || self.swap_control(home, control, control.unstashed()) {
+                return;
+            }
+        }
+    }
+}

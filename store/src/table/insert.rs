@@ -1,0 +1,57 @@
+//! Inserting a key that is not there.
+//!
+//! With holes in the buckets two threads could put the same new key into two slots. So
+//! insertions of one home (and only those) serialise on its control word:
+//!
+//! 1. A look finds the key absent; it loaded the control word before it searched.
+//! 2. The word is put into a free slot, marked *tentative*: nobody takes it for an entry.
+//! 3. The control word is swapped from what the look loaded to a *pending* one that names the
+//!    slot. This is the commit: it fails if any insertion of the home committed since the look.
+//! 4. The mark and the pending bit are taken off, by the inserter or by whoever meets them.
+//!
+//! A slot cannot be emptied between 3 and 4, which is what makes the help safe.
+
+use super::find::Absence;
+use super::segment::Segment;
+use super::word::{Occupied, Word};
+use super::{Occupant, Table};
+use crate::reclaim::Guard;
+
+impl<O: Occupant> Table<O> {
+    /// Inserts what `new` names under the key that was absent. False if another insertion came
+    /// first or the segment had to be split: look again. `new` is then still the caller's alone.
+    pub(crate) fn insert(&self, absence: &Absence<'_>, new: Occupied, guard: &Guard) -> bool {
+        let Absence {
+            segment,
+            home,
+            place,
+            tag,
+            control,
+        } = *absence;
+        if control.is_frozen() {
+            self.split(segment, place, guard);
+            return false;
+        }
+        let word = new.word(tag).tentative();
+        let Some(position) = claim(segment, home, word) else {
+            self.split(segment, place, guard);
+            return false;
+        };
+        let pending = control.inserted(position, Segment::is_in_stash(position));
+        if !segment.swap_control(home, control, pending) {
+            // Where the slot was frozen meanwhile, the split leaves the word behind.
+            segment.swap_word(position, word, Word::EMPTY);
+            return false;
+        }
+        segment.settle(home, pending);
+        true
+    }
+}
+
+/// Puts a tentative word into a free slot near its home, or into the stash.
+fn claim(segment: &Segment, home: usize, word: Word) -> Option<usize> {
+    Segment::near(home)
+        .chain(Segment::stash())
+        .filter(|&position| segment.word(position) == Word::EMPTY)
+        .find(|&position| segment.swap_word(position, Word::EMPTY, word))
+}

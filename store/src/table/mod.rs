@@ -1,0 +1,179 @@
+//! The lock-free hash table under every database.
+//!
+//! # The idea
+//!
+//! A directory leads from the leading bits of a key's *place* to a [`segment`]: a page of 63
+//! buckets, each a cache line with seven slots (B. Lu et al., "Dash", VLDB 2020; Valkey 8.1 has
+//! such buckets too). A slot names an entry; sixteen bits of the hash beside the address tell
+//! most other keys apart. So a hit costs two cache misses: the bucket and the entry.
+//!
+//! Everything a slot names is immutable. Replacing is one compare-and-swap of the slot, removing
+//! as well, and the slot is free at once: no tombstones. New keys are [`insert`]ed under a small
+//! protocol that keeps a key from getting two slots. A full segment is [`split`] into two without
+//! anybody else noticing; there is no moment at which the whole table is copied.
+//!
+//! Uniform hashes fill all segments at the same time, and the bytes per key would swing by two
+//! as the keyspace doubles. Places are therefore hashes bent a little ([`place_of`]): segments at
+//! one end fill twice as fast as at the other, and splits spread over the whole doubling.
+//!
+//! # Invariants
+//!
+//! - A key has at most one committed slot in segments without successors. (`insert`)
+//! - A frozen word never changes again, and successors are published only when everything in the
+//!   segment is frozen. (`split`)
+//! - A segment is retired only when no directory entry leads to it. (`directory`)
+//! - A committed word is not changed before the insertion that made it is settled. (`find`)
+//! - Nothing a slot names is freed while a guard exists that could have seen it there: whoever
+//!   takes it out of the slot retires it. (the callers)
+
+use std::ptr::NonNull;
+
+mod directory;
+mod find;
+mod insert;
+mod scan;
+mod segment;
+mod split;
+mod word;
+
+#[cfg(test)]
+mod tests;
+
+use directory::Root;
+pub(crate) use find::{Absence, Look, Spot};
+use segment::{POSITIONS, Segment};
+pub(crate) use word::Occupied;
+
+use crate::reclaim::Guard;
+
+/// What the table must know about the things its slots name.
+pub(crate) trait Occupant {
+    /// Whether its key is `key`.
+    ///
+    /// # Safety
+    /// `occupied` was seen in a slot under a guard that still exists.
+    unsafe fn is_key(&self, occupied: Occupied, key: &[u8]) -> bool;
+
+    /// The hash of its key.
+    ///
+    /// # Safety
+    /// As for [`Occupant::is_key`].
+    unsafe fn hash_of(&self, occupied: Occupied) -> u64;
+}
+
+/// A key with its hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'k> {
+    pub(crate) bytes: &'k [u8],
+    pub(crate) hash: u64,
+    place: u64,
+}
+
+impl<'k> Key<'k> {
+    /// `hash` is what the table's [`Occupant`] would compute.
+    pub(crate) fn new(bytes: &'k [u8], hash: u64) -> Key<'k> {
+        Key {
+            bytes,
+            hash,
+            place: place_of(hash),
+        }
+    }
+
+    fn tag(&self) -> u16 {
+        self.hash as u16
+    }
+}
+
+/// A hash, bent so that the density of keys falls from 3/2 to 3/4 along the places.
+///
+/// With u the upper half of the hash as a fraction, the place is (2u + u²) / 3; its upper half
+/// decides about segments. The lower half of the hash, from which home and tag come, is left out.
+fn place_of(hash: u64) -> u64 {
+    let u = hash >> 32;
+    let square = u * u;
+    // In 64-bit fractions: 2u is u << 33, which may reach 2, so thirds are taken first.
+    (u << 32) / 3 * 2 + square / 3
+}
+
+/// Fetches a cache line, some time before it is needed.
+fn prefetch(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is a hint without effect on memory.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance::<i8>(address));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// The table. All methods but those with `&mut self` may run at once on any threads.
+pub(crate) struct Table<O> {
+    root: Root,
+    occupants: O,
+}
+
+// SAFETY: all shared parts are atomics; what slots name is the callers' to share.
+unsafe impl<O: Send> Send for Table<O> {}
+// SAFETY: as above.
+unsafe impl<O: Sync> Sync for Table<O> {}
+
+impl<O: Occupant> Table<O> {
+    /// An empty table; versions of what is inserted start above `version_floor`.
+    pub(crate) fn new(occupants: O, version_floor: u64) -> Table<O> {
+        let root = Root::new(Segment::allocate(0, version_floor));
+        Table { root, occupants }
+    }
+
+    /// The segment the directory names for a place; its successors may have the keys.
+    fn segment<'g>(&self, place: u64, guard: &'g Guard) -> &'g Segment {
+        let segment = self.root.directory(guard).segment(place);
+        // SAFETY: a segment is retired after no entry names it, and a guard is held.
+        unsafe { segment.as_ref() }
+    }
+
+    /// A hint that the key's bucket will be wanted.
+    pub(crate) fn prefetch_bucket(&self, key: &Key<'_>, guard: &Guard) {
+        self.segment(key.place, guard)
+            .prefetch_home(Segment::home_of(key.hash));
+    }
+
+    /// A hint, some time later, that what the key's slot names will be wanted.
+    pub(crate) fn prefetch_occupant(&self, key: &Key<'_>, guard: &Guard) {
+        let home = Segment::home_of(key.hash);
+        let segment = self.segment(key.place, guard);
+        for word in segment.bucket_words(home) {
+            if word.has_tag(key.tag()) {
+                word.prefetch();
+                return;
+            }
+        }
+    }
+
+    /// Takes everything out, calling `visit` for what the slots name. The caller must be the
+    /// only user; it is called from drops.
+    pub(crate) fn drain(&mut self, mut visit: impl FnMut(Occupied)) {
+        self.root.for_each_segment(|segment| {
+            // SAFETY: the table is ours alone.
+            let segment = unsafe { segment.as_ref() };
+            for position in 0..POSITIONS {
+                let word = segment.word(position);
+                if !word.is_empty() && !word.is_tentative() {
+                    visit(word.occupied());
+                    segment.fill(position, word::Word::EMPTY);
+                }
+            }
+        });
+    }
+}
+
+impl<O> Drop for Table<O> {
+    fn drop(&mut self) {
+        let mut segments: Vec<NonNull<Segment>> = Vec::new();
+        self.root.for_each_segment(|segment| segments.push(segment));
+        for segment in segments {
+            // SAFETY: the table is ours alone, and each segment was listed once.
+            unsafe { Segment::free(segment) };
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A fixed piece of the table: one page of buckets, each a cache line.
+//!
+//! ```text
+//!  header | home 0 … home 55 | overflow of home 55 | stash 0 … stash 5
+//! ```
+//!
+//! A bucket is seven slots and a control word. A key's *home* follows from its hash; its word
+//! stands in its home bucket, in the next one, or in the stash. A *position* numbers a segment's
+//! slots: bucket times seven plus slot. Control words count only beside home buckets.
+
+use std::alloc::{self, Layout};
+use std::ptr::{self, NonNull};
+
+use super::word::{Control, FROZEN, Word};
+use crate::memory;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+
+/// Slots in a bucket.
+pub(super) const SLOTS: usize = 7;
+/// Buckets that are some key's home.
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
+pub(super) const HOMES: usize = 56;
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+pub(super) const HOMES: usize = 1;
+/// Buckets that take what finds no room at home.
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
+pub(super) const STASHES: usize = 6;
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+pub(super) const STASHES: usize = 0;
+/// All of a segment's buckets.
+pub(super) const BUCKETS: usize = HOMES + 1 + STASHES;
+/// Slots in a segment.
+pub(super) const POSITIONS: usize = BUCKETS * SLOTS;
+const FIRST_STASH: usize = HOMES + 1;
+
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
+const _: () = assert!(size_of::<Segment>() == 4096);
+const _: () = assert!(
+    POSITIONS <= 512,
+    "a control word counts positions in nine bits"
+);
+const _: () = assert!(
+    STASHES * SLOTS < 64,
+    "a control word counts the stash in six bits"
+);
+
+#[repr(C, align(64))]
+struct Bucket {
+    slots: [AtomicU64; SLOTS],
+    control: AtomicU64,
+}
+
+/// One page of the table.
+#[repr(C, align(64))]
+pub(super) struct Segment {
+    /// How many leading bits of a place all keys here share.
+    pub(super) depth: u32,
+    /// Where the segment's keys have gone. Invariant: set once, when everything is frozen.
+    pub(super) successors: AtomicPtr<Successors>,
+    /// No version a key of this segment ever had before it was removed is higher.
+    pub(super) removed_version_max: AtomicU64,
+    buckets: [Bucket; BUCKETS],
+}
+
+/// The two segments a split one went on in.
+pub(super) struct Successors {
+    /// By the bit of the place behind the shared ones.
+    pub(super) by_bit: [NonNull<Segment>; 2],
+}
+
+impl Segment {
+    fn layout() -> Layout {
+        Layout::new::<Segment>()
+            .align_to(64)
+            .expect("a segment's layout")
+    }
+
+    /// An empty segment, counted as live memory.
+    pub(super) fn allocate(depth: u32, removed_version_max: u64) -> NonNull<Segment> {
+        // SAFETY: the layout is not empty.
+        let start = unsafe { alloc::alloc_zeroed(Segment::layout()) };
+        let Some(segment) = NonNull::new(start.cast::<Segment>()) else {
+            alloc::handle_alloc_error(Segment::layout())
+        };
+        memory::count_live(size_of::<Segment>() as i64);
+        let fresh = Segment {
+            depth,
+            successors: AtomicPtr::new(ptr::null_mut()),
+            removed_version_max: AtomicU64::new(removed_version_max),
+            buckets: std::array::from_fn(|_| Bucket {
+                slots: std::array::from_fn(|_| AtomicU64::new(0)),
+                control: AtomicU64::new(0),
+            }),
+        };
+        // SAFETY: the block is ours, aligned and as long as a segment.
+        unsafe { segment.write(fresh) };
+        segment
+    }
+
+    /// Gives a segment's page back.
+    ///
+    /// # Safety
+    /// It came from [`Segment::allocate`], and nobody uses or frees it afterwards.
+    pub(super) unsafe fn free(segment: NonNull<Segment>) {
+        // SAFETY: passed on to the caller; loom's atomics have something to drop.
+        unsafe { segment.drop_in_place() };
+        memory::count_live(-(size_of::<Segment>() as i64));
+        // SAFETY: allocated with this layout.
+        unsafe { alloc::dealloc(segment.as_ptr().cast(), Segment::layout()) };
+    }
+
+    /// The home of a key.
+    pub(super) fn home_of(hash: u64) -> usize {
+        ((hash & 0xFFFF_FFFF) as usize * HOMES) >> 32
+    }
+
+    /// The positions a key of this home may be at, without the stash.
+    pub(super) fn near(home: usize) -> std::ops::Range<usize> {
+        home * SLOTS..(home + 2) * SLOTS
+    }
+
+    /// The positions of the stash.
+    pub(super) fn stash() -> std::ops::Range<usize> {
+        FIRST_STASH * SLOTS..POSITIONS
+    }
+
+    pub(super) fn is_in_stash(position: usize) -> bool {
+        position >= FIRST_STASH * SLOTS
+    }
+
+    fn slot(&self, position: usize) -> &AtomicU64 {
+        &self.buckets[position / SLOTS].slots[position % SLOTS]
+    }
+
+    pub(super) fn word(&self, position: usize) -> Word {
+        Word(self.slot(position).load(Ordering::Acquire))
+    }
+
+    /// The seven words of the bucket.
+    pub(super) fn bucket_words(&self, bucket: usize) -> [Word; SLOTS] {
+        let slots = &self.buckets[bucket].slots;
+        std::array::from_fn(|at| Word(slots[at].load(Ordering::Acquire)))
+    }
+
+    /// Changes a slot if it still holds `old`.
+    pub(super) fn swap_word(&self, position: usize, old: Word, new: Word) -> bool {
+        self.slot(position)
+            .compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Fills a slot of a segment nobody else knows yet.
+    pub(super) fn fill(&self, position: usize, word: Word) {
+        self.slot(position).store(word.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn control(&self, home: usize) -> Control {
+        Control(self.buckets[home].control.load(Ordering::Acquire))
+    }
+
+    /// Changes a control word if it still is `old`.
+    pub(super) fn swap_control(&self, home: usize, old: Control, new: Control) -> bool {
+        self.buckets[home]
+            .control
+            .compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Sets a control word of a segment nobody else knows yet.
+    pub(super) fn fill_control(&self, home: usize, control: Control) {
+        self.buckets[home]
+            .control
+            .store(control.0, Ordering::Relaxed);
+    }
+
+    /// Makes every word final. Controls first: once they are frozen no insertion commits, so
+    /// that which tentative words count is settled before the slots are.
+    pub(super) fn freeze(&self) {
+        for bucket in &self.buckets[..HOMES] {
+            let frozen = Control(0).frozen();
+            bucket.control.fetch_or(frozen.0, Ordering::AcqRel);
+        }
+        for slot in self.buckets.iter().flat_map(|bucket| &bucket.slots) {
+            slot.fetch_or(FROZEN, Ordering::AcqRel);
+        }
+    }
+
+    /// Where the bucket of a home lies, as a hint.
+    pub(super) fn prefetch_home(&self, home: usize) {
+        let address = (&raw const self.buckets[home]).addr();
+        super::prefetch(address);
+        super::prefetch(address + size_of::<Bucket>());
+    }
+
+    /// The successors, when the segment was split.
+    pub(super) fn successors(&self) -> Option<&Successors> {
+        // SAFETY: set once to a box that is retired together with the segment.
+        unsafe { self.successors.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The successor that has the keys of `place`, when the segment was split.
+    pub(super) fn successor(&self, place: u64) -> Option<NonNull<Segment>> {
+        let bit = place << self.depth >> 63;
+        Some(self.successors()?.by_bit[bit as usize])
+    }
+}

@@ -1,0 +1,181 @@
+//! What a slot holds: 64 bits that change together.
+//!
+//! ```text
+//!  63    48 47                                 3  2      1         0
+//!  +-------+------------------------------------+------+---------+-----+
+//!  | tag   | address of an entry or descriptor  |frozen|tentative|owned|
+//!  +-------+------------------------------------+------+---------+-----+
+//! ```
+//!
+//! The tag is part of the key's hash, so that most slots with other keys are passed over without
+//! a look at their entry. Addresses have 48 bits on the machines we serve and are multiples of
+//! eight. The provenance of every address is exposed when it enters a word.
+
+use std::ptr::NonNull;
+
+const TAG_SHIFT: u32 = 48;
+const ADDRESS: u64 = ((1 << TAG_SHIFT) - 1) & !FLAGS;
+const FLAGS: u64 = OWNED | TENTATIVE | FROZEN;
+/// The address is that of a transaction's descriptor.
+const OWNED: u64 = 1;
+/// The insertion is not committed by the word alone; see `insert`.
+const TENTATIVE: u64 = 1 << 1;
+/// The segment is being split: the word never changes again.
+pub(super) const FROZEN: u64 = 1 << 2;
+
+/// What a slot names: an entry, or a descriptor that says which entry counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Occupied(u64);
+
+impl Occupied {
+    /// Names an entry.
+    pub(crate) fn entry(address: NonNull<()>) -> Occupied {
+        Occupied::new(address, 0)
+    }
+
+    /// Names a descriptor.
+    pub(crate) fn descriptor(address: NonNull<()>) -> Occupied {
+        Occupied::new(address, OWNED)
+    }
+
+    fn new(address: NonNull<()>, flags: u64) -> Occupied {
+        let bits = address.as_ptr().expose_provenance() as u64;
+        debug_assert_eq!(bits & !ADDRESS, 0, "48 bits, a multiple of eight");
+        Occupied(bits | flags)
+    }
+
+    /// Whether it is a descriptor that is named.
+    pub(crate) fn is_descriptor(self) -> bool {
+        self.0 & OWNED != 0
+    }
+
+    /// The address of the entry or descriptor.
+    pub(crate) fn address(self) -> NonNull<()> {
+        let address = std::ptr::with_exposed_provenance_mut((self.0 & ADDRESS) as usize);
+        NonNull::new(address).expect("an occupied slot names something")
+    }
+
+    pub(super) fn word(self, tag: u16) -> Word {
+        Word(self.0 | u64::from(tag) << TAG_SHIFT)
+    }
+}
+
+/// A slot's content as it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(pub(super) u64);
+
+impl Word {
+    pub(super) const EMPTY: Word = Word(0);
+
+    /// Nothing there, frozen or not.
+    pub(super) fn is_empty(self) -> bool {
+        self.0 & ADDRESS == 0
+    }
+
+    pub(super) fn has_tag(self, tag: u16) -> bool {
+        self.0 >> TAG_SHIFT == u64::from(tag)
+    }
+
+    pub(super) fn is_tentative(self) -> bool {
+        self.0 & TENTATIVE != 0
+    }
+
+    pub(super) fn tentative(self) -> Word {
+        Word(self.0 | TENTATIVE)
+    }
+
+    /// The word of a committed insertion.
+    pub(super) fn committed(self) -> Word {
+        Word(self.0 & !TENTATIVE)
+    }
+
+    /// The word as it goes on in a successor of its segment.
+    pub(super) fn thawed(self) -> Word {
+        Word(self.0 & !(TENTATIVE | FROZEN))
+    }
+
+    /// What it names; the slot must not be empty.
+    pub(super) fn occupied(self) -> Occupied {
+        debug_assert!(!self.is_empty());
+        Occupied(self.0 & (ADDRESS | OWNED))
+    }
+
+    pub(super) fn prefetch(self) {
+        super::prefetch((self.0 & ADDRESS) as usize);
+    }
+}
+
+/// The word beside a home bucket's slots: what insertions of its keys serialise on.
+///
+/// ```text
+///  63                      24 23    18 17       9 8        1   0
+///  +-------------------------+--------+----------+-+-------+------+
+///  | insertions              | stashed| position |0|pending|frozen|
+///  +-------------------------+--------+----------+-+-------+------+
+/// ```
+///
+/// `insertions` rises with every committed insertion: a search that found nothing still holds as
+/// long as it has not changed. `stashed` counts the home's keys in the stash. While `pending` is
+/// set, the slot at `position` holds the word of the insertion that set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Control(pub(super) u64);
+
+const CONTROL_FROZEN: u64 = 1;
+const CONTROL_PENDING: u64 = 1 << 1;
+const POSITION_SHIFT: u32 = 9;
+const POSITION: u64 = 0x1FF << POSITION_SHIFT;
+const STASHED_ONE: u64 = 1 << 18;
+const STASHED: u64 = 0x3F << 18;
+const INSERTION: u64 = 1 << 24;
+
+impl Control {
+    pub(super) fn is_frozen(self) -> bool {
+        self.0 & CONTROL_FROZEN != 0
+    }
+
+    pub(super) fn is_pending(self) -> bool {
+        self.0 & CONTROL_PENDING != 0
+    }
+
+    pub(super) fn position(self) -> usize {
+        ((self.0 & POSITION) >> POSITION_SHIFT) as usize
+    }
+
+    /// How many insertions of the home have committed.
+    pub(super) fn insertions(self) -> u64 {
+        self.0 / INSERTION
+    }
+
+    pub(super) fn stashed(self) -> usize {
+        ((self.0 & STASHED) / STASHED_ONE) as usize
+    }
+
+    pub(super) fn frozen(self) -> Control {
+        Control(self.0 | CONTROL_FROZEN)
+    }
+
+    /// After the commit of an insertion at `position`, which still has to be tidied up.
+    pub(super) fn inserted(self, position: usize, in_stash: bool) -> Control {
+        debug_assert!(!self.is_frozen() && !self.is_pending());
+        let insertions = (self.0 & !(INSERTION - 1)).wrapping_add(INSERTION);
+        let stashed = (self.0 & STASHED) + if in_stash { STASHED_ONE } else { 0 };
+        Control(insertions | stashed | (position as u64) << POSITION_SHIFT | CONTROL_PENDING)
+    }
+
+    /// After the tidying up.
+    pub(super) fn settled(self) -> Control {
+        Control(self.0 & !(CONTROL_PENDING | POSITION))
+    }
+
+    /// After one of the home's keys left the stash.
+    pub(super) fn unstashed(self) -> Control {
+        debug_assert!(self.stashed() > 0);
+        Control(self.0 - STASHED_ONE)
+    }
+
+    /// In a successor of the segment: other insertions than any before, and a new count.
+    pub(super) fn succeeded(self, stashed: usize) -> Control {
+        let insertions = (self.0 & !(INSERTION - 1)).wrapping_add(INSERTION);
+        Control(insertions | stashed as u64 * STASHED_ONE)
+    }
+}
