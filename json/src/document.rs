@@ -1,5 +1,6 @@
 //! A document and its two forms.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::ParseError;
@@ -58,6 +59,14 @@ impl Document {
         match self {
             Document::Packed(bytes) => Some(bytes),
             Document::Large(_) => None,
+        }
+    }
+
+    /// The packed form, whatever the size.
+    pub fn into_packed_bytes(self) -> Vec<u8> {
+        match self {
+            Document::Packed(bytes) => bytes.into_vec(),
+            Document::Large(large) => large.root.to_vec(),
         }
     }
 
@@ -122,7 +131,11 @@ impl<'a> DocumentRef<'a> {
         }
     }
 
-    /// The packed form.
+    /// The packed form, whatever the size.
+    pub fn packed_bytes(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self.bytes())
+    }
+
     pub(crate) fn bytes(self) -> &'a [u8] {
         match self {
             DocumentRef::Packed(bytes) => bytes,

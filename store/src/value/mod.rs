@@ -30,6 +30,7 @@ use crate::memory::Block;
 use crate::reclaim::Guard;
 
 pub mod hash;
+pub mod json;
 pub mod number;
 pub(crate) mod packed;
 mod sample;
