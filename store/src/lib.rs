@@ -15,6 +15,8 @@ pub(crate) mod sync;
 #[allow(unsafe_code)]
 pub(crate) mod table;
 mod thread;
+#[allow(unsafe_code)]
+pub(crate) mod tree;
 mod usage;
 #[allow(unsafe_code)]
 pub mod value;

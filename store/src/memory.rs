@@ -168,6 +168,16 @@ pub(crate) fn count_garbage(bytes: i64) {
     add(&COUNTERS[thread::index()].retired_bytes, bytes);
 }
 
+/// What this thread alone has counted, for tests that run beside others: live, then retired.
+#[cfg(test)]
+pub(crate) fn counted_here() -> (i64, i64) {
+    let counters = &COUNTERS[thread::index()];
+    (
+        counters.live_bytes.load(Ordering::Relaxed),
+        counters.retired_bytes.load(Ordering::Relaxed),
+    )
+}
+
 /// Invariant: only the counter's own thread writes it, so a load and a store suffice.
 fn add(counter: &AtomicI64, bytes: i64) {
     counter.store(

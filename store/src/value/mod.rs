@@ -26,8 +26,10 @@ use smallvec::SmallVec;
 
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
-use crate::memory::Block;
 use crate::reclaim::Guard;
+use crate::tree;
+
+pub(crate) use crate::tree::Delta;
 
 pub mod hash;
 pub mod json;
@@ -210,61 +212,6 @@ pub(crate) enum Origin {
     Derived(Delta),
 }
 
-/// The difference between two versions of a tree, in blocks.
-#[derive(Debug, Default)]
-pub(crate) struct Delta {
-    /// Invariant: nobody but this edit has seen these.
-    fresh: Vec<Block>,
-    /// Invariant: reachable from the old version and not from the new one.
-    replaced: Vec<Block>,
-}
-
-impl Delta {
-    /// A new block that belongs to the edit until it is published.
-    pub(crate) fn allocate(&mut self, bytes: usize) -> Block {
-        let block = Block::allocate(bytes);
-        self.fresh.push(block);
-        block
-    }
-
-    /// Notes that the new version does without `block` of the old one.
-    pub(crate) fn replace(&mut self, block: Block) {
-        self.replaced.push(block);
-    }
-
-    /// Appends a later edit of the same value.
-    pub(crate) fn append(&mut self, later: &mut Delta) {
-        self.fresh.append(&mut later.fresh);
-        self.replaced.append(&mut later.replaced);
-    }
-
-    /// The new version will never be published: what was made for it goes at once.
-    pub(crate) fn abandoned(self) {
-        drop(self);
-    }
-
-    /// The new version was published: the old one's blocks go when their readers are gone.
-    ///
-    /// # Safety
-    /// New guards can no longer reach the old version.
-    pub(crate) unsafe fn published(mut self, guard: &Guard) {
-        self.fresh.clear();
-        for block in self.replaced.drain(..) {
-            // SAFETY: only the old version used the block, and each edit lists it once.
-            unsafe { guard.retire(block) };
-        }
-    }
-}
-
-impl Drop for Delta {
-    fn drop(&mut self) {
-        for block in self.fresh.drain(..) {
-            // SAFETY: fresh blocks were never published, so nobody else knows them.
-            unsafe { block.free() };
-        }
-    }
-}
-
 /// The value of `entry`, when its key changes only in what stands beside the value. A tree is
 /// shared, not copied.
 pub fn same_value(entry: Entry<'_>) -> NewValue<'_> {
@@ -286,10 +233,12 @@ pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
 /// entry's own block stays the caller's.
 ///
 /// New guards must not be able to reach `entry` any more.
-pub(crate) fn drop_value(entry: Entry<'_>, _guard: &Guard) {
+pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
     match entry.form() {
         Form::Plain | Form::Raw => {}
-        Form::Tree | Form::Handle => unreachable!("no value is made in these forms"),
+        // SAFETY: the entry is unreachable and goes once, and its tree with it.
+        Form::Tree => unsafe { tree::retire_tree(entry, guard) },
+        Form::Handle => unreachable!("no value is made in this form"),
     }
 }
 

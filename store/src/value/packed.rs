@@ -186,7 +186,7 @@ pub(crate) fn element_bytes(bytes: usize) -> usize {
 }
 
 /// The element that starts at `at`, and where the next one does.
-fn element_at(bytes: &[u8], at: usize) -> (&[u8], usize) {
+pub(crate) fn element_at(bytes: &[u8], at: usize) -> (&[u8], usize) {
     let (start, end) = element_bounds(bytes, at);
     (&bytes[start..end], end)
 }

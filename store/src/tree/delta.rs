@@ -1,0 +1,79 @@
+//! The difference between two versions of a value, in blocks.
+
+use crate::memory::Block;
+use crate::reclaim::{self, Drain, Guard};
+
+/// More blocks than this are freed by the reaper.
+const BLOCKS_INLINE_MAX: usize = 256;
+
+/// What an edit made and what it did away with.
+#[derive(Debug, Default)]
+pub(crate) struct Delta {
+    /// Invariant: nobody but the edit has seen these.
+    fresh: Vec<Block>,
+    /// Invariant: reachable from the old version and not from the new one.
+    replaced: Vec<Block>,
+}
+
+impl Delta {
+    pub(super) fn new(fresh: Vec<Block>, replaced: Vec<Block>) -> Delta {
+        Delta { fresh, replaced }
+    }
+
+    /// Appends a later edit of the same value.
+    pub(crate) fn append(&mut self, later: &mut Delta) {
+        self.fresh.append(&mut later.fresh);
+        self.replaced.append(&mut later.replaced);
+    }
+
+    /// The new version will never be published: what was made for it goes at once.
+    pub(crate) fn abandoned(self) {
+        drop(self);
+    }
+
+    /// The new version was published: the old one's blocks go when their readers are gone.
+    ///
+    /// # Safety
+    /// New guards can no longer reach the old version.
+    pub(crate) unsafe fn published(mut self, guard: &Guard) {
+        self.fresh.clear();
+        let blocks = std::mem::take(&mut self.replaced);
+        if blocks.len() <= BLOCKS_INLINE_MAX {
+            for block in blocks {
+                // SAFETY: only the old version used the block, and each edit lists it once.
+                unsafe { guard.retire(block) };
+            }
+            return;
+        }
+        let bytes = blocks.iter().map(|block| block.bytes()).sum();
+        for block in &blocks {
+            block.count_retired();
+        }
+        let last = move || reclaim::reap(Box::new(Blocks(blocks)));
+        // SAFETY: as above.
+        unsafe { guard.retire_with(bytes, last) };
+    }
+}
+
+impl Drop for Delta {
+    fn drop(&mut self) {
+        for block in self.fresh.drain(..) {
+            // SAFETY: fresh blocks were never published, so nobody else knows them.
+            unsafe { block.free() };
+        }
+    }
+}
+
+/// Retired blocks that nobody looks at any more.
+struct Blocks(Vec<Block>);
+
+impl Drain for Blocks {
+    fn drain_slice(&mut self) -> bool {
+        let left = self.0.len().saturating_sub(BLOCKS_INLINE_MAX);
+        for block in self.0.drain(left..) {
+            // SAFETY: counted as retired, and its readers are gone.
+            unsafe { block.free_retired() };
+        }
+        !self.0.is_empty()
+    }
+}
