@@ -8,9 +8,20 @@
 
 #![forbid(unsafe_code)]
 
+mod clients;
+mod clock;
 pub(crate) mod command;
+mod config;
+mod connection;
 pub(crate) mod error;
 pub(crate) mod glob;
 pub(crate) mod protocol;
+mod runtime;
+mod server;
 pub(crate) mod session;
 pub(crate) mod shared;
+mod stats;
+mod worker;
+
+pub use config::{Config, Invalid};
+pub use server::{Server, StartError};

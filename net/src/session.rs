@@ -1,5 +1,8 @@
 //! What a client has chosen, and what is known about it.
 
+use std::sync::Arc;
+
+use crate::clients::Client;
 use crate::protocol::resp::Version;
 
 /// One client's state; it belongs to the connection's task and goes along to a worker.
@@ -15,4 +18,38 @@ pub(crate) struct Session {
     pub(crate) is_authenticated: bool,
     /// CLIENT NO-TOUCH: reads leave no trace in idle times.
     pub(crate) no_touch: bool,
+    /// CLIENT NO-EVICT: kept for CLIENT LIST.
+    pub(crate) no_evict: bool,
+    /// CLIENT REPLY.
+    pub(crate) replies: Replies,
+    /// Whether the connection ends once its replies are sent: QUIT.
+    pub(crate) is_closing: bool,
+    /// What others see of the client.
+    pub(crate) client: Arc<Client>,
+}
+
+/// Which replies a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// All.
+    #[default]
+    On,
+    /// None until further notice.
+    Off,
+    /// None for the command that asks for it, nor for the next one.
+    SkipTwo,
+    /// None for the next command.
+    SkipOne,
+}
+
+impl Session {
+    /// A new client's, without a password to give if `is_authenticated`.
+    pub(crate) fn new(client: Arc<Client>, is_authenticated: bool) -> Session {
+        Session {
+            id: client.id,
+            is_authenticated,
+            client,
+            ..Session::default()
+        }
+    }
 }

@@ -17,6 +17,8 @@ use crate::session::Session;
 use crate::shared::Shared;
 
 pub(crate) mod args;
+mod connection;
+pub(crate) mod dispatch;
 mod expire;
 mod keys;
 mod object;
@@ -30,12 +32,16 @@ pub(crate) use table::{Body, Command, Family, Flag, Keys};
 
 /// All commands, by family.
 pub(crate) const FAMILIES: &[&Family] = &[
+    &connection::FAMILY,
     &expire::FAMILY,
     &keys::FAMILY,
     &object::FAMILY,
     &scan::FAMILY,
     &string::FAMILY,
 ];
+
+/// The version of Redis whose commands these are: clients switch on it.
+pub(crate) const REDIS_VERSION: &str = "7.2.4";
 
 /// What a command does.
 pub(crate) type Handler = fn(&mut Call<'_>) -> Result<(), Error>;

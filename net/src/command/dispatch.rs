@@ -1,0 +1,248 @@
+//! From a request's words to its reply: finding the command, the checks in Redis's order, the run.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+use rapidhash::fast::RandomState;
+use store::Db;
+
+use super::{Args, Body, Call, Command, Error, FAMILIES, Family, Flag, Handler, Reply, error};
+use crate::session::{Replies, Session};
+use crate::shared::Shared;
+
+/// A command or subcommand that runs, with what follows from its place in the table.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Counts from 0 in the order of the table, each container before its subcommands.
+    pub(crate) number: usize,
+    /// The entry in the table.
+    pub(crate) command: &'static Command,
+    /// Its family.
+    pub(crate) family: &'static Family,
+    /// The name, with the container's in front: `client|id`.
+    pub(crate) full_name: String,
+    /// 1 for a subcommand: the words before its own arguments' name.
+    depth: usize,
+    /// The numbers of its subcommands.
+    subcommands: std::ops::Range<usize>,
+}
+
+struct Index {
+    entries: Vec<Entry>,
+    by_name: HashMap<&'static [u8], usize, RandomState>,
+}
+
+/// The longest name of a command, in bytes.
+const NAME_BYTES_MAX: usize = 32;
+
+fn index() -> &'static Index {
+    static INDEX: OnceLock<Index> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let mut entries = Vec::new();
+        let mut by_name = HashMap::default();
+        for (family, command) in super::table::iter() {
+            by_name.insert(command.name.as_bytes(), entries.len());
+            add(&mut entries, family, command);
+        }
+        Index { entries, by_name }
+    })
+}
+
+fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Command) {
+    let subcommands = match command.body {
+        Body::Run(_) => &[],
+        Body::Container(subcommands) => subcommands,
+    };
+    let first = entries.len() + 1;
+    entries.push(Entry {
+        number: entries.len(),
+        command,
+        family,
+        full_name: command.name.into(),
+        depth: 0,
+        subcommands: first..first + subcommands.len(),
+    });
+    for subcommand in subcommands {
+        entries.push(Entry {
+            number: entries.len(),
+            command: subcommand,
+            family,
+            full_name: format!("{}|{}", command.name, subcommand.name),
+            depth: 1,
+            subcommands: 0..0,
+        });
+    }
+}
+
+/// All commands and subcommands by number.
+pub(crate) fn entries() -> &'static [Entry] {
+    &index().entries
+}
+
+/// The command of a name in any case, without regard to subcommands.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Entry> {
+    let mut lower = [0; NAME_BYTES_MAX];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    let index = index();
+    index.by_name.get(&*lower).map(|&at| &index.entries[at])
+}
+
+/// What `words` call: a command, or a container's subcommand; the container itself if there is no
+/// such subcommand.
+pub(crate) fn resolve(words: &[&[u8]]) -> Option<&'static Entry> {
+    let entry = find(words[0])?;
+    if entry.subcommands.is_empty() {
+        return Some(entry);
+    }
+    let subcommand = words.get(1).and_then(|name| entry.subcommand(name));
+    Some(subcommand.unwrap_or(entry))
+}
+
+impl Entry {
+    /// The subcommand of a name in any case.
+    pub(crate) fn subcommand(&self, name: &[u8]) -> Option<&'static Entry> {
+        entries()[self.subcommands.clone()]
+            .iter()
+            .find(|entry| entry.command.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Its subcommands.
+    pub(crate) fn subcommands(&self) -> &'static [Entry] {
+        &entries()[self.subcommands.clone()]
+    }
+
+    /// The number of words, as COMMAND shows it: a subcommand's includes its container.
+    pub(crate) fn arity(&self) -> i64 {
+        let arity = self.command.arity();
+        arity + arity.signum() * self.depth as i64
+    }
+
+    fn handler(&self) -> Option<Handler> {
+        match self.command.body {
+            Body::Run(handler) => Some(handler),
+            Body::Container(_) => None,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Its reply is written.
+    Replied,
+    /// A transaction holds a key: run it again a little later.
+    Busy,
+    /// It is for a worker thread.
+    Heavy,
+}
+
+/// Why a request is not run, if so; with its arguments' count and the right to run it checked.
+///
+/// # Errors
+/// The reply.
+pub(crate) fn check(
+    entry: Option<&'static Entry>,
+    words: &[&[u8]],
+    session: &Session,
+    shared: &Shared,
+) -> Result<(&'static Entry, Handler), Error> {
+    let entry = entry.ok_or_else(|| unknown_command(words))?;
+    let command = entry.command;
+    if !command.accepts(words.len(), entry.depth) {
+        return Err(error::wrong_arity(&entry.full_name));
+    }
+    let handler = entry
+        .handler()
+        .ok_or_else(|| unknown_subcommand(entry, words))?;
+    if !session.is_authenticated && !command.is(Flag::NoAuth) {
+        return Err(error::NO_AUTH);
+    }
+    if command.is(Flag::DenyOom) && shared.store.is_full() {
+        return Err(store::Error::OutOfMemory.into());
+    }
+    Ok((entry, handler))
+}
+
+/// Runs one request and appends its reply to `out`, where the client wants one.
+pub(crate) fn run(
+    entry: Option<&'static Entry>,
+    words: &[&[u8]],
+    (session, shared, db): (&mut Session, &Shared, Db<'_>),
+    out: &mut Vec<u8>,
+    is_on_worker: bool,
+) -> Outcome {
+    let start = out.len();
+    let result = check(entry, words, session, shared).and_then(|(entry, handler)| {
+        handler(&mut Call {
+            args: Args::new(&words[1 + entry.depth..]),
+            reply: Reply::new(out, session.version),
+            db,
+            session,
+            shared,
+            is_on_worker,
+        })
+    });
+    if let Err(error) = result {
+        out.truncate(start);
+        match error {
+            Error::Offload => return Outcome::Heavy,
+            Error::Store(store::Error::Busy) => return Outcome::Busy,
+            error => Reply::new(out, session.version).error(&error.text()),
+        }
+    }
+    if session.replies != Replies::On {
+        silence(session, start, out);
+    }
+    Outcome::Replied
+}
+
+fn silence(session: &mut Session, start: usize, out: &mut Vec<u8>) {
+    out.truncate(start);
+    session.replies = match session.replies {
+        Replies::SkipTwo => Replies::SkipOne,
+        Replies::SkipOne => Replies::On,
+        other => other,
+    };
+}
+
+/// The most bytes of a request that an error repeats.
+const QUOTED_BYTES_MAX: usize = 128;
+
+fn unknown_command(words: &[&[u8]]) -> Error {
+    let mut text = format!(
+        "ERR unknown command '{}', with args beginning with: ",
+        quoted(words[0], QUOTED_BYTES_MAX)
+    );
+    let mut room = QUOTED_BYTES_MAX;
+    for word in &words[1..] {
+        if room == 0 {
+            break;
+        }
+        let word = quoted(word, room);
+        room = room.saturating_sub(word.len() + 3);
+        let _ = write!(text, "'{word}' ");
+    }
+    Error::Owned(text)
+}
+
+fn unknown_subcommand(container: &Entry, words: &[&[u8]]) -> Error {
+    let subcommand = words.get(1).copied().unwrap_or_default();
+    Error::Owned(format!(
+        "ERR unknown subcommand '{}'. Try {} HELP.",
+        quoted(subcommand, QUOTED_BYTES_MAX),
+        container.full_name.to_ascii_uppercase()
+    ))
+}
+
+fn quoted(word: &[u8], bytes_max: usize) -> String {
+    String::from_utf8_lossy(&word[..word.len().min(bytes_max)]).into_owned()
+}
+
+/// The number of commands and subcommands.
+pub(crate) fn len() -> usize {
+    debug_assert!(!FAMILIES.is_empty());
+    entries().len()
+}

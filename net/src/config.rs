@@ -1,0 +1,530 @@
+//! The server's parameters: one table of name, meaning, default and bounds. Flags, environment,
+//! flagfile, CONFIG GET and CONFIG SET are derived from it.
+
+use std::fmt;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use store::value::Limits;
+
+/// One parameter. The value is its place in [`PARAMETERS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Port,
+    Bind,
+    Unixsocket,
+    MemcachedPort,
+    MemcachedNoauth,
+    Threads,
+    Databases,
+    Maxclients,
+    Requirepass,
+    ProtectedMode,
+    Maxmemory,
+    Timeout,
+    TcpKeepalive,
+    ProtoMaxBulkLen,
+    ClientQueryBufferLimit,
+    MaxItemSize,
+    Loglevel,
+    Logtostderr,
+    HashMaxListpackEntries,
+    HashMaxListpackValue,
+    SetMaxIntsetEntries,
+    SetMaxListpackEntries,
+    SetMaxListpackValue,
+}
+
+/// What a parameter's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A number from `min` to `max`.
+    Number { min: u64, max: u64 },
+    /// A number of bytes from `min` to `max`, with a unit behind it if one likes: `100mb`.
+    Bytes { min: u64, max: u64 },
+    /// `yes` or `no`.
+    Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Anything.
+    Text,
+}
+
+/// The facts about a parameter.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    /// Its place.
+    pub(crate) setting: Setting,
+    /// The flag; with dashes it is the flag's alias.
+    pub(crate) flag: &'static str,
+    /// What CONFIG calls it.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: &'static str,
+    /// Whether CONFIG SET may change it while the server runs.
+    pub(crate) is_mutable: bool,
+    /// One line for `--help`.
+    pub(crate) doc: &'static str,
+}
+
+const fn fixed(
+    setting: Setting,
+    (flag, name): (&'static str, &'static str),
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Parameter {
+    Parameter {
+        setting,
+        flag,
+        name,
+        kind,
+        default,
+        is_mutable: false,
+        doc,
+    }
+}
+
+const fn mutable(
+    setting: Setting,
+    names: (&'static str, &'static str),
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Parameter {
+    Parameter {
+        is_mutable: true,
+        ..fixed(setting, names, kind, default, doc)
+    }
+}
+
+const fn number(min: u64, max: u64) -> Kind {
+    Kind::Number { min, max }
+}
+
+const fn bytes(min: u64, max: u64) -> Kind {
+    Kind::Bytes { min, max }
+}
+
+const PORT: Kind = number(0, 65_535);
+const ANY_COUNT: Kind = number(0, i64::MAX as u64);
+
+/// All parameters, in the order of [`Setting`].
+pub(crate) const PARAMETERS: &[Parameter] = &[
+    fixed(
+        Setting::Port,
+        ("port", "port"),
+        PORT,
+        "6379",
+        "The TCP port for RESP clients; 0: none",
+    ),
+    fixed(
+        Setting::Bind,
+        ("bind", "bind"),
+        Kind::Text,
+        "* -::*",
+        "The addresses to listen on, separated by blanks; one behind a '-' may be unavailable",
+    ),
+    fixed(
+        Setting::Unixsocket,
+        ("unixsocket", "unixsocket"),
+        Kind::Text,
+        "",
+        "The path of a Unix socket for RESP clients",
+    ),
+    fixed(
+        Setting::MemcachedPort,
+        ("memcached_port", "memcached-port"),
+        PORT,
+        "0",
+        "The TCP port for Memcached clients; 0: none",
+    ),
+    fixed(
+        Setting::MemcachedNoauth,
+        ("memcached_noauth", "memcached-noauth"),
+        Kind::Switch,
+        "no",
+        "Whether Memcached clients need no password although one is set",
+    ),
+    fixed(
+        Setting::Threads,
+        ("threads", "io-threads"),
+        number(0, 128),
+        "0",
+        "The number of threads that serve clients; 0: one per core",
+    ),
+    fixed(
+        Setting::Databases,
+        ("dbnum", "databases"),
+        number(1, 1024),
+        "16",
+        "The number of databases",
+    ),
+    mutable(
+        Setting::Maxclients,
+        ("maxclients", "maxclients"),
+        number(1, u32::MAX as u64),
+        "10000",
+        "The most clients at a time",
+    ),
+    mutable(
+        Setting::Requirepass,
+        ("requirepass", "requirepass"),
+        Kind::Text,
+        "",
+        "The password clients must give; none if empty",
+    ),
+    mutable(
+        Setting::ProtectedMode,
+        ("protected_mode", "protected-mode"),
+        Kind::Switch,
+        "yes",
+        "Whether a server without a password, open to all interfaces, refuses remote clients",
+    ),
+    mutable(
+        Setting::Maxmemory,
+        ("maxmemory", "maxmemory"),
+        bytes(0, i64::MAX as u64),
+        "0",
+        "The most memory for data, with a unit if one likes (100mb, 2gb); 0: no limit",
+    ),
+    mutable(
+        Setting::Timeout,
+        ("timeout", "timeout"),
+        number(0, i32::MAX as u64),
+        "0",
+        "Seconds after which a silent client is disconnected; 0: never",
+    ),
+    mutable(
+        Setting::TcpKeepalive,
+        ("tcp_keepalive", "tcp-keepalive"),
+        number(0, 32_767),
+        "300",
+        "Seconds of silence after which TCP asks whether a client is still there; 0: never",
+    ),
+    mutable(
+        Setting::ProtoMaxBulkLen,
+        ("proto_max_bulk_len", "proto-max-bulk-len"),
+        bytes(1 << 20, 1 << 40),
+        "512mb",
+        "The longest argument and the longest string",
+    ),
+    mutable(
+        Setting::ClientQueryBufferLimit,
+        ("client_query_buffer_limit", "client-query-buffer-limit"),
+        bytes(1 << 20, 1 << 40),
+        "1gb",
+        "The most bytes of a request that are kept while its rest has not arrived",
+    ),
+    fixed(
+        Setting::MaxItemSize,
+        ("max_item_size", "max-item-size"),
+        bytes(1 << 10, 1 << 30),
+        "1mb",
+        "The largest item of the Memcached protocol",
+    ),
+    mutable(
+        Setting::Loglevel,
+        ("loglevel", "loglevel"),
+        Kind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
+        "notice",
+        "What is logged: debug, verbose, notice, warning or nothing",
+    ),
+    fixed(
+        Setting::Logtostderr,
+        ("logtostderr", "logtostderr"),
+        Kind::Switch,
+        "yes",
+        "Accepted; the log goes to the standard error stream in any case",
+    ),
+    mutable(
+        Setting::HashMaxListpackEntries,
+        ("hash_max_listpack_entries", "hash-max-listpack-entries"),
+        ANY_COUNT,
+        "128",
+        "The most fields of a hash that is called a listpack",
+    ),
+    mutable(
+        Setting::HashMaxListpackValue,
+        ("hash_max_listpack_value", "hash-max-listpack-value"),
+        ANY_COUNT,
+        "64",
+        "The longest field or value of a hash that is called a listpack",
+    ),
+    mutable(
+        Setting::SetMaxIntsetEntries,
+        ("set_max_intset_entries", "set-max-intset-entries"),
+        ANY_COUNT,
+        "512",
+        "The most members of a set that is called an intset",
+    ),
+    mutable(
+        Setting::SetMaxListpackEntries,
+        ("set_max_listpack_entries", "set-max-listpack-entries"),
+        ANY_COUNT,
+        "128",
+        "The most members of a set that is called a listpack",
+    ),
+    mutable(
+        Setting::SetMaxListpackValue,
+        ("set_max_listpack_value", "set-max-listpack-value"),
+        ANY_COUNT,
+        "64",
+        "The longest member of a set that is called a listpack",
+    ),
+];
+
+impl Setting {
+    /// The facts.
+    pub(crate) fn parameter(self) -> &'static Parameter {
+        &PARAMETERS[self as usize]
+    }
+}
+
+/// The parameter CONFIG knows by `name`, in any case.
+pub(crate) fn find(name: &[u8]) -> Option<&'static Parameter> {
+    PARAMETERS
+        .iter()
+        .find(|parameter| parameter.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Why a value is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid(pub(crate) String);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// A valid value: as a number where it is one, and in the one form CONFIG GET shows.
+#[derive(Clone, Debug, Default)]
+struct Value {
+    number: u64,
+    text: String,
+}
+
+impl Parameter {
+    fn parse(&self, text: &str) -> Result<Value, Invalid> {
+        let number = match self.kind {
+            Kind::Number { min, max } => within(parse_number(text)?, min, max)?,
+            Kind::Bytes { min, max } => within(parse_bytes(text)?, min, max)?,
+            Kind::Switch => u64::from(parse_switch(text)?),
+            Kind::Choice(words) => parse_choice(text, words)?,
+            Kind::Text => 0,
+        };
+        let text = match self.kind {
+            Kind::Number { .. } | Kind::Bytes { .. } => number.to_string(),
+            Kind::Switch => if number == 1 { "yes" } else { "no" }.into(),
+            Kind::Choice(words) => words[number as usize].into(),
+            Kind::Text => text.into(),
+        };
+        Ok(Value { number, text })
+    }
+}
+
+fn within(number: u64, min: u64, max: u64) -> Result<u64, Invalid> {
+    match (min..=max).contains(&number) {
+        true => Ok(number),
+        false => Err(Invalid(format!(
+            "argument must be between {min} and {max} inclusive"
+        ))),
+    }
+}
+
+fn parse_number(text: &str) -> Result<u64, Invalid> {
+    text.parse()
+        .map_err(|_| Invalid("argument couldn't be parsed into an integer".into()))
+}
+
+fn parse_bytes(text: &str) -> Result<u64, Invalid> {
+    let invalid = || Invalid("argument must be a memory value".into());
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return Err(invalid()),
+    };
+    let number: u64 = number.parse().map_err(|_| invalid())?;
+    number.checked_mul(factor).ok_or_else(invalid)
+}
+
+fn parse_switch(text: &str) -> Result<bool, Invalid> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "on" | "1" => Ok(true),
+        "no" | "false" | "off" | "0" => Ok(false),
+        _ => Err(Invalid("argument must be 'yes' or 'no'".into())),
+    }
+}
+
+fn parse_choice(text: &str, words: &[&str]) -> Result<u64, Invalid> {
+    words
+        .iter()
+        .position(|word| word.eq_ignore_ascii_case(text))
+        .map(|at| at as u64)
+        .ok_or_else(|| {
+            Invalid(format!(
+                "argument(s) must be one of the following: {}",
+                words.join(", ")
+            ))
+        })
+}
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    values: Vec<Value>,
+    /// Whether port 0 stands for any free port.
+    takes_free_ports: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let values = PARAMETERS
+            .iter()
+            .map(|parameter| parameter.parse(parameter.default))
+            .collect::<Result<_, _>>()
+            .expect("defaults are valid");
+        Config {
+            values,
+            takes_free_ports: false,
+        }
+    }
+}
+
+impl Config {
+    /// For tests: both protocols on free ports of the loopback interface.
+    pub fn on_free_ports() -> Config {
+        let mut config = Config {
+            takes_free_ports: true,
+            ..Config::default()
+        };
+        let texts = [(Setting::Bind, "127.0.0.1"), (Setting::Port, "0")];
+        for (setting, text) in texts {
+            config.put(setting, text).expect("a valid value");
+        }
+        config
+    }
+
+    /// Sets a parameter by its flag's name or by CONFIG's.
+    ///
+    /// # Errors
+    /// An unknown name or an invalid value.
+    pub fn with(mut self, name: &str, text: &str) -> Result<Config, Invalid> {
+        let parameter = PARAMETERS
+            .iter()
+            .find(|parameter| parameter.flag == name || parameter.name == name)
+            .ok_or_else(|| Invalid(format!("no parameter '{name}'")))?;
+        self.put(parameter.setting, text)
+            .map_err(|Invalid(why)| Invalid(format!("--{name} {text}: {why}")))?;
+        Ok(self)
+    }
+
+    fn put(&mut self, setting: Setting, text: &str) -> Result<(), Invalid> {
+        self.values[setting as usize] = setting.parameter().parse(text)?;
+        Ok(())
+    }
+
+    pub(crate) fn number(&self, setting: Setting) -> u64 {
+        self.values[setting as usize].number
+    }
+
+    pub(crate) fn text(&self, setting: Setting) -> &str {
+        &self.values[setting as usize].text
+    }
+
+    /// The port to listen on, if any; 0 is a free one.
+    pub(crate) fn port(&self, setting: Setting) -> Option<u16> {
+        let port = self.number(setting) as u16;
+        (port != 0 || self.takes_free_ports).then_some(port)
+    }
+}
+
+/// The parameters of a running server.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    numbers: Vec<AtomicU64>,
+    texts: RwLock<Vec<String>>,
+}
+
+impl Settings {
+    /// As the server is started.
+    pub(crate) fn new(config: &Config) -> Settings {
+        Settings {
+            numbers: config
+                .values
+                .iter()
+                .map(|value| AtomicU64::new(value.number))
+                .collect(),
+            texts: RwLock::new(config.values.iter().map(|v| v.text.clone()).collect()),
+        }
+    }
+
+    /// A number, a number of bytes, or the place of a choice.
+    pub(crate) fn number(&self, setting: Setting) -> u64 {
+        self.numbers[setting as usize].load(Ordering::Relaxed)
+    }
+
+    /// A number of bytes or elements as a size.
+    pub(crate) fn size(&self, setting: Setting) -> usize {
+        usize::try_from(self.number(setting)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether a switch is on.
+    pub(crate) fn is_on(&self, setting: Setting) -> bool {
+        self.number(setting) != 0
+    }
+
+    /// The value as CONFIG GET shows it.
+    pub(crate) fn text(&self, setting: Setting) -> String {
+        self.texts.read().expect("no panic inside")[setting as usize].clone()
+    }
+
+    /// Whether a password is set.
+    pub(crate) fn has_password(&self) -> bool {
+        !self.texts.read().expect("no panic inside")[Setting::Requirepass as usize].is_empty()
+    }
+
+    /// The sizes at which values change their encoding.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            hash_entries_max: self.size(Setting::HashMaxListpackEntries),
+            hash_element_bytes_max: self.size(Setting::HashMaxListpackValue),
+            set_integers_max: self.size(Setting::SetMaxIntsetEntries),
+            set_entries_max: self.size(Setting::SetMaxListpackEntries),
+            set_element_bytes_max: self.size(Setting::SetMaxListpackValue),
+            ..Limits::DEFAULT
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_stand_in_the_order_of_their_settings() {
+        for (at, parameter) in PARAMETERS.iter().enumerate() {
+            assert_eq!(parameter.setting as usize, at, "{}", parameter.flag);
+        }
+    }
+
+    #[test]
+    fn bytes_take_units() {
+        for (text, bytes) in [("1", 1), ("2k", 2000), ("2kb", 2048), ("1GB", 1 << 30)] {
+            assert_eq!(parse_bytes(text), Ok(bytes));
+        }
+        for text in ["", "mb", "-1", "1tb", "99999999999gb"] {
+            assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! The asynchronous runtime: the only file that names one.
+//!
+//! One thread per core, and on each of them a [`LocalExecutor`] (the executor beneath async-std)
+//! whose tasks never move, so that a connection's task needs no locks. async-std gives the timers,
+//! the channels between threads and what waits outside of these threads.
+//!
+//! Its reactor is not used for connections: it arms each socket anew for every wait, which costs
+//! 3.6 system calls per unpipelined request where two are needed. Instead every thread has a
+//! [`mio::Poll`] of its own in which a socket is registered once, edge-triggered, when its
+//! connection begins:
+//!
+//! - readiness is remembered per socket until a call says `WouldBlock`, or reads less than it had
+//!   room for: the next byte to arrive raises a new edge, so the socket counts as drained;
+//! - once the peer has closed its side no edge follows, so such a socket stays ready to read.
+//!
+//! The thread's loop polls its executor until nothing can go on, then sleeps in the poll. A wake
+//! from another thread interrupts that sleep, and only that: see [`Alarm`].
+//! (mio and not polling: registering with the latter is unsafe, and this crate forbids that.)
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io::{self, Read, Write};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use async_executor::LocalExecutor;
+use mio::event::{Event, Source};
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Events, Interest, Registry, Token};
+use slab::Slab;
+
+pub(crate) use async_std::channel;
+
+/// The token of a thread's own waker; sockets' tokens are indexes of its slab.
+const ALARM: Token = Token(usize::MAX);
+const EVENTS_MAX: usize = 256;
+
+thread_local! {
+    static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+/// What a runtime thread has of its own.
+struct Local {
+    executor: LocalExecutor<'static>,
+    registry: Registry,
+    sources: RefCell<Slab<Rc<Readiness>>>,
+}
+
+impl Local {
+    fn current() -> Rc<Local> {
+        LOCAL.with_borrow(|local| Rc::clone(local.as_ref().expect("a runtime thread")))
+    }
+
+    fn register(&self, source: &mut (impl Source + ?Sized)) -> io::Result<(Token, Rc<Readiness>)> {
+        let readiness = Rc::new(Readiness::default());
+        let token = Token(self.sources.borrow_mut().insert(Rc::clone(&readiness)));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.registry.register(source, token, interest) {
+            self.sources.borrow_mut().remove(token.0);
+            return Err(error);
+        }
+        Ok((token, readiness))
+    }
+
+    fn deregister(&self, source: &mut (impl Source + ?Sized), token: Token) {
+        // The socket is about to be closed, which takes it out of the poll in any case.
+        let _ = self.registry.deregister(source);
+        self.sources.borrow_mut().remove(token.0);
+    }
+
+    fn deliver(&self, event: &Event) {
+        if let Some(readiness) = self.sources.borrow().get(event.token().0) {
+            readiness.deliver(event);
+        }
+    }
+}
+
+/// What is known of a socket. A stale event for a token that was given to another socket only
+/// makes that one try once in vain.
+#[derive(Default)]
+struct Readiness {
+    is_readable: Cell<bool>,
+    is_read_closed: Cell<bool>,
+    is_writable: Cell<bool>,
+    task: RefCell<Option<Waker>>,
+}
+
+impl Readiness {
+    fn deliver(&self, event: &Event) {
+        let is_over = event.is_error() || event.is_read_closed();
+        if is_over {
+            self.is_read_closed.set(true);
+        }
+        if event.is_readable() || is_over {
+            self.is_readable.set(true);
+        }
+        if event.is_writable() || event.is_error() || event.is_write_closed() {
+            self.is_writable.set(true);
+        }
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+
+    fn after_read(&self, result: &io::Result<usize>, room: usize) {
+        let is_drained = match result {
+            Ok(bytes) => *bytes < room && !self.is_read_closed.get(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        if is_drained {
+            self.is_readable.set(false);
+        }
+    }
+
+    async fn wait(&self, is_ready: &Cell<bool>, kick: &Kick) {
+        poll_fn(|context| {
+            if is_ready.get() || kick.is_kicked() {
+                return Poll::Ready(());
+            }
+            kick.listen(context);
+            let mut task = self.task.borrow_mut();
+            if !task
+                .as_ref()
+                .is_some_and(|task| task.will_wake(context.waker()))
+            {
+                *task = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Lets any thread end what a connection's task waits for.
+#[derive(Default)]
+pub(crate) struct Kick {
+    is_kicked: AtomicBool,
+    /// All wakers of a task are equal, so that the first one serves for good.
+    task: OnceLock<Waker>,
+}
+
+impl Kick {
+    /// Ends all waits of the task, now and later.
+    pub(crate) fn kick(&self) {
+        // SeqCst here and in `is_kicked` after `listen`: one of the two sees the other.
+        self.is_kicked.store(true, Ordering::SeqCst);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Whether [`Kick::kick`] was called.
+    pub(crate) fn is_kicked(&self) -> bool {
+        self.is_kicked.load(Ordering::SeqCst)
+    }
+
+    fn listen(&self, context: &Context<'_>) {
+        if self.task.get().is_none() {
+            let _ = self.task.set(context.waker().clone());
+            if self.is_kicked() {
+                context.waker().wake_by_ref();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Kick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kick({})", self.is_kicked())
+    }
+}
+
+/// An accepted socket, not yet at home on any thread.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// From a TCP listener.
+    Tcp(TcpStream),
+    /// From a Unix listener.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Socket::Tcp(stream) => stream,
+            Socket::Unix(stream) => stream,
+        }
+    }
+}
+
+/// A connected socket of this thread.
+pub(crate) struct Stream {
+    socket: Socket,
+    token: Token,
+    readiness: Rc<Readiness>,
+    local: Weak<Local>,
+}
+
+impl Stream {
+    /// Makes this thread the socket's home.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    ///
+    /// # Panics
+    /// Outside of [`run`].
+    pub(crate) fn new(mut socket: Socket) -> io::Result<Stream> {
+        let local = Local::current();
+        let (token, readiness) = local.register(socket.source())?;
+        Ok(Stream {
+            socket,
+            token,
+            readiness,
+            local: Rc::downgrade(&local),
+        })
+    }
+
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is: await [`Stream::readable`].
+    pub(crate) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
+        if !self.readiness.is_readable.get() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = match &self.socket {
+            Socket::Tcp(stream) => (&*stream).read(room),
+            Socket::Unix(stream) => (&*stream).read(room),
+        };
+        self.readiness.after_read(&result, room.len());
+        result
+    }
+
+    /// Writes what the socket takes.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it takes nothing: await [`Stream::writable`].
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let result = match &self.socket {
+            Socket::Tcp(stream) => (&*stream).write(bytes),
+            Socket::Unix(stream) => (&*stream).write(bytes),
+        };
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            self.readiness.is_writable.set(false);
+        }
+        result
+    }
+
+    /// Waits until there is something to read, the peer is gone, or `kick` comes.
+    pub(crate) async fn readable(&self, kick: &Kick) {
+        self.readiness.wait(&self.readiness.is_readable, kick).await;
+    }
+
+    /// Waits until the socket takes bytes again, or `kick` comes.
+    pub(crate) async fn writable(&self, kick: &Kick) {
+        self.readiness.wait(&self.readiness.is_writable, kick).await;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(local) = self.local.upgrade() {
+            local.deregister(self.socket.source(), self.token);
+        }
+    }
+}
+
+/// Where connections arrive.
+pub(crate) struct Listener {
+    socket: ListenerSocket,
+    token: Token,
+    readiness: Rc<Readiness>,
+    local: Weak<Local>,
+}
+
+enum ListenerSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl ListenerSocket {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            ListenerSocket::Tcp(listener) => listener,
+            ListenerSocket::Unix(listener) => listener,
+        }
+    }
+}
+
+impl Listener {
+    /// Listens to TCP on this thread.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    ///
+    /// # Panics
+    /// Outside of [`run`].
+    pub(crate) fn tcp(listener: std::net::TcpListener) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        Listener::new(ListenerSocket::Tcp(TcpListener::from_std(listener)))
+    }
+
+    /// As [`Listener::tcp`], for a Unix socket.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn unix(listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        Listener::new(ListenerSocket::Unix(UnixListener::from_std(listener)))
+    }
+
+    fn new(mut socket: ListenerSocket) -> io::Result<Listener> {
+        let local = Local::current();
+        let (token, readiness) = local.register(socket.source())?;
+        Ok(Listener {
+            socket,
+            token,
+            readiness,
+            local: Rc::downgrade(&local),
+        })
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// What the kernel says: out of file descriptors, for one.
+    pub(crate) async fn accept(&self) -> io::Result<Socket> {
+        let never = Kick::default();
+        loop {
+            self.readiness
+                .wait(&self.readiness.is_readable, &never)
+                .await;
+            let result = match &self.socket {
+                ListenerSocket::Tcp(listener) => {
+                    listener.accept().map(|(stream, _)| Socket::Tcp(stream))
+                }
+                ListenerSocket::Unix(listener) => {
+                    listener.accept().map(|(stream, _)| Socket::Unix(stream))
+                }
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readiness.is_readable.set(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(local) = self.local.upgrade() {
+            local.deregister(self.socket.source(), self.token);
+        }
+    }
+}
+
+/// Wakes a thread out of its poll.
+///
+/// Invariant: the poll is entered only from `ASLEEP`, and whoever takes the state away from
+/// `ASLEEP` signals the poll; a wake at any other time costs no system call.
+struct Alarm {
+    state: AtomicU8,
+    waker: mio::Waker,
+}
+
+const AWAKE: u8 = 0;
+const NOTIFIED: u8 = 1;
+const ASLEEP: u8 = 2;
+
+impl Alarm {
+    fn wake_up(&self) {
+        self.state.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// Whether the thread may sleep: nobody has woken it since `wake_up`.
+    fn may_sleep(&self) -> bool {
+        self.state
+            .compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.swap(NOTIFIED, Ordering::SeqCst) == ASLEEP {
+            // It fails only when the poll is closed, which ends the thread anyway.
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+/// Makes this thread a runtime thread and runs `main` on it together with all it spawns; what is
+/// still running when `main` is done is dropped.
+///
+/// # Errors
+/// What the kernel says about the poll.
+pub(crate) fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
+    let poll = mio::Poll::new()?;
+    let local = Rc::new(Local {
+        executor: LocalExecutor::new(),
+        registry: poll.registry().try_clone()?,
+        sources: RefCell::default(),
+    });
+    LOCAL.set(Some(Rc::clone(&local)));
+    let result = drive(&local, poll, main);
+    // Only after this may the last reference go: tasks that are dropped with the executor find
+    // their thread's `Local` gone instead of half destroyed.
+    LOCAL.take();
+    result
+}
+
+fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -> io::Result<T> {
+    let alarm = Arc::new(Alarm {
+        state: AtomicU8::new(AWAKE),
+        waker: mio::Waker::new(poll.registry(), ALARM)?,
+    });
+    let waker = Waker::from(Arc::clone(&alarm));
+    let mut context = Context::from_waker(&waker);
+    let mut running = pin!(local.executor.run(main));
+    let mut events = Events::with_capacity(EVENTS_MAX);
+    loop {
+        alarm.wake_up();
+        if let Poll::Ready(output) = running.as_mut().poll(&mut context) {
+            return Ok(output);
+        }
+        let timeout = match alarm.may_sleep() {
+            true => None,
+            false => Some(Duration::ZERO),
+        };
+        match poll.poll(&mut events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => events.iter().for_each(|event| local.deliver(event)),
+        }
+    }
+}
+
+/// Runs `task` on this thread beside the others, until the thread's `main` is done.
+///
+/// # Panics
+/// Outside of [`run`].
+pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) {
+    Local::current().executor.spawn(task).detach();
+}
+
+/// Waits.
+pub(crate) async fn sleep(time: Duration) {
+    async_std::task::sleep(time).await;
+}
+
+/// Lets the thread's other tasks go first.
+pub(crate) async fn yield_now() {
+    async_std::task::yield_now().await;
+}
+
+/// Waits for `future` on a thread that is not a runtime thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    async_std::task::block_on(future)
+}

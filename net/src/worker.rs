@@ -1,0 +1,71 @@
+//! Threads for commands that take their time: the connection threads go on meanwhile.
+//!
+//! They run at the lowest priority, so that a heavy command takes what plain ones leave.
+
+use std::fmt;
+use std::io;
+
+use crate::runtime::channel::{self, Receiver, Sender};
+
+/// The lowest priority there is: Linux gives each thread its own.
+const NICE: i32 = 19;
+/// The most jobs that wait; further connections wait to hand theirs over.
+const JOBS_MAX: usize = 1024;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Hands jobs to the worker threads, which end with it.
+pub(crate) struct Workers {
+    jobs: Sender<Job>,
+}
+
+impl Workers {
+    /// Starts `threads` of them.
+    pub(crate) fn start(threads: usize) -> Workers {
+        let (jobs, inbox) = channel::bounded(JOBS_MAX);
+        for number in 0..threads {
+            let inbox = inbox.clone();
+            std::thread::Builder::new()
+                .name(format!("mayfly-work-{number}"))
+                .spawn(move || work(&inbox))
+                .expect("a thread to work on");
+        }
+        Workers { jobs }
+    }
+
+    /// Runs `job` on a worker thread.
+    ///
+    /// # Errors
+    /// If the job panicked or the server is ending.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let (sender, receiver) = channel::bounded(1);
+        let job = move || {
+            // Nobody waits any more where the connection has ended.
+            let _ = sender.try_send(job());
+        };
+        let gone = |_| io::Error::other("the worker is gone");
+        self.jobs.send(Box::new(job)).await.map_err(|_| gone(()))?;
+        receiver.recv().await.map_err(|_| gone(()))
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Workers({} waiting)", self.jobs.len())
+    }
+}
+
+fn work(inbox: &Receiver<Job>) {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        log::warn!("heavy commands run at normal priority: {error}");
+    }
+    while let Ok(job) = inbox.recv_blocking() {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        if outcome.is_err() {
+            log::error!("a heavy command panicked; its connection is closed");
+        }
+    }
+}
