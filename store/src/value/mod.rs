@@ -31,6 +31,7 @@ use crate::tree;
 
 pub(crate) use crate::tree::Delta;
 
+pub mod bitmap;
 pub mod hash;
 pub mod json;
 pub mod number;
