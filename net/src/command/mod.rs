@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::shared::Shared;
 
 pub(crate) mod args;
+mod bitmap;
 mod connection;
 pub(crate) mod dispatch;
 mod expire;
@@ -32,6 +33,7 @@ pub(crate) use table::{Body, Command, Family, Flag, Keys};
 
 /// All commands, by family.
 pub(crate) const FAMILIES: &[&Family] = &[
+    &bitmap::FAMILY,
     &connection::FAMILY,
     &expire::FAMILY,
     &keys::FAMILY,
