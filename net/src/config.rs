@@ -379,7 +379,8 @@ fn parse_choice(text: &str, words: &[&str]) -> Result<u64, Invalid> {
         })
 }
 
-/// What a server is started with.
+/// What a server is started with: `Config::default()`, [`Config::on_free_ports`] or what the
+/// command line says, each changed by [`Config::with`].
 #[derive(Clone, Debug)]
 pub struct Config {
     values: Vec<Value>,
@@ -424,8 +425,7 @@ impl Config {
             .iter()
             .find(|parameter| parameter.flag == name || parameter.name == name)
             .ok_or_else(|| Invalid(format!("no parameter '{name}'")))?;
-        self.put(parameter.setting, text)
-            .map_err(|Invalid(why)| Invalid(format!("--{name} {text}: {why}")))?;
+        self.put(parameter.setting, text)?;
         Ok(self)
     }
 
@@ -487,6 +487,30 @@ impl Settings {
     /// The value as CONFIG GET shows it.
     pub(crate) fn text(&self, setting: Setting) -> String {
         self.texts.read().expect("no panic inside")[setting as usize].clone()
+    }
+
+    /// Changes a parameter while the server runs.
+    ///
+    /// # Errors
+    /// An invalid value.
+    pub(crate) fn set(&self, setting: Setting, text: &str) -> Result<(), Invalid> {
+        let value = setting.parameter().parse(text)?;
+        self.numbers[setting as usize].store(value.number, Ordering::Relaxed);
+        self.texts.write().expect("no panic inside")[setting as usize] = value.text;
+        if setting == Setting::Loglevel {
+            self.apply_log_level();
+        }
+        Ok(())
+    }
+
+    /// Lets the log have what `loglevel` says: one level for all servers of a process.
+    pub(crate) fn apply_log_level(&self) {
+        log::set_max_level(match self.text(Setting::Loglevel).as_str() {
+            "debug" | "verbose" => log::LevelFilter::Debug,
+            "notice" => log::LevelFilter::Info,
+            "warning" => log::LevelFilter::Warn,
+            _ => log::LevelFilter::Off,
+        });
     }
 
     /// Whether a password is set.

@@ -14,6 +14,7 @@ pub(crate) mod command;
 mod config;
 mod connection;
 pub(crate) mod error;
+mod flags;
 pub(crate) mod glob;
 pub(crate) mod protocol;
 mod runtime;
@@ -24,4 +25,13 @@ mod stats;
 mod worker;
 
 pub use config::{Config, Invalid};
-pub use server::{Server, StartError};
+pub use flags::NoStart;
+pub use server::{Server, StartError, Stopper};
+
+/// Sends this process's log to its standard error stream. What is logged is the server's
+/// parameter `loglevel`.
+pub fn log_to_stderr() {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Trace)
+        .init();
+}

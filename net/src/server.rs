@@ -21,6 +21,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol as IpProtocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 
 use crate::clients::Client;
+use crate::command::REDIS_VERSION;
 use crate::config::{Config, Setting};
 use crate::connection::{Connection, End};
 use crate::error;
@@ -153,6 +154,45 @@ impl Server {
     /// If the server was started without a port for them.
     pub fn memcached_addr(&self) -> SocketAddr {
         self.memcached_addrs[0]
+    }
+
+    /// What is listening where, a line for every fact.
+    pub fn banner(&self) -> Vec<String> {
+        let settings = &self.shared.settings;
+        let listening = |what: &str, addrs: &[SocketAddr]| {
+            let addrs: Vec<_> = addrs.iter().map(SocketAddr::to_string).collect();
+            match addrs.is_empty() {
+                true => format!("{what}: off"),
+                false => format!("{what}: {}", addrs.join(", ")),
+            }
+        };
+        let mut lines = vec![
+            format!(
+                "mayfly {} (commands of Redis {REDIS_VERSION}), process {}",
+                env!("CARGO_PKG_VERSION"),
+                std::process::id()
+            ),
+            listening("RESP", &self.resp_addrs),
+            listening("Memcached", &self.memcached_addrs),
+        ];
+        if let Some(path) = &self.unix_path {
+            lines.push(format!("RESP on a Unix socket: {path}"));
+        }
+        let count = |count: usize, what: &str| format!("{what}: {count}");
+        lines.push(count(self.threads.len(), "threads"));
+        lines.push(count(self.shared.store.databases(), "databases"));
+        lines.push(match settings.number(Setting::Maxmemory) {
+            0 => "memory limit: none".into(),
+            bytes => format!("memory limit: {bytes} bytes"),
+        });
+        lines.push(match settings.has_password() {
+            true => "password: set".into(),
+            false if settings.is_on(Setting::ProtectedMode) => {
+                "password: none, so that only this machine's clients are served".into()
+            }
+            false => "password: none, and anybody is served".into(),
+        });
+        lines
     }
 
     /// What ends the server from another thread.

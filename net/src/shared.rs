@@ -36,6 +36,7 @@ impl Shared {
     /// A new server's, for `threads` connection threads; `stop_sender` closes when it is to stop.
     pub(crate) fn new(config: &Config, threads: usize, stop_sender: channel::Sender<()>) -> Shared {
         let settings = Settings::new(config);
+        settings.apply_log_level();
         let store = Store::new(&Options {
             databases: settings.size(Setting::Databases),
             memory_bytes_max: settings.number(Setting::Maxmemory),

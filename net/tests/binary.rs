@@ -1,0 +1,215 @@
+//! The real executable: flags, variables, flagfile, signals and exit codes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use signal_hook::low_level;
+
+fn mayfly() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    command.env_clear();
+    command
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn scratch_file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("a scratch file");
+    path
+}
+
+/// A started server, killed at the end of the test if it has not ended.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    banner: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the executable runs");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut banner = String::new();
+        while !banner.contains("password: ") {
+            assert_ne!(stdout.read_line(&mut banner).expect("text"), 0, "{banner}");
+        }
+        Running {
+            child,
+            stdout,
+            banner,
+        }
+    }
+
+    /// Waits for the end, whose exit code it returns.
+    fn end(mut self) -> Option<i32> {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("text");
+        self.child.wait().expect("an exit").code()
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([format!("-{signal}"), pid])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(port: u16, request: &str) -> String {
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect(addr).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a timeout");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut reply = String::new();
+    BufReader::new(stream)
+        .read_line(&mut reply)
+        .expect("a reply");
+    reply
+}
+
+/// Runs to the end and returns what was told on standard error; exit code 1 and one line.
+fn complaint(command: &mut Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the executable runs");
+    assert_eq!(status.code(), Some(1));
+    assert!(stdout.is_empty());
+    let text = String::from_utf8(stderr).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_before_the_flagfile() {
+    let (from_flag, from_variable, from_file) = (free_port(), free_port(), free_port());
+    let path = scratch_file(
+        "precedence.flags",
+        &format!("# a comment\n--port={from_file}\ndbnum = 3\n--logtostderr\n"),
+    );
+    let mut command = mayfly();
+    command.arg("--flagfile").arg(&path);
+    let server = Running::start(&mut command);
+    assert_eq!(ask(from_file, "PING\r\n"), "+PONG\r\n");
+    assert!(server.banner.contains("databases: 3\n"));
+    drop(server);
+    command.env("MAYFLY_PORT", from_variable.to_string());
+    let server = Running::start(&mut command);
+    assert_eq!(ask(from_variable, "PING\r\n"), "+PONG\r\n");
+    drop(server);
+    let server = Running::start(command.arg("--port").arg(from_flag.to_string()));
+    assert_eq!(ask(from_flag, "PING\r\n"), "+PONG\r\n");
+    drop(server);
+}
+
+#[test]
+fn the_banner_says_what_listens_where() {
+    let (port, memcached_port) = (free_port(), free_port());
+    let server = Running::start(mayfly().args([
+        "--bind=127.0.0.1",
+        &format!("--port={port}"),
+        &format!("--memcached-port={memcached_port}"),
+        "--threads=2",
+        "--maxmemory=1gb",
+    ]));
+    for fact in [
+        format!("RESP: 127.0.0.1:{port}"),
+        format!("Memcached: 127.0.0.1:{memcached_port}"),
+        "threads: 2".into(),
+        "memory limit: 1073741824 bytes".into(),
+    ] {
+        assert!(
+            server.banner.lines().any(|line| line == fact),
+            "{fact} in {}",
+            server.banner
+        );
+    }
+}
+
+#[test]
+fn signals_end_it_in_order() {
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        let port = free_port();
+        let server = Running::start(mayfly().arg(format!("--port={port}")));
+        assert_eq!(ask(port, "PING\r\n"), "+PONG\r\n");
+        server.signal(signal);
+        assert_eq!(
+            server.end(),
+            Some(0),
+            "{}",
+            low_level::signal_name(signal).unwrap_or_default()
+        );
+    }
+}
+
+#[test]
+fn a_unix_socket_goes_with_the_server() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mayfly.sock");
+    let server = Running::start(mayfly().arg("--port=0").arg("--unixsocket").arg(&path));
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("a connection");
+    stream.write_all(b"PING\r\n").expect("sent");
+    let mut reply = [0; 7];
+    stream.read_exact(&mut reply).expect("a reply");
+    assert_eq!(&reply, b"+PONG\r\n");
+    server.signal(signal_hook::consts::SIGTERM);
+    assert_eq!(server.end(), Some(0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_is_wrong_is_told_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("its address").port();
+    let port_flag = format!("--port={port}");
+    let flags = scratch_file("wrong.flags", "--port=1\n--prot=2\n");
+    let flagfile = format!("--flagfile={}", flags.display());
+    for (words, told) in [
+        (&["--bind=127.0.0.1", &port_flag][..], "in use"),
+        (&["--prot=1"], "--prot"),
+        (&["--port=x"], "--port=x"),
+        (&["--maxmemory=1zb"], "memory value"),
+        (&["--flagfile=/no/such/file"], "/no/such/file"),
+        (&[&flagfile], "wrong.flags:2: no flag 'prot'"),
+        (&["--bind=nowhere"], "nowhere"),
+    ] {
+        let line = complaint(mayfly().args(words));
+        assert!(
+            line.starts_with("mayfly: ") && line.contains(told),
+            "{line}"
+        );
+    }
+    let line = complaint(mayfly().env("MAYFLY_THREADS", "many"));
+    assert!(line.contains("MAYFLY_THREADS=many"), "{line}");
+}
+
+#[test]
+fn help_is_not_a_failure() {
+    for flag in ["--help", "--version"] {
+        let output = mayfly().arg(flag).output().expect("the executable runs");
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("mayfly"));
+    }
+}
