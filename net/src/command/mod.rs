@@ -22,6 +22,7 @@ mod connection;
 pub(crate) mod dispatch;
 mod expire;
 mod keys;
+pub(crate) mod memcached;
 mod object;
 mod scan;
 mod string;

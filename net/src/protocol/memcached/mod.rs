@@ -230,6 +230,25 @@ impl<'b> Iterator for Keys<'b> {
 }
 
 impl<'b> Request<'b> {
+    /// Whether the client wants no reply.
+    pub(crate) fn noreply(&self) -> bool {
+        match *self {
+            Request::Store(Store { noreply, .. })
+            | Request::StoreTooLarge { noreply, .. }
+            | Request::Arithmetic { noreply, .. }
+            | Request::Delete { noreply, .. }
+            | Request::Touch { noreply, .. }
+            | Request::FlushAll { noreply, .. }
+            | Request::Verbosity { noreply }
+            | Request::Refused { noreply, .. } => noreply,
+            Request::Get { .. }
+            | Request::GetAndTouch { .. }
+            | Request::Version
+            | Request::Stats { .. }
+            | Request::Quit => false,
+        }
+    }
+
     /// Calls `visit` with every key: for the prefetch.
     pub(crate) fn for_each_key(&self, visit: impl FnMut(&'b [u8])) {
         match *self {
