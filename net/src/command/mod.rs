@@ -21,6 +21,7 @@ mod bitmap;
 mod connection;
 pub(crate) mod dispatch;
 mod expire;
+mod json;
 mod keys;
 pub(crate) mod memcached;
 mod object;
@@ -37,6 +38,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &bitmap::FAMILY,
     &connection::FAMILY,
     &expire::FAMILY,
+    &json::FAMILY,
     &keys::FAMILY,
     &object::FAMILY,
     &scan::FAMILY,

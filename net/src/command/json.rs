@@ -1,0 +1,454 @@
+//! JSON commands: whole documents and parts of them, named by paths.
+//!
+//! A path of JSONPath (`$…`) means every match and is answered with an array; one of the older
+//! syntax means the first match and is answered with it alone, or with an error.
+//!
+//! A JSON.SET of the root replaces a string, where RedisJSON refuses; keys of other types are
+//! refused by both.
+
+use json::{Condition, DocumentRef, EditError, Layout, Path, Rest, Value};
+use json::{Deletion, Document, PathError, SearchTooLong, print_string};
+use store::value::json::{JsonDoc, borrowed, owned};
+use store::{Change, Draft, Entry, Kind};
+
+use super::Body::Run;
+use super::Flag::{DenyOom, Readonly, Write};
+use super::Keys::At;
+use super::{Args, Call, Command, Error, Family, Reply, error};
+use crate::protocol::resp::Version;
+
+const KILOBYTE: usize = 1024;
+const WRONG_REDIS_TYPE: Error = Error::Text("Existing key has wrong Redis type");
+const NOT_AT_ROOT: Error = Error::Text("ERR new objects must be created at the root");
+const NO_SUCH_PATH: Error = Error::Text("ERR Path does not exist");
+const FORMAT_IN_RESP2: Error = Error::Text("ERR FORMAT argument is not supported on RESP2");
+
+pub(super) const FAMILY: Family = Family {
+    name: "json",
+    commands: &[
+        Command {
+            name: "json.del",
+            syntax: "key [path]",
+            summary: "Deletes what a path means, or the whole document.",
+            since: "1.0.0",
+            complexity: "O(N) with N the size of the document",
+            flags: &[Write],
+            keys: &[At(1)],
+            body: Run(del),
+        },
+        Command {
+            name: "json.forget",
+            syntax: "key [path]",
+            summary: "Deletes what a path means: another name of JSON.DEL.",
+            since: "1.0.0",
+            complexity: "O(N) with N the size of the document",
+            flags: &[Write],
+            keys: &[At(1)],
+            body: Run(del),
+        },
+        Command {
+            name: "json.get",
+            syntax: "key [INDENT indent] [NEWLINE newline] [SPACE space] [path [path ...]]",
+            summary: "Prints what paths mean, or the whole document.",
+            since: "1.0.0",
+            complexity: "O(N) with N the size of the document",
+            flags: &[Readonly],
+            keys: &[At(1)],
+            body: Run(get),
+        },
+        Command {
+            name: "json.set",
+            syntax: "key path value [NX | XX]",
+            summary: "Sets what a path means, or makes a new member or document.",
+            since: "1.0.0",
+            complexity: "O(M+N) with M the size of the document and N that of the value",
+            flags: &[Write, DenyOom],
+            keys: &[At(1)],
+            body: Run(set),
+        },
+        Command {
+            name: "json.type",
+            syntax: "key [path]",
+            summary: "Names the type of what a path means.",
+            since: "1.0.0",
+            complexity: "O(1) for a path with one match",
+            flags: &[Readonly],
+            keys: &[At(1)],
+            body: Run(type_of),
+        },
+    ],
+};
+
+impl From<PathError> for Error {
+    fn from(error: PathError) -> Error {
+        Error::Owned(error.to_string())
+    }
+}
+
+impl From<EditError> for Error {
+    fn from(error: EditError) -> Error {
+        Error::Text(match error {
+            EditError::NotSingular => "Err wrong static path",
+            EditError::IndexOutOfRange => "ERR array index out of range",
+            EditError::TooDeep => "ERR recursion limit exceeded",
+            EditError::TooLarge => "ERR value too large",
+            EditError::SearchTooLong => "ERR the path leads to too many places",
+        })
+    }
+}
+
+impl From<SearchTooLong> for Error {
+    fn from(SearchTooLong: SearchTooLong) -> Error {
+        EditError::SearchTooLong.into()
+    }
+}
+
+/// What stands at a key.
+#[derive(Clone, Copy)]
+enum Old<'g> {
+    Document(DocumentRef<'g>),
+    String,
+    Other,
+}
+
+impl<'g> Old<'g> {
+    fn of(entry: Entry<'g>) -> Result<Old<'g>, store::Error> {
+        Ok(match entry.kind() {
+            Kind::Json => Old::Document(JsonDoc::of(entry)?.document()),
+            Kind::String => Old::String,
+            _ => Old::Other,
+        })
+    }
+}
+
+fn set(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, request) = (call.args.word()?, SetRequest::parse(&mut call.args)?);
+    call.heavy(request.text.len() / KILOBYTE)?;
+    let value = request.document()?;
+    let is_set = call.db.update(key, |entry| {
+        let old = entry.map(Old::of).transpose()?;
+        let new = match request.decide(old, &value) {
+            Ok(Decision::Keep) => return Ok((Change::Keep, Ok(false))),
+            Ok(Decision::Put) => borrowed(value.borrow())?,
+            Ok(Decision::Edited(document)) => owned(document)?,
+            Err(error) => return Ok((Change::Keep, Err(error))),
+        };
+        Ok((Change::Put(Draft::keeping_any(entry, new)), Ok(true)))
+    })??;
+    match is_set {
+        true => call.reply.ok(),
+        false => call.reply.null(),
+    }
+    Ok(())
+}
+
+/// What a JSON.SET asks for.
+struct SetRequest<'c> {
+    /// A path that cannot be compiled is an error only where it is followed.
+    path: Result<Path<'c>, PathError>,
+    text: &'c [u8],
+    condition: Condition,
+}
+
+/// What a JSON.SET does.
+enum Decision {
+    Keep,
+    /// The value becomes the whole document.
+    Put,
+    Edited(Document),
+}
+
+impl<'c> SetRequest<'c> {
+    fn parse(args: &mut Args<'c>) -> Result<SetRequest<'c>, Error> {
+        let path = Path::parse(args.word()?);
+        let text = args.word()?;
+        let condition = match () {
+            () if args.option("NX") => Condition::IfMissing,
+            () if args.option("XX") => Condition::IfPresent,
+            () => Condition::Always,
+        };
+        args.end()?;
+        Ok(SetRequest {
+            path,
+            text,
+            condition,
+        })
+    }
+
+    fn document(&self) -> Result<Document, Error> {
+        Document::parse(self.text).map_err(|error| Error::Owned(error.to_string()))
+    }
+
+    fn means_root(&self) -> bool {
+        self.path.as_ref().is_ok_and(Path::is_root)
+    }
+
+    fn decide(&self, old: Option<Old<'_>>, value: &Document) -> Result<Decision, Error> {
+        let is_there = old.is_some();
+        match old {
+            None if self.condition == Condition::IfPresent => return Ok(Decision::Keep),
+            None if !self.means_root() => return Err(NOT_AT_ROOT),
+            Some(Old::Other) => return Err(WRONG_REDIS_TYPE),
+            Some(Old::String) if !self.means_root() => return Err(WRONG_REDIS_TYPE),
+            Some(Old::Document(old)) if !self.means_root() => {
+                let path = self.path.as_ref().map_err(Clone::clone)?;
+                return Ok(match old.set(path, value.borrow(), self.condition)? {
+                    Some(document) => Decision::Edited(document),
+                    None => Decision::Keep,
+                });
+            }
+            _ => {}
+        }
+        Ok(match self.condition {
+            Condition::IfMissing if is_there => Decision::Keep,
+            _ => Decision::Put,
+        })
+    }
+}
+
+fn del(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, path) = (call.args.word()?, optional_path(&mut call.args)?);
+    let path = Path::parse(path);
+    let count = call.db.update(key, |entry| {
+        let Some(entry) = entry else {
+            return Ok((Change::Keep, Ok(0)));
+        };
+        let Deletion { count, rest } = match delete(Old::of(entry)?, &path) {
+            Ok(deletion) => deletion,
+            Err(error) => return Ok((Change::Keep, Err(error))),
+        };
+        let change = match rest {
+            Rest::Same => Change::Keep,
+            Rest::Nothing => Change::Remove,
+            Rest::Changed(document) => Change::Put(Draft::keeping(entry, owned(document)?)),
+        };
+        Ok((change, Ok(count)))
+    })??;
+    call.reply.count(count);
+    Ok(())
+}
+
+fn delete(old: Old<'_>, path: &Result<Path<'_>, PathError>) -> Result<Deletion, Error> {
+    let Old::Document(document) = old else {
+        return Err(WRONG_REDIS_TYPE);
+    };
+    let path = path.as_ref().map_err(Clone::clone)?;
+    Ok(document.delete(path)?)
+}
+
+fn get(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, request) = (
+        call.args.word()?,
+        GetRequest::parse(&mut call.args, call.reply.version())?,
+    );
+    match read(call, key)? {
+        Some(document) => request.reply(document, &mut call.reply),
+        None => {
+            call.reply.null();
+            Ok(())
+        }
+    }
+}
+
+/// What a JSON.GET asks for.
+struct GetRequest<'c> {
+    layout: Layout<'c>,
+    /// The texts of the paths. None means the root, in the older syntax.
+    paths: Vec<&'c [u8]>,
+}
+
+impl<'c> GetRequest<'c> {
+    fn parse(args: &mut Args<'c>, version: Version) -> Result<GetRequest<'c>, Error> {
+        let mut request = GetRequest {
+            layout: Layout::default(),
+            paths: Vec::new(),
+        };
+        while !args.is_empty() {
+            let layout = &mut request.layout;
+            let text = match () {
+                () if args.option("INDENT") => &mut layout.indent,
+                () if args.option("NEWLINE") => &mut layout.newline,
+                () if args.option("SPACE") => &mut layout.space,
+                // What it was for is always so.
+                () if args.option("NOESCAPE") => continue,
+                () if args.option("FORMAT") => {
+                    if version == Version::Resp2 {
+                        return Err(FORMAT_IN_RESP2);
+                    }
+                    if !args.option("STRING") {
+                        return Err(error::SYNTAX);
+                    }
+                    continue;
+                }
+                () => {
+                    request.paths.push(args.word()?);
+                    continue;
+                }
+            };
+            *text = args.next().ok_or_else(|| error::wrong_arity("json.get"))?;
+        }
+        Ok(request)
+    }
+
+    fn reply(&self, document: DocumentRef<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+        let root = document.root();
+        let mut out = Vec::new();
+        match self.paths[..] {
+            [] => root.print_with(&self.layout, 0, &mut out),
+            [path] => self.print_matches(&Path::parse(path)?, root, 0, &mut out)?,
+            _ => self.print_by_path(root, &mut out)?,
+        }
+        reply.bulk(&out);
+        Ok(())
+    }
+
+    /// An object with a member for each path.
+    fn print_by_path(&self, root: Value<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut paths: Vec<(&[u8], Path<'_>)> = Vec::with_capacity(self.paths.len());
+        for &text in &self.paths {
+            if paths.iter().all(|(known, _)| *known != text) {
+                paths.push((text, Path::parse(text)?));
+            }
+        }
+        // One path that may have many matches makes all of them such.
+        let has_many = paths.iter().any(|(_, path)| !path.is_legacy());
+        out.push(b'{');
+        for (index, (text, path)) in paths.iter().enumerate() {
+            self.begin_line(index > 0, 1, out);
+            print_string(text, out);
+            out.push(b':');
+            out.extend_from_slice(self.layout.space);
+            match has_many {
+                true => self.print_all(path, root, 1, out)?,
+                false => self.print_matches(path, root, 1, out)?,
+            }
+        }
+        self.begin_line(false, 0, out);
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// What a path means, in the way of its syntax.
+    fn print_matches(
+        &self,
+        path: &Path<'_>,
+        root: Value<'_>,
+        level: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if !path.is_legacy() {
+            return self.print_all(path, root, level, out);
+        }
+        let first = path.first(root)?.ok_or(NO_SUCH_PATH)?;
+        first.print_with(&self.layout, level, out);
+        Ok(())
+    }
+
+    /// Every match of a path, as an array.
+    fn print_all(
+        &self,
+        path: &Path<'_>,
+        root: Value<'_>,
+        level: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let matches = path.find(root)?;
+        out.push(b'[');
+        for (index, value) in matches.iter().enumerate() {
+            self.begin_line(index > 0, level + 1, out);
+            value.print_with(&self.layout, level + 1, out);
+        }
+        if !matches.is_empty() {
+            self.begin_line(false, level, out);
+        }
+        out.push(b']');
+        Ok(())
+    }
+
+    fn begin_line(&self, comma: bool, level: usize, out: &mut Vec<u8>) {
+        if comma {
+            out.push(b',');
+        }
+        out.extend_from_slice(self.layout.newline);
+        for _ in 0..level {
+            out.extend_from_slice(self.layout.indent);
+        }
+    }
+}
+
+fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, path) = (call.args.word()?, optional_path(&mut call.args)?);
+    let document = read(call, key)?;
+    reply_type(document, path, &mut call.reply)
+}
+
+fn reply_type(
+    document: Option<DocumentRef<'_>>,
+    path: &[u8],
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    let types = document.map(|document| types(document, path)).transpose()?;
+    if reply.version() == Version::Resp3 {
+        reply.array(1);
+    }
+    match types {
+        None | Some(Types::First(None)) => reply.null(),
+        Some(Types::First(Some(name))) => reply.bulk(name),
+        Some(Types::All(names)) => {
+            reply.array(names.len());
+            names.into_iter().for_each(|name| reply.bulk(name));
+        }
+    }
+    Ok(())
+}
+
+/// The types of what a path means, in the way of its syntax.
+enum Types {
+    First(Option<&'static [u8]>),
+    All(Vec<&'static [u8]>),
+}
+
+fn types(document: DocumentRef<'_>, path: &[u8]) -> Result<Types, Error> {
+    let root = document.root();
+    match Path::parse(path) {
+        Ok(path) if path.is_legacy() => Ok(Types::First(path.first(root)?.map(type_name))),
+        Ok(path) => Ok(Types::All(
+            path.find(root)?.into_iter().map(type_name).collect(),
+        )),
+        // The older syntax has one answer for all that is not there.
+        Err(_) if !path.starts_with(b"$") => Ok(Types::First(None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn type_name(value: Value<'_>) -> &'static [u8] {
+    match value.kind() {
+        json::Kind::Null => b"null",
+        json::Kind::Boolean => b"boolean",
+        json::Kind::Integer => b"integer",
+        json::Kind::Float => b"number",
+        json::Kind::String => b"string",
+        json::Kind::Array => b"array",
+        json::Kind::Object => b"object",
+    }
+}
+
+/// The text of a path that may be left out, which is the last argument.
+fn optional_path<'c>(args: &mut Args<'c>) -> Result<&'c [u8], Error> {
+    let path = args.next().unwrap_or(b".");
+    args.end()?;
+    Ok(path)
+}
+
+/// The document at a key, for a command that may visit all of it.
+fn read<'c>(call: &Call<'c>, key: &[u8]) -> Result<Option<DocumentRef<'c>>, Error> {
+    let Some(entry) = call.db.read(key) else {
+        return Ok(None);
+    };
+    let document = JsonDoc::of(entry).map_err(|_| WRONG_REDIS_TYPE)?;
+    call.heavy(document.extent() / KILOBYTE)?;
+    Ok(Some(document.document()))
+}
+
+#[cfg(test)]
+mod tests;
