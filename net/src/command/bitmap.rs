@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use smallvec::SmallVec;
+use store::Draft;
 use store::value::bitmap::{self, Operation};
 use store::value::number::parse_integer;
 use store::value::string::{self, Str, signed_range};
-use store::{Change, Draft};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
 use super::Keys::{At, From};
+use super::string::edit;
 use super::{Args, Call, Command, Error, Family, error};
 
 mod field;
@@ -114,9 +115,9 @@ fn setbit(call: &mut Call<'_>) -> Result<(), Error> {
         b"1" => true,
         _ => return Err(NOT_A_BIT),
     };
-    let was_on = call.db.update(key, |entry| {
-        let (was_on, value) = bitmap::set_bit(Str::of_any(entry)?, at, on)?;
-        Ok((Change::Put(Draft::keeping_any(entry, value)), was_on))
+    let was_on = edit(call, key, |old| {
+        let (was_on, value) = bitmap::set_bit(old, at, on)?;
+        Ok((Some(value), was_on))
     })?;
     call.reply.flag(was_on);
     Ok(())

@@ -2,11 +2,12 @@
 
 use store::value::number::parse_integer;
 use store::value::same_value;
-use store::{Change, Draft};
+use store::{Change, Draft, Entry};
 
 use super::Body::Run;
 use super::Flag::{Fast, Readonly, Write};
 use super::Keys::At;
+use super::string::kilobytes_copied;
 use super::{Args, Call, Command, Error, Family, error};
 
 const NX_WITH_OTHERS: Error =
@@ -144,25 +145,40 @@ fn expire_from(
         .ok_or_else(|| error::invalid_expire_time(command))?;
     // What is before 1970 is as good as 1970.
     let at_ms = u64::try_from(at_ms).unwrap_or(0);
-    let now_ms = call.db.now_ms();
     let is_set = call.db.update(key, |entry| {
         let Some(entry) = entry else {
-            return Ok((Change::Keep, false));
+            return Ok((Change::Keep, Ok(false)));
         };
         if !conditions.allow(entry.expires_at_ms(), at_ms) {
-            return Ok((Change::Keep, false));
+            return Ok((Change::Keep, Ok(false)));
         }
-        let change = match at_ms <= now_ms {
-            true => Change::Remove,
-            false => {
-                let same = Draft::keeping(entry, same_value(entry));
-                Change::Put(same.expiring(Some(at_ms)))
-            }
-        };
-        Ok((change, true))
-    })?;
+        match redate(call, entry, Some(at_ms)) {
+            Ok(change) => Ok((change, Ok(true))),
+            Err(offload) => Ok((Change::Keep, Err(offload))),
+        }
+    })??;
     call.reply.flag(is_set);
     Ok(())
+}
+
+/// The same value under another expiry; nothing at all if that is past already.
+///
+/// # Errors
+/// [`Error::Offload`]: what stands in the entry is copied.
+pub(super) fn redate<'g>(
+    call: &Call<'_>,
+    entry: Entry<'g>,
+    expires_at_ms: Option<u64>,
+) -> Result<Change<'g>, Error> {
+    if expires_at_ms.is_some_and(|at_ms| at_ms <= call.db.now_ms()) {
+        return Ok(Change::Remove);
+    }
+    if expires_at_ms.is_none() && entry.expires_at_ms().is_none() {
+        return Ok(Change::Keep);
+    }
+    call.heavy(kilobytes_copied(Some(entry)))?;
+    let same = Draft::keeping(entry, same_value(entry));
+    Ok(Change::Put(same.expiring(expires_at_ms)))
 }
 
 /// When EXPIRE may change the expiry.
@@ -207,22 +223,23 @@ impl Conditions {
 
     /// A key without expiry lives longer than any with one.
     fn allow(self, current_ms: Option<u64>, next_ms: u64) -> bool {
-        !(self.if_none && current_ms.is_some())
-            && !(self.if_some && current_ms.is_none())
-            && !(self.if_later && current_ms.is_none_or(|current_ms| next_ms <= current_ms))
-            && !(self.if_earlier && current_ms.is_some_and(|current_ms| next_ms >= current_ms))
+        let is_refused = (self.if_none && current_ms.is_some())
+            || (self.if_some && current_ms.is_none())
+            || (self.if_later && current_ms.is_none_or(|current_ms| next_ms <= current_ms))
+            || (self.if_earlier && current_ms.is_some_and(|current_ms| next_ms >= current_ms));
+        !is_refused
     }
 }
 
 fn persist(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
     let had_expiry = call.db.update(key, |entry| match entry {
-        Some(entry) if entry.expires_at_ms().is_some() => {
-            let same = Draft::keeping(entry, same_value(entry));
-            Ok((Change::Put(same.expiring(None)), true))
-        }
-        _ => Ok((Change::Keep, false)),
-    })?;
+        Some(entry) if entry.expires_at_ms().is_some() => match redate(call, entry, None) {
+            Ok(change) => Ok((change, Ok(true))),
+            Err(offload) => Ok((Change::Keep, Err(offload))),
+        },
+        _ => Ok((Change::Keep, Ok(false))),
+    })??;
     call.reply.flag(had_expiry);
     Ok(())
 }

@@ -3,11 +3,12 @@
 use smallvec::SmallVec;
 use store::value::number::LongDouble;
 use store::value::string::{self, Str};
-use store::{Change, Draft};
+use store::{Change, Draft, Entry, NewValue};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
 use super::Keys::{At, From};
+use super::expire::redate;
 use super::{Call, Command, Error, Family, Reply, error};
 
 mod expiry;
@@ -18,6 +19,7 @@ use expiry::{Condition, Options};
 
 /// Replies are collected on the stack up to this many keys.
 const KEYS_INLINE: usize = 16;
+const KILOBYTE: usize = 1024;
 
 pub(super) const FAMILY: Family = Family {
     name: "string",
@@ -375,17 +377,15 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
         let (Some(entry), Some(old)) = (entry, Str::of_any(entry)?) else {
             return Ok((Change::Keep, Ok(None)));
         };
-        let same = Draft::keeping(entry, store::value::same_value(entry));
-        let change = match &asked {
+        let expires_at_ms = match &asked {
             Err(error) => return Ok((Change::Keep, Err(error.clone()))),
-            Ok(Some(at_ms)) if *at_ms <= now_ms => Change::Remove,
-            Ok(Some(at_ms)) => Change::Put(same.expiring(Some(*at_ms))),
-            Ok(None) if options.persists && entry.expires_at_ms().is_some() => {
-                Change::Put(same.expiring(None))
-            }
-            Ok(None) => Change::Keep,
+            Ok(None) if !options.persists => return Ok((Change::Keep, Ok(Some(old)))),
+            Ok(expires_at_ms) => *expires_at_ms,
         };
-        Ok((change, Ok(Some(old))))
+        match redate(call, entry, expires_at_ms) {
+            Ok(change) => Ok((change, Ok(Some(old)))),
+            Err(offload) => Ok((Change::Keep, Err(offload))),
+        }
     })??;
     bulk_or_null(&mut call.reply, old);
     Ok(())
@@ -443,14 +443,12 @@ fn pairs<'c>(call: &Call<'c>, command: &'static str) -> Result<&'c [[&'c [u8]; 2
 fn append(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, tail) = (call.args.word()?, call.args.word()?);
     let bytes_max = call.shared.string_bytes_max();
-    let bytes = call.db.update(key, |entry| {
-        let old = Str::of_any(entry)?;
+    let bytes = edit(call, key, |old| {
         let bytes = old.map_or(0, Str::len) + tail.len();
         if old.is_some() && bytes > bytes_max {
             return Err(store::Error::TooLong);
         }
-        let value = string::append(old, tail)?;
-        Ok((Change::Put(Draft::keeping_any(entry, value)), bytes))
+        Ok((Some(string::append(old, tail)?), bytes))
     })?;
     call.reply.count(bytes);
     Ok(())
@@ -487,9 +485,9 @@ fn decrby(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn increment(call: &mut Call<'_>, key: &[u8], by: i64) -> Result<(), Error> {
-    let sum = call.db.update(key, |entry| {
-        let (sum, value) = string::increment(Str::of_any(entry)?, by)?;
-        Ok((Change::Put(Draft::keeping_any(entry, value)), sum))
+    let sum = edit(call, key, |old| {
+        let (sum, value) = string::increment(old, by)?;
+        Ok((Some(value), sum))
     })?;
     call.reply.integer(sum);
     Ok(())
@@ -497,12 +495,11 @@ fn increment(call: &mut Call<'_>, key: &[u8], by: i64) -> Result<(), Error> {
 
 fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, by) = (call.args.word()?, LongDouble::parse(call.args.word()?));
-    let text = call.db.update(key, |entry| {
+    let text = edit(call, key, |old| {
         // A wrong type goes before a bad argument.
-        let old = Str::of_any(entry)?;
         let by = by.ok_or(store::Error::NotAFloat)?;
         let (text, value) = string::increment_float(old, by)?;
-        Ok((Change::Put(Draft::keeping_any(entry, value)), text))
+        Ok((Some(value), text))
     })?;
     call.reply.bulk(&text);
     Ok(())
@@ -526,22 +523,46 @@ fn setrange(call: &mut Call<'_>) -> Result<(), Error> {
     let patch = call.args.word()?;
     let offset = usize::try_from(offset).map_err(|_| Error::Text("ERR offset is out of range"))?;
     let bytes_max = call.shared.string_bytes_max();
-    let bytes = call.db.update(key, |entry| {
-        let old = Str::of_any(entry)?;
+    let bytes = edit(call, key, |old| {
         let old_bytes = old.map_or(0, Str::len);
         if patch.is_empty() {
-            return Ok((Change::Keep, old_bytes));
+            return Ok((None, old_bytes));
         }
         let end = offset.saturating_add(patch.len());
         if end > bytes_max {
             return Err(store::Error::TooLong);
         }
         let value = string::set_range(old, offset, patch)?;
-        let change = Change::Put(Draft::keeping_any(entry, value));
-        Ok((change, old_bytes.max(end)))
+        Ok((Some(value), old_bytes.max(end)))
     })?;
     call.reply.count(bytes);
     Ok(())
+}
+
+/// Changes the string at a key, which keeps its expiry; no new value leaves it as it is. What
+/// stands in the entry is copied for a change, so that can be work for a worker.
+pub(super) fn edit<'c, 'a, R>(
+    call: &Call<'c>,
+    key: &[u8],
+    mut change: impl FnMut(Option<Str<'c>>) -> Result<(Option<NewValue<'a>>, R), store::Error>,
+) -> Result<R, Error> {
+    call.db.update(key, |entry| {
+        let old = Str::of_any(entry)?;
+        if let Err(offload) = call.heavy(kilobytes_copied(entry)) {
+            return Ok((Change::Keep, Err(offload)));
+        }
+        let (value, result) = change(old)?;
+        let change = match value {
+            Some(value) => Change::Put(Draft::keeping_any(entry, value)),
+            None => Change::Keep,
+        };
+        Ok((change, Ok(result)))
+    })?
+}
+
+/// What a new version of an entry copies of the old one.
+pub(super) fn kilobytes_copied(entry: Option<Entry<'_>>) -> usize {
+    entry.map_or(0, |entry| entry.memory_bytes() / KILOBYTE)
 }
 
 /// A string as a reply, wherever its bytes stand.

@@ -4,10 +4,9 @@ use smallvec::SmallVec;
 use store::value::bitmap::{Field, Overflow};
 use store::value::number::parse_integer;
 use store::value::string::{Str, StrEdit};
-use store::{Change, Draft};
 
 use super::{BITS_PER_BYTE, NOT_A_BIT_OFFSET, checked_offset};
-use crate::command::{Args, Call, Error, error};
+use crate::command::{Args, Call, Error, error, string};
 
 /// Steps and their results are on the stack up to this many.
 const STEPS_INLINE: usize = 8;
@@ -68,8 +67,8 @@ pub(super) fn bitfield(call: &mut Call<'_>) -> Result<(), Error> {
     let steps = parse(&mut call.args, call.shared.string_bytes_max())?;
     let results = match steps.iter().all(Step::is_get) {
         true => read(call, key, &steps)?,
-        false => call.db.update(key, |entry| {
-            let mut edit = StrEdit::new(Str::of_any(entry)?);
+        false => string::edit(call, key, |old| {
+            let mut edit = StrEdit::new(old);
             // The string grows for all writes, also those that will not fit.
             let writes = steps.iter().filter(|step| !step.is_get());
             edit.grow(writes.map(Step::end_bytes).max().unwrap_or(0))?;
@@ -77,8 +76,7 @@ pub(super) fn bitfield(call: &mut Call<'_>) -> Result<(), Error> {
                 .iter()
                 .map(|step| step.run(&mut edit))
                 .collect::<Result<Results, _>>()?;
-            let draft = Draft::keeping_any(entry, edit.finish());
-            Ok((Change::Put(draft), results))
+            Ok((Some(edit.finish()), results))
         })?,
     };
     reply(call, &results);
