@@ -120,3 +120,36 @@ impl Clients {
         all
     }
 }
+
+/// CLIENT PAUSE.
+#[derive(Debug, Default)]
+pub(crate) struct Pause {
+    /// In milliseconds since 1970; 0: there is none.
+    until_ms: AtomicU64,
+    writes_only: AtomicBool,
+}
+
+impl Pause {
+    /// Pauses until `until_ms`, or longer where a pause already lasts longer; what either stops
+    /// is stopped.
+    pub(crate) fn begin(&self, until_ms: u64, writes_only: bool, now_ms: u64) {
+        let is_on = self.until_ms.load(Ordering::Relaxed) > now_ms;
+        let writes_only = writes_only && (!is_on || self.writes_only.load(Ordering::Relaxed));
+        self.writes_only.store(writes_only, Ordering::Relaxed);
+        match is_on {
+            true => self.until_ms.fetch_max(until_ms, Ordering::Relaxed),
+            false => self.until_ms.swap(until_ms, Ordering::Relaxed),
+        };
+    }
+
+    /// Ends a pause.
+    pub(crate) fn end(&self) {
+        self.until_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a command has to wait.
+    pub(crate) fn stops(&self, is_write: bool, now_ms: u64) -> bool {
+        let until_ms = self.until_ms.load(Ordering::Relaxed);
+        until_ms > now_ms && (is_write || !self.writes_only.load(Ordering::Relaxed))
+    }
+}

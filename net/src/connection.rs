@@ -12,17 +12,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-use smallvec::SmallVec;
+use std::time::Duration;
 
 use crate::clock;
-use crate::command::dispatch::{self, Entry, Outcome};
-use crate::command::{Keys, Reply};
 use crate::config::Setting;
-use crate::protocol::resp::{Limits, Parser, ProtocolError};
 use crate::runtime::{self, Stream};
+use crate::server::Protocol;
 use crate::session::Session;
 use crate::shared::Shared;
+
+mod memcached;
+mod resp;
 
 /// The least room for a read, in bytes.
 const READ_BYTES_MIN: usize = 16 << 10;
@@ -30,6 +30,8 @@ const READ_BYTES_MIN: usize = 16 << 10;
 const BATCH_REQUESTS_MAX: usize = 64;
 /// Replies beyond this many bytes are sent before the next command runs.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// How often a paused client looks whether it may go on.
+const PAUSE_STEP: Duration = Duration::from_millis(5);
 /// Buffers that are empty keep at most this much room.
 const IDLE_BYTES_MAX: usize = 64 << 10;
 
@@ -79,9 +81,13 @@ impl Connection {
         }
     }
 
-    /// Serves a RESP client until it goes.
-    pub(crate) async fn serve(mut self) -> End {
-        let end = match self.serve_requests().await {
+    /// Serves the client until it goes.
+    pub(crate) async fn serve(mut self, protocol: Protocol) -> End {
+        let served = match protocol {
+            Protocol::Resp => resp::serve(&mut self).await,
+            Protocol::Memcached => memcached::serve(&mut self).await,
+        };
+        let end = match served {
             Ok(never) => match never {},
             Err(end) => end,
         };
@@ -92,142 +98,30 @@ impl Connection {
         end
     }
 
-    async fn serve_requests(&mut self) -> Result<std::convert::Infallible, End> {
-        let mut parser = Parser::default();
-        loop {
-            self.run_buffered(&mut parser).await?;
-            self.flush().await?;
-            self.note_state();
-            self.fill(parser.bytes_needed()).await?;
-        }
-    }
-
-    /// Runs all complete requests in the buffer.
-    async fn run_buffered(&mut self, parser: &mut Parser) -> Result<(), End> {
-        // Taken out, so that its bytes can be borrowed while the rest of the connection works.
-        let mut input = std::mem::take(&mut self.input);
-        let waiting = input.end - input.start;
-        let mut rest = &mut input.bytes[input.start..input.end];
-        let result = loop {
-            let limits = self.limits();
-            let batch_max = match limits.is_authenticated {
-                true => BATCH_REQUESTS_MAX,
-                // The limits may change with every request.
-                false => 1,
-            };
-            let mut batch = Batch::default();
-            let parsed = batch.parse(parser, &mut rest, &limits, batch_max);
-            if let Err(end) = self.run_batch(&batch).await {
-                break Err(end);
-            }
-            if let Err(error) = parsed {
-                error.write(&mut self.output);
-                break Err(End::Closing);
-            }
-            if batch.requests.is_empty() {
-                break Ok(());
-            }
-        };
-        let left = rest.len();
-        input.start += waiting - left;
-        self.input = input;
-        result
-    }
-
-    async fn run_batch(&mut self, batch: &Batch<'_>) -> Result<(), End> {
-        let mut next = 0;
-        while next < batch.requests.len() {
-            match self.run_until_halt(batch, &mut next) {
-                Halt::Done => {}
-                Halt::FullOutput => self.flush().await?,
-                Halt::Busy => runtime::yield_now().await,
-                Halt::Heavy => {
-                    self.run_on_worker(&batch.requests[next], batch).await?;
-                    next += 1;
-                }
-                Halt::Closing => return Err(End::Closing),
-            }
-            if self.session.client.kick.is_kicked() {
-                return Err(End::Closed);
-            }
-        }
+    /// Between two reads: sends the replies, tells the others, and reads.
+    async fn flush_and_fill(&mut self, bytes_needed: usize) -> Result<(), End> {
+        self.flush().await?;
+        self.session
+            .client
+            .query_bytes
+            .store(self.input.len(), Ordering::Relaxed);
+        self.fill(bytes_needed).await?;
+        self.note_state();
         Ok(())
     }
 
-    /// Runs commands from `next` on until one has to wait.
-    fn run_until_halt(&mut self, batch: &Batch<'_>, next: &mut usize) -> Halt {
-        let shared = &*self.shared;
-        let stats = shared.stats.of(self.thread);
-        let now_ms = clock::now_ms();
-        let guard = shared.store.pin();
-        if *next == 0 && batch.requests.len() > 1 {
-            batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
+    /// Waits as a halted batch has to, if it can go on with the same request afterwards.
+    async fn wait_for(&mut self, halt: Halt) -> Result<(), End> {
+        match halt {
+            Halt::Done | Halt::Heavy => {}
+            Halt::FullOutput => self.flush().await?,
+            Halt::Busy => runtime::yield_now().await,
+            Halt::Paused => runtime::sleep(PAUSE_STEP).await,
+            Halt::Closing => return Err(End::Closing),
         }
-        while let Some(request) = batch.requests.get(*next) {
-            let db = shared.store.db(self.session.db_index, &guard, now_ms);
-            let outcome = dispatch::run(
-                request.entry,
-                batch.words(request),
-                (&mut self.session, shared, db),
-                &mut self.output,
-                false,
-            );
-            match outcome {
-                Outcome::Replied => *next += 1,
-                Outcome::Busy => return Halt::Busy,
-                Outcome::Heavy => return Halt::Heavy,
-            }
-            stats.commands.add(1);
-            if let Some(entry) = request.entry {
-                stats.calls[entry.number].add(1);
-            }
-            if self.session.is_closing {
-                return Halt::Closing;
-            }
-            if self.output.len() > OUTPUT_BYTES_MAX {
-                return Halt::FullOutput;
-            }
-        }
-        Halt::Done
-    }
-
-    async fn run_on_worker(&mut self, request: &Request, batch: &Batch<'_>) -> Result<(), End> {
-        let words: Vec<Vec<u8>> = batch.words(request).iter().map(|w| w.to_vec()).collect();
-        let entry = request.entry;
-        let shared = Arc::clone(&self.shared);
-        let mut session = std::mem::take(&mut self.session);
-        let mut output = std::mem::take(&mut self.output);
-        let client = Arc::clone(&session.client);
-        let job = move || {
-            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            while run_once(entry, &words, &mut session, &shared, &mut output) == Outcome::Busy {
-                std::thread::yield_now();
-            }
-            (session, output)
-        };
-        match self.shared.workers.run(job).await {
-            Ok((session, output)) => {
-                self.session = session;
-                self.output = output;
-                let stats = self.shared.stats.of(self.thread);
-                stats.commands.add(1);
-                if let Some(entry) = entry {
-                    stats.calls[entry.number].add(1);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.session.client = client;
-                Err(End::Failed(error))
-            }
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            bulk_bytes_max: self.shared.settings.size(Setting::ProtoMaxBulkLen),
-            is_authenticated: self.session.is_authenticated,
-            ..Limits::DEFAULT
+        match self.session.client.kick.is_kicked() {
+            true => Err(End::Closed),
+            false => Ok(()),
         }
     }
 
@@ -295,11 +189,9 @@ impl Connection {
 
     /// Tells the others what CLIENT LIST shows.
     fn note_state(&self) {
-        let session = &self.session;
-        let client = &session.client;
+        let client = &self.session.client;
         let relaxed = Ordering::Relaxed;
         client.last_use_ms.store(clock::now_ms(), relaxed);
-        client.db_index.store(session.db_index, relaxed);
         client.query_bytes.store(self.input.len(), relaxed);
         client
             .query_bytes_max
@@ -307,27 +199,24 @@ impl Connection {
         client
             .output_bytes_max
             .store(self.output.capacity(), relaxed);
+        self.session.publish();
     }
 }
 
-fn run_once(
-    entry: Option<&'static Entry>,
-    words: &[&[u8]],
-    session: &mut Session,
-    shared: &Shared,
-    output: &mut Vec<u8>,
-) -> Outcome {
-    let guard = shared.store.pin();
-    let db = shared.store.db(session.db_index, &guard, clock::now_ms());
-    dispatch::run(entry, words, (session, shared, db), output, true)
-}
-
 /// Why a batch stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Halt {
+    /// All its requests were carried out.
     Done,
+    /// The replies so far are to be sent first.
     FullOutput,
+    /// A transaction holds a key.
     Busy,
+    /// CLIENT PAUSE.
+    Paused,
+    /// The request is for a worker thread.
     Heavy,
+    /// The connection is to be closed.
     Closing,
 }
 
@@ -359,64 +248,6 @@ impl Input {
         let room = missing.clamp(READ_BYTES_MIN, READ_BYTES_MIN.max(len));
         if self.bytes.len() < len + room {
             self.bytes.resize(len + room, 0);
-        }
-    }
-}
-
-/// Requests that were parsed together.
-#[derive(Default)]
-struct Batch<'b> {
-    words: SmallVec<[&'b [u8]; 32]>,
-    requests: SmallVec<[Request; 8]>,
-}
-
-struct Request {
-    entry: Option<&'static Entry>,
-    /// Its words are `words[start..end]` of the batch.
-    start: usize,
-    end: usize,
-}
-
-impl<'b> Batch<'b> {
-    fn parse(
-        &mut self,
-        parser: &mut Parser,
-        rest: &mut &'b mut [u8],
-        limits: &Limits,
-        requests_max: usize,
-    ) -> Result<(), ProtocolError> {
-        while self.requests.len() < requests_max {
-            let start = self.words.len();
-            let Some(count) = parser.next(rest, limits, &mut self.words)? else {
-                break;
-            };
-            let end = start + count;
-            self.requests.push(Request {
-                entry: dispatch::resolve(&self.words[start..end]),
-                start,
-                end,
-            });
-        }
-        Ok(())
-    }
-
-    fn words(&self, request: &Request) -> &[&'b [u8]] {
-        &self.words[request.start..request.end]
-    }
-
-    /// Fetches what the commands will look at: first all buckets, then, when those have arrived,
-    /// all entries.
-    fn prefetch(&self, db: &store::Db<'_>) {
-        self.for_each_key(|key| db.prefetch_bucket(key));
-        self.for_each_key(|key| db.prefetch_entry(key));
-    }
-
-    fn for_each_key(&self, mut visit: impl FnMut(&[u8])) {
-        for request in &self.requests {
-            let words = self.words(request);
-            if let Some(entry) = request.entry {
-                entry.command.for_each_key(words, |at| visit(words[at]));
-            }
         }
     }
 }

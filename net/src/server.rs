@@ -443,7 +443,7 @@ async fn welcome(arrival: Arrival, shared: Arc<Shared>, thread: usize) {
     let _dismissal = Dismissal(Arc::clone(&shared), Arc::clone(&client));
     let session = Session::new(client, is_open);
     let connection = Connection::new(stream, Arc::clone(&shared), thread, session);
-    if let End::Failed(error) = connection.serve().await {
+    if let End::Failed(error) = connection.serve(protocol).await {
         log::debug!("a connection failed: {error}");
     }
 }

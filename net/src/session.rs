@@ -1,6 +1,7 @@
 //! What a client has chosen, and what is known about it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::clients::Client;
 use crate::protocol::resp::Version;
@@ -51,5 +52,18 @@ impl Session {
             client,
             ..Session::default()
         }
+    }
+
+    /// Tells others what CLIENT LIST shows of the session.
+    pub(crate) fn publish(&self) {
+        let client = &self.client;
+        client.db_index.store(self.db_index, Ordering::Relaxed);
+        client.no_evict.store(self.no_evict, Ordering::Relaxed);
+        client.no_touch.store(self.no_touch, Ordering::Relaxed);
+        let resp = match self.version {
+            Version::Resp2 => 2,
+            Version::Resp3 => 3,
+        };
+        client.resp.store(resp, Ordering::Relaxed);
     }
 }

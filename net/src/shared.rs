@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::value::Limits;
 use store::{Options, Store};
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Pause};
 use crate::clock::Moment;
-use crate::command::dispatch;
+use crate::command::{dispatch, memcached};
 use crate::config::{Config, Setting, Settings};
 use crate::runtime::channel;
 use crate::stats::Stats;
@@ -22,6 +22,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Who is connected.
     pub(crate) clients: Clients,
+    /// CLIENT PAUSE.
+    pub(crate) pause: Pause,
+    /// What Memcached clients share.
+    pub(crate) memcached: memcached::State,
     /// What INFO counts.
     pub(crate) stats: Stats,
     /// The threads for heavy commands.
@@ -45,6 +49,8 @@ impl Shared {
             store,
             settings,
             clients: Clients::default(),
+            pause: Pause::default(),
+            memcached: memcached::State::new(threads),
             stats: Stats::new(threads, dispatch::entries().len()),
             workers: Workers::start(threads),
             started: Moment::now(),

@@ -6,18 +6,28 @@ use crossbeam_utils::CachePadded;
 
 /// A number that only its own thread changes.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub(crate) struct Counter {
+    count: AtomicU64,
+    /// What it was when counting last began anew.
+    base: AtomicU64,
+}
 
 impl Counter {
     /// Adds `count`.
     pub(crate) fn add(&self, count: u64) {
         // The only writer, so that a load and a store suffice.
-        self.0
-            .store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        let before = self.count.load(Ordering::Relaxed);
+        self.count.store(before + count, Ordering::Relaxed);
     }
 
-    fn sum(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn since_reset(&self) -> u64 {
+        let count = self.count.load(Ordering::Relaxed);
+        count.saturating_sub(self.base.load(Ordering::Relaxed))
+    }
+
+    fn reset(&self) {
+        let count = self.count.load(Ordering::Relaxed);
+        self.base.store(count, Ordering::Relaxed);
     }
 }
 
@@ -38,6 +48,8 @@ pub(crate) struct ThreadStats {
     pub(crate) error_replies: Counter,
     /// Calls of each command, by its number.
     pub(crate) calls: Vec<Counter>,
+    /// Calls of each command that ended in an error.
+    pub(crate) failed_calls: Vec<Counter>,
 }
 
 /// All threads' counts.
@@ -58,6 +70,7 @@ impl Stats {
                 output_bytes: Counter::default(),
                 error_replies: Counter::default(),
                 calls: (0..commands).map(|_| Counter::default()).collect(),
+                failed_calls: (0..commands).map(|_| Counter::default()).collect(),
             })
         };
         Stats {
@@ -72,6 +85,26 @@ impl Stats {
 
     /// A sum over all threads.
     pub(crate) fn sum(&self, counter: impl Fn(&ThreadStats) -> &Counter) -> u64 {
-        self.threads.iter().map(|t| counter(t).sum()).sum()
+        let counts = self.threads.iter().map(|thread| counter(thread));
+        counts.map(Counter::since_reset).sum()
+    }
+
+    /// Lets counting begin anew.
+    pub(crate) fn reset(&self) {
+        for thread in &self.threads {
+            let counters = [
+                &thread.commands,
+                &thread.connections,
+                &thread.rejected_connections,
+                &thread.input_bytes,
+                &thread.output_bytes,
+                &thread.error_replies,
+            ];
+            let per_command = thread.calls.iter().chain(&thread.failed_calls);
+            counters
+                .into_iter()
+                .chain(per_command)
+                .for_each(Counter::reset);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rapidhash::fast::RandomState;
 use store::Db;
 
-use super::{Args, Body, Call, Command, Error, FAMILIES, Family, Flag, Handler, Reply, error};
+use super::{Args, Body, Call, Command, Error, Family, Flag, Handler, Reply, error};
 use crate::session::{Replies, Session};
 use crate::shared::Shared;
 
@@ -131,12 +131,14 @@ impl Entry {
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Its reply is written.
-    Replied,
+    /// Its reply is written; whether it is an error.
+    Replied(bool),
     /// A transaction holds a key: run it again a little later.
     Busy,
     /// It is for a worker thread.
     Heavy,
+    /// CLIENT PAUSE: run it when that is over.
+    Paused,
 }
 
 /// Why a request is not run, if so; with its arguments' count and the right to run it checked.
@@ -175,16 +177,21 @@ pub(crate) fn run(
     is_on_worker: bool,
 ) -> Outcome {
     let start = out.len();
-    let result = check(entry, words, session, shared).and_then(|(entry, handler)| {
-        handler(&mut Call {
+    let result = match check(entry, words, session, shared) {
+        Ok((entry, _)) if !is_on_worker && is_paused(entry, shared, &db) => {
+            return Outcome::Paused;
+        }
+        Ok((entry, handler)) => handler(&mut Call {
             args: Args::new(&words[1 + entry.depth..]),
             reply: Reply::new(out, session.version),
             db,
             session,
             shared,
             is_on_worker,
-        })
-    });
+        }),
+        Err(error) => Err(error),
+    };
+    let is_error = result.is_err();
     if let Err(error) = result {
         out.truncate(start);
         match error {
@@ -196,7 +203,13 @@ pub(crate) fn run(
     if session.replies != Replies::On {
         silence(session, start, out);
     }
-    Outcome::Replied
+    Outcome::Replied(is_error)
+}
+
+fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {
+    shared
+        .pause
+        .stops(entry.command.is(Flag::Write), db.now_ms())
 }
 
 fn silence(session: &mut Session, start: usize, out: &mut Vec<u8>) {
@@ -237,12 +250,8 @@ fn unknown_subcommand(container: &Entry, words: &[&[u8]]) -> Error {
     ))
 }
 
+/// As C prints it: up to a zero byte.
 fn quoted(word: &[u8], bytes_max: usize) -> String {
+    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(&word[..word.len().min(bytes_max)]).into_owned()
-}
-
-/// The number of commands and subcommands.
-pub(crate) fn len() -> usize {
-    debug_assert!(!FAMILIES.is_empty());
-    entries().len()
 }

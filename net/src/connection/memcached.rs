@@ -1,0 +1,177 @@
+//! Memcached: batches of requests over database 0.
+
+use std::convert::Infallible;
+
+use smallvec::SmallVec;
+use store::Db;
+
+use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, OUTPUT_BYTES_MAX};
+use crate::clock;
+use crate::command::memcached::{self, Call, Facts, Outcome};
+use crate::config::Setting;
+use crate::error;
+use crate::protocol::memcached::{Limits, LineTooLong, Parser, Request, Writer};
+use crate::shared::Shared;
+
+/// The database Memcached clients see.
+const DB_INDEX: usize = 0;
+
+pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End> {
+    let mut parser = Parser::default();
+    loop {
+        connection.run_lines(&mut parser).await?;
+        connection.flush_and_fill(parser.bytes_needed()).await?;
+    }
+}
+
+impl Connection {
+    /// Runs all complete requests in the buffer.
+    async fn run_lines(&mut self, parser: &mut Parser) -> Result<(), End> {
+        let mut input = std::mem::take(&mut self.input);
+        let waiting = input.len();
+        let mut rest = &input.bytes[input.start..input.end];
+        let limits = Limits {
+            item_bytes_max: self.shared.settings.size(Setting::MaxItemSize),
+        };
+        let result = loop {
+            let mut requests = Requests::new();
+            let parsed = parse(parser, &mut rest, &limits, &mut requests);
+            if let Err(end) = self.run_requests(&requests, limits).await {
+                break Err(end);
+            }
+            if parsed.is_err() {
+                Writer::new(&mut self.output).line(LineTooLong::LINE);
+                break Err(End::Closing);
+            }
+            if requests.is_empty() {
+                break Ok(());
+            }
+        };
+        let left = rest.len();
+        input.start += waiting - left;
+        self.input = input;
+        result
+    }
+
+    async fn run_requests(&mut self, requests: &[Request<'_>], limits: Limits) -> Result<(), End> {
+        let mut next = 0;
+        while next < requests.len() {
+            let halt = self.run_requests_until_halt(requests, &mut next, limits);
+            self.wait_for(halt).await?;
+        }
+        Ok(())
+    }
+
+    fn run_requests_until_halt(
+        &mut self,
+        requests: &[Request<'_>],
+        next: &mut usize,
+        limits: Limits,
+    ) -> Halt {
+        let shared = &*self.shared;
+        let settings = &shared.settings;
+        let is_refused = settings.has_password() && !settings.is_on(Setting::MemcachedNoauth);
+        let now_ms = clock::now_ms();
+        shared.memcached.flush_if_due(&shared.store, now_ms);
+        let guard = shared.store.pin();
+        let db = shared.store.db(DB_INDEX, &guard, now_ms);
+        if *next == 0 && !is_refused {
+            prefetch(&db, requests);
+        }
+        while let Some(request) = requests.get(*next) {
+            if is_refused && *request != Request::Quit {
+                self.output
+                    .extend_from_slice(error::MEMCACHED_UNAUTHENTICATED);
+                *next += 1;
+                continue;
+            }
+            if shared.pause.stops(is_write(request), now_ms) {
+                return Halt::Paused;
+            }
+            let call = Call {
+                store: &shared.store,
+                db,
+                state: &shared.memcached,
+                thread: self.thread,
+                limits,
+            };
+            match memcached::execute(request, &call, || facts(shared), &mut self.output) {
+                Outcome::Replied => *next += 1,
+                Outcome::Busy => return Halt::Busy,
+                Outcome::Closing => return Halt::Closing,
+            }
+            shared.stats.of(self.thread).commands.add(1);
+            if self.output.len() > OUTPUT_BYTES_MAX {
+                return Halt::FullOutput;
+            }
+        }
+        Halt::Done
+    }
+}
+
+type Requests<'b> = SmallVec<[Request<'b>; 4]>;
+
+fn parse<'b>(
+    parser: &mut Parser,
+    rest: &mut &'b [u8],
+    limits: &Limits,
+    requests: &mut Requests<'b>,
+) -> Result<(), LineTooLong> {
+    while requests.len() < BATCH_REQUESTS_MAX {
+        let Some(request) = parser.next(rest, limits)? else {
+            break;
+        };
+        requests.push(request);
+    }
+    Ok(())
+}
+
+/// As for RESP; a single get of many keys is a batch, too.
+fn prefetch(db: &Db<'_>, requests: &[Request<'_>]) {
+    let is_single = requests.len() == 1
+        && !matches!(
+            requests[0],
+            Request::Get { .. } | Request::GetAndTouch { .. }
+        );
+    if is_single {
+        return;
+    }
+    for request in requests {
+        request.for_each_key(|key| db.prefetch_bucket(key));
+    }
+    for request in requests {
+        request.for_each_key(|key| db.prefetch_entry(key));
+    }
+}
+
+fn is_write(request: &Request<'_>) -> bool {
+    match request {
+        Request::Store(_)
+        | Request::StoreTooLarge { .. }
+        | Request::Arithmetic { .. }
+        | Request::Delete { .. }
+        | Request::Touch { .. }
+        | Request::GetAndTouch { .. }
+        | Request::FlushAll { .. } => true,
+        Request::Get { .. }
+        | Request::Version
+        | Request::Verbosity { .. }
+        | Request::Stats { .. }
+        | Request::Quit
+        | Request::Refused { .. } => false,
+    }
+}
+
+fn facts(shared: &Shared) -> Facts {
+    let stats = &shared.stats;
+    Facts {
+        uptime_s: shared.started.elapsed().as_secs(),
+        connections_max: shared.settings.number(Setting::Maxclients),
+        connections: shared.clients.len() as u64,
+        connections_total: stats.sum(|thread| &thread.connections),
+        connections_rejected: stats.sum(|thread| &thread.rejected_connections),
+        input_bytes: stats.sum(|thread| &thread.input_bytes),
+        output_bytes: stats.sum(|thread| &thread.output_bytes),
+        port: shared.settings.number(Setting::MemcachedPort) as u16,
+    }
+}

@@ -1,0 +1,232 @@
+//! RESP: batches of words, dispatched to the command table.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+use store::Db;
+
+use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, OUTPUT_BYTES_MAX};
+use crate::clock;
+use crate::command::dispatch::{self, Entry, Outcome};
+use crate::config::Setting;
+use crate::protocol::resp::{Limits, Parser, ProtocolError};
+use crate::session::Session;
+use crate::shared::Shared;
+
+pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End> {
+    let mut parser = Parser::default();
+    loop {
+        connection.run_buffered(&mut parser).await?;
+        connection.flush_and_fill(parser.bytes_needed()).await?;
+    }
+}
+
+impl Connection {
+    /// Runs all complete requests in the buffer.
+    async fn run_buffered(&mut self, parser: &mut Parser) -> Result<(), End> {
+        // Taken out, so that its bytes can be borrowed while the rest of the connection works.
+        let mut input = std::mem::take(&mut self.input);
+        let waiting = input.len();
+        let mut rest = &mut input.bytes[input.start..input.end];
+        let result = loop {
+            let limits = self.resp_limits();
+            let requests_max = match limits.is_authenticated {
+                true => BATCH_REQUESTS_MAX,
+                // The limits may change with every request.
+                false => 1,
+            };
+            let mut batch = Batch::default();
+            let parsed = batch.parse(parser, &mut rest, &limits, requests_max);
+            if let Err(end) = self.run_batch(&batch).await {
+                break Err(end);
+            }
+            if let Err(error) = parsed {
+                error.write(&mut self.output);
+                break Err(End::Closing);
+            }
+            if batch.requests.is_empty() {
+                break Ok(());
+            }
+        };
+        let left = rest.len();
+        input.start += waiting - left;
+        self.input = input;
+        result
+    }
+
+    async fn run_batch(&mut self, batch: &Batch<'_>) -> Result<(), End> {
+        let mut next = 0;
+        while next < batch.requests.len() {
+            let halt = self.run_until_halt(batch, &mut next);
+            if halt == Halt::Heavy {
+                self.run_on_worker(&batch.requests[next], batch).await?;
+                next += 1;
+            }
+            self.wait_for(halt).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs commands from `next` on until one has to wait.
+    fn run_until_halt(&mut self, batch: &Batch<'_>, next: &mut usize) -> Halt {
+        let shared = &*self.shared;
+        let now_ms = clock::now_ms();
+        shared.memcached.flush_if_due(&shared.store, now_ms);
+        let guard = shared.store.pin();
+        if *next == 0 && batch.requests.len() > 1 {
+            batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
+        }
+        while let Some(request) = batch.requests.get(*next) {
+            let db = shared.store.db(self.session.db_index, &guard, now_ms);
+            let outcome = dispatch::run(
+                request.entry,
+                batch.words(request),
+                (&mut self.session, shared, db),
+                &mut self.output,
+                false,
+            );
+            match outcome {
+                Outcome::Replied(is_error) => self.count(request.entry, is_error),
+                Outcome::Busy => return Halt::Busy,
+                Outcome::Heavy => return Halt::Heavy,
+                Outcome::Paused => return Halt::Paused,
+            }
+            *next += 1;
+            if self.session.is_closing {
+                return Halt::Closing;
+            }
+            if self.output.len() > OUTPUT_BYTES_MAX {
+                return Halt::FullOutput;
+            }
+        }
+        Halt::Done
+    }
+
+    /// Runs one request on a worker thread, which gets all it needs for its own.
+    async fn run_on_worker(&mut self, request: &Request, batch: &Batch<'_>) -> Result<(), End> {
+        let words: Vec<Vec<u8>> = batch.words(request).iter().map(|w| w.to_vec()).collect();
+        let entry = request.entry;
+        let shared = Arc::clone(&self.shared);
+        let mut session = std::mem::take(&mut self.session);
+        let mut output = std::mem::take(&mut self.output);
+        let client = Arc::clone(&session.client);
+        let job = move || {
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            loop {
+                let outcome = run_once(entry, &words, &mut session, &shared, &mut output);
+                match outcome {
+                    Outcome::Replied(is_error) => return (session, output, is_error),
+                    _ => std::thread::yield_now(),
+                }
+            }
+        };
+        match self.shared.workers.run(job).await {
+            Ok((session, output, is_error)) => {
+                self.session = session;
+                self.output = output;
+                self.count(entry, is_error);
+                Ok(())
+            }
+            Err(error) => {
+                self.session.client = client;
+                Err(End::Failed(error))
+            }
+        }
+    }
+
+    fn count(&self, entry: Option<&'static Entry>, is_error: bool) {
+        let stats = self.shared.stats.of(self.thread);
+        stats.commands.add(1);
+        if let Some(entry) = entry {
+            stats.calls[entry.number].add(1);
+            let last = &self.session.client.last_command;
+            last.store(entry.number + 1, Ordering::Relaxed);
+        }
+        if is_error {
+            stats.error_replies.add(1);
+            if let Some(entry) = entry {
+                stats.failed_calls[entry.number].add(1);
+            }
+        }
+    }
+
+    fn resp_limits(&self) -> Limits {
+        Limits {
+            bulk_bytes_max: self.shared.settings.size(Setting::ProtoMaxBulkLen),
+            is_authenticated: self.session.is_authenticated,
+            ..Limits::DEFAULT
+        }
+    }
+}
+
+fn run_once(
+    entry: Option<&'static Entry>,
+    words: &[&[u8]],
+    session: &mut Session,
+    shared: &Shared,
+    output: &mut Vec<u8>,
+) -> Outcome {
+    let guard = shared.store.pin();
+    let db = shared.store.db(session.db_index, &guard, clock::now_ms());
+    dispatch::run(entry, words, (session, shared, db), output, true)
+}
+
+/// Requests that were parsed together.
+#[derive(Default)]
+struct Batch<'b> {
+    words: SmallVec<[&'b [u8]; 32]>,
+    requests: SmallVec<[Request; 8]>,
+}
+
+struct Request {
+    entry: Option<&'static Entry>,
+    /// Its words are `words[start..end]` of the batch.
+    start: usize,
+    end: usize,
+}
+
+impl<'b> Batch<'b> {
+    fn parse(
+        &mut self,
+        parser: &mut Parser,
+        rest: &mut &'b mut [u8],
+        limits: &Limits,
+        requests_max: usize,
+    ) -> Result<(), ProtocolError> {
+        while self.requests.len() < requests_max {
+            let start = self.words.len();
+            let Some(count) = parser.next(rest, limits, &mut self.words)? else {
+                break;
+            };
+            let end = start + count;
+            self.requests.push(Request {
+                entry: dispatch::resolve(&self.words[start..end]),
+                start,
+                end,
+            });
+        }
+        Ok(())
+    }
+
+    fn words(&self, request: &Request) -> &[&'b [u8]] {
+        &self.words[request.start..request.end]
+    }
+
+    /// Fetches what the commands will look at: first all buckets, then, when those have arrived,
+    /// all entries.
+    fn prefetch(&self, db: &Db<'_>) {
+        self.for_each_key(|key| db.prefetch_bucket(key));
+        self.for_each_key(|key| db.prefetch_entry(key));
+    }
+
+    fn for_each_key(&self, mut visit: impl FnMut(&[u8])) {
+        for request in &self.requests {
+            let words = self.words(request);
+            if let Some(entry) = request.entry {
+                entry.command.for_each_key(words, |at| visit(words[at]));
+            }
+        }
+    }
+}
