@@ -1,13 +1,25 @@
 //! A tree made from elements that come in order, in linear time.
 
-use super::TreeEdit;
 use super::edit::{encode, free_fresh, free_fresh_outside};
 use super::node::{
     self, FANOUT_MAX, Items, LEAF_BYTES_MAX, Link, Slot, allocate_inner, allocate_leaf,
     leaf_bytes_of,
 };
-use super::split;
+use super::{Tree, TreeEdit, hash_of, split};
 use crate::memory::usable_bytes;
+
+/// The tree of groups with different keys in any order.
+pub(crate) fn build<'k, const ARITY: usize>(
+    groups: impl Iterator<Item = [&'k [u8]; ARITY]>,
+) -> TreeEdit<'static, ARITY> {
+    let mut ordered: Vec<_> = groups.map(|group| (hash_of(group[0]), group)).collect();
+    ordered.sort_unstable();
+    let mut builder = Builder::new();
+    for (hash, group) in &ordered {
+        builder.push(*hash, group);
+    }
+    builder.finish()
+}
 
 /// Takes groups in rising order of (hash, key).
 #[derive(Debug, Default)]
@@ -25,6 +37,15 @@ pub(crate) struct Builder<const ARITY: usize> {
 impl<const ARITY: usize> Builder<ARITY> {
     pub(crate) fn new() -> Builder<ARITY> {
         Builder::default()
+    }
+
+    /// Starts with the groups of a tree.
+    pub(crate) fn with(tree: Tree<'_, ARITY>) -> Builder<ARITY> {
+        let mut builder = Builder::new();
+        for (hash, group) in tree.iter() {
+            builder.push(hash, &group);
+        }
+        builder
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -52,7 +52,7 @@ mod drain;
 mod edit;
 mod node;
 
-pub(crate) use build::Builder;
+pub(crate) use build::{Builder, build};
 pub(crate) use delta::Delta;
 pub(crate) use drain::retire_tree;
 pub(crate) use edit::TreeEdit;
@@ -144,7 +144,11 @@ impl<'g, const ARITY: usize> Tree<'g, ARITY> {
 
     /// The group whose first element is `key`.
     pub(crate) fn find(self, key: &[u8]) -> Option<[&'g [u8]; ARITY]> {
-        let hash = hash_of(key);
+        self.find_at(hash_of(key), key)
+    }
+
+    /// The group whose first element is `key`, of which `hash` is the hash.
+    pub(crate) fn find_at(self, hash: u32, key: &[u8]) -> Option<[&'g [u8]; ARITY]> {
         let mut link = self.link?;
         loop {
             match self.node(link) {

@@ -290,11 +290,6 @@ impl<'g> Inner<'g> {
     pub(super) fn slots(self) -> impl Iterator<Item = Slot> + use<'g> {
         (0..self.links.len()).map(move |index| self.slot(index))
     }
-
-    /// How many elements are below the node.
-    pub(super) fn count(self) -> u64 {
-        self.counts.iter().sum()
-    }
 }
 
 /// A child of an inner node.

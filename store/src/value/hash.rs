@@ -4,16 +4,23 @@
 //! Small hashes are packed and keep their fields in order of insertion; large ones are trees in
 //! the order of the fields' hashes, which is what makes HSCAN's promise hold.
 
+use std::borrow::Cow;
+
 use super::number::{LongDouble, parse_integer};
 use super::packed::{self, Called, Packed};
-use super::{Body, Edited, Encoding, Limits, NewValue, of_kind, sample};
+use super::{Body, Edited, Encoding, Limits, NewValue, Origin, of_kind, of_tree, sample};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
+use crate::tree::{self, Tree, TreeEdit, hash_of};
 
 /// A hash as an entry holds it.
 #[derive(Clone, Copy, Debug)]
-pub struct Hash<'g> {
-    packed: Packed<'g, 2>,
+pub struct Hash<'g>(Repr<'g>);
+
+#[derive(Clone, Copy, Debug)]
+enum Repr<'g> {
+    Packed(Packed<'g, 2>),
+    Tree(Tree<'g, 2>),
 }
 
 impl<'g> Hash<'g> {
@@ -23,9 +30,10 @@ impl<'g> Hash<'g> {
     /// [`Error::WrongType`].
     pub fn of(entry: Entry<'g>) -> Result<Hash<'g>, Error> {
         let entry = of_kind(entry, Kind::Hash)?;
-        Ok(Hash {
-            packed: Packed::new(entry.value_bytes()),
-        })
+        Ok(Hash(match entry.form() {
+            Form::Tree => Repr::Tree(Tree::of(entry)),
+            _ => Repr::Packed(Packed::new(entry.value_bytes())),
+        }))
     }
 
     /// The hash in `entry`, if there is an entry.
@@ -38,7 +46,10 @@ impl<'g> Hash<'g> {
 
     /// How many fields there are.
     pub fn len(self) -> usize {
-        self.packed.len()
+        match self.0 {
+            Repr::Packed(packed) => packed.len(),
+            Repr::Tree(tree) => tree.len(),
+        }
     }
 
     /// Whether there are no fields: never true of what an entry holds.
@@ -48,7 +59,10 @@ impl<'g> Hash<'g> {
 
     /// The value of a field.
     pub fn get(self, field: &[u8]) -> Option<&'g [u8]> {
-        self.packed.find(field).map(|found| found.elements[1])
+        match self.0 {
+            Repr::Packed(packed) => packed.find(field).map(|found| found.elements[1]),
+            Repr::Tree(tree) => tree.find(field).map(|[_, value]| value),
+        }
     }
 
     /// Whether a field is there.
@@ -58,18 +72,22 @@ impl<'g> Hash<'g> {
 
     /// All fields with their values.
     pub fn iter(self) -> Iter<'g> {
-        Iter {
-            packed: self.packed.iter(),
-        }
+        Iter(match self.0 {
+            Repr::Packed(packed) => IterRepr::Packed(packed.iter()),
+            Repr::Tree(tree) => IterRepr::Tree(tree.iter()),
+        })
     }
 
     /// Visits some fields from `cursor` on (0 starts), about `count` of them, and returns the
     /// next cursor, 0 at the end. A field that is there throughout a whole scan is visited.
     pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(&'g [u8], &'g [u8])) -> u64 {
-        let _ = count;
-        if cursor == 0 {
-            self.iter().for_each(|(field, value)| visit(field, value));
+        if let Repr::Tree(tree) = self.0 {
+            return tree.scan(cursor, count, |[field, value]| visit(field, value));
         }
+        // A cursor other than 0 is from when the hash was a tree.
+        self.iter()
+            .filter(|(field, _)| cursor == 0 || u64::from(hash_of(field)) >= cursor)
+            .for_each(|(field, value)| visit(field, value));
         0
     }
 
@@ -78,7 +96,10 @@ impl<'g> Hash<'g> {
     /// # Panics
     /// If there are not so many.
     pub fn nth(self, index: usize) -> (&'g [u8], &'g [u8]) {
-        let [field, value] = self.packed.nth(index).elements;
+        let [field, value] = match self.0 {
+            Repr::Packed(packed) => packed.nth(index).elements,
+            Repr::Tree(tree) => tree.nth(index),
+        };
         (field, value)
     }
 
@@ -89,25 +110,37 @@ impl<'g> Hash<'g> {
 
     /// Random fields, none of them twice: `count` of them, or all there are.
     pub fn sample(self, count: usize) -> Vec<(&'g [u8], &'g [u8])> {
-        if count >= self.len() {
+        let len = self.len();
+        if count >= len {
             return self.iter().collect();
         }
-        let chosen = sample::distinct(self.len(), count);
+        if count >= len / 4 {
+            return sample::of_iter(self.iter(), len, count);
+        }
+        let chosen = sample::distinct(len, count);
         chosen.into_iter().map(|index| self.nth(index)).collect()
     }
 }
 
 /// Iterator over fields and values.
 #[derive(Clone, Debug)]
-pub struct Iter<'g> {
-    packed: packed::Groups<'g, 2>,
+pub struct Iter<'g>(IterRepr<'g>);
+
+#[derive(Clone, Debug)]
+enum IterRepr<'g> {
+    Packed(packed::Groups<'g, 2>),
+    Tree(tree::Iter<'g, 2>),
 }
 
 impl<'g> Iterator for Iter<'g> {
     type Item = (&'g [u8], &'g [u8]);
 
     fn next(&mut self) -> Option<(&'g [u8], &'g [u8])> {
-        self.packed.next().map(|[field, value]| (field, value))
+        let [field, value] = match &mut self.0 {
+            IterRepr::Packed(groups) => groups.next()?,
+            IterRepr::Tree(groups) => groups.next()?.1,
+        };
+        Some((field, value))
     }
 }
 
@@ -117,9 +150,19 @@ pub struct HashEdit<'a> {
     limits: Limits,
     changed: bool,
     called: Called,
-    len: usize,
+    /// Whether the old hash is a tree, of which a changed tree is then a part.
+    old_is_tree: bool,
+    state: State<'a>,
+}
+
+#[derive(Debug)]
+enum State<'a> {
     /// The packed hash, header included; the header's fields are brought up to date at the end.
-    bytes: std::borrow::Cow<'a, [u8]>,
+    Packed {
+        len: usize,
+        bytes: Cow<'a, [u8]>,
+    },
+    Tree(TreeEdit<'a, 2>),
 }
 
 impl<'a> HashEdit<'a> {
@@ -128,17 +171,25 @@ impl<'a> HashEdit<'a> {
     /// # Errors
     /// [`Error::WrongType`].
     pub fn new(old: Option<Entry<'a>>, limits: &Limits) -> Result<HashEdit<'a>, Error> {
-        let old = Hash::of_any(old)?;
-        let bytes = match old {
-            Some(hash) => hash.packed.bytes().into(),
-            None => packed::header(Called::Listpack, 0).to_vec().into(),
+        let empty = || packed::header(Called::Listpack, 0).to_vec();
+        let hash = Hash::of_any(old)?;
+        let state = match hash.map(|hash| hash.0) {
+            None => State::Packed {
+                len: 0,
+                bytes: empty().into(),
+            },
+            Some(Repr::Packed(packed)) => State::Packed {
+                len: packed.len(),
+                bytes: packed.bytes().into(),
+            },
+            Some(Repr::Tree(_)) => State::Tree(TreeEdit::of(old.expect("there is a hash"))),
         };
         Ok(HashEdit {
             limits: *limits,
             changed: false,
-            called: old.map_or(Called::Listpack, |hash| hash.packed.called()),
-            len: old.map_or(0, Hash::len),
-            bytes,
+            called: old.map_or(Called::Listpack, |entry| called(entry)),
+            old_is_tree: matches!(state, State::Tree(_)),
+            state,
         })
     }
 
@@ -151,7 +202,10 @@ impl<'a> HashEdit<'a> {
 
     /// How many fields there are now.
     pub fn len(&self) -> usize {
-        self.len
+        match &self.state {
+            State::Packed { len, .. } => *len,
+            State::Tree(tree) => tree.len(),
+        }
     }
 
     /// Whether there are no fields now.
@@ -161,7 +215,13 @@ impl<'a> HashEdit<'a> {
 
     /// The value a field has now.
     pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
-        self.packed().find(field).map(|found| found.elements[1])
+        match &self.state {
+            State::Packed { bytes, .. } => {
+                let found = Packed::<2>::new(bytes).find(field)?;
+                Some(found.elements[1])
+            }
+            State::Tree(tree) => tree.view().find(field).map(|[_, value]| value),
+        }
     }
 
     /// Sets a field; whether it is new.
@@ -171,23 +231,16 @@ impl<'a> HashEdit<'a> {
         if longest > self.limits.hash_element_bytes_max {
             self.called = Called::Hashtable;
         }
-        let found = self.packed().find(field).map(|found| found.span);
-        let is_new = found.is_none();
-        let bytes = self.bytes.to_mut();
-        match found {
-            Some(span) => {
-                let mut pair = Vec::new();
-                packed::push(&mut pair, field);
-                packed::push(&mut pair, value);
-                bytes.splice(span, pair);
+        self.make_room(packed::element_bytes(field.len()) + packed::element_bytes(value.len()));
+        let is_new = match &mut self.state {
+            State::Packed { len, bytes } => {
+                let is_new = set_packed(bytes, field, value);
+                *len += usize::from(is_new);
+                is_new
             }
-            None => {
-                packed::push(bytes, field);
-                packed::push(bytes, value);
-                self.len += 1;
-            }
-        }
-        if self.len > self.limits.hash_entries_max {
+            State::Tree(tree) => tree.put([field, value]),
+        };
+        if self.len() > self.limits.hash_entries_max {
             self.called = Called::Hashtable;
         }
         is_new
@@ -195,14 +248,19 @@ impl<'a> HashEdit<'a> {
 
     /// Removes a field; whether it was there.
     pub fn remove(&mut self, field: &[u8]) -> bool {
-        let Some(found) = self.packed().find(field) else {
-            return false;
+        let was_there = match &mut self.state {
+            State::Packed { len, bytes } => match Packed::<2>::new(bytes).find(field) {
+                None => false,
+                Some(packed::Found { span, .. }) => {
+                    bytes.to_mut().drain(span);
+                    *len -= 1;
+                    true
+                }
+            },
+            State::Tree(tree) => tree.remove(field),
         };
-        let span = found.span;
-        self.bytes.to_mut().drain(span);
-        self.len -= 1;
-        self.changed = true;
-        true
+        self.changed |= was_there;
+        was_there
     }
 
     /// Adds `by` to a field's integer (0 if there is none); the sum.
@@ -241,21 +299,75 @@ impl<'a> HashEdit<'a> {
         if self.is_empty() {
             return Edited::Emptied;
         }
-        let mut bytes = self.bytes.into_owned();
-        let header = packed::header(self.called, self.len);
+        let (len, mut bytes) = match self.state {
+            State::Packed { len, bytes } => (len, bytes.into_owned()),
+            State::Tree(tree) => match tree.leaf_bytes() {
+                Some(few) if few <= self.limits.packed_bytes_max / 2 => pack(tree.view()),
+                _ => {
+                    let (root, delta) = tree.finish().expect("not empty");
+                    let origin = match self.old_is_tree {
+                        true => Origin::Derived(delta),
+                        false => Origin::New(delta),
+                    };
+                    let tag = self.called as u8;
+                    return Edited::Changed(of_tree(Kind::Hash, tag, root, origin));
+                }
+            },
+        };
+        let header = packed::header(self.called, len);
         bytes[..packed::HEADER_BYTES].copy_from_slice(&header);
         let body = Body::default().owned(bytes);
         Edited::Changed(NewValue::flat(Kind::Hash, Form::Plain, body))
     }
 
-    fn packed(&self) -> Packed<'_, 2> {
-        Packed::new(&self.bytes)
+    /// Turns a packed hash into a tree when `bytes_more` could be too much for it.
+    fn make_room(&mut self, bytes_more: usize) {
+        let State::Packed { len, bytes } = &self.state else {
+            return;
+        };
+        let is_large = bytes.len() + bytes_more > self.limits.packed_bytes_max;
+        if is_large || *len == packed::GROUPS_MAX {
+            self.state = State::Tree(tree::build(Packed::<2>::new(bytes).iter()));
+        }
     }
 }
 
+/// Sets a field of a packed hash; whether it is new. The header is left as it was.
+fn set_packed(bytes: &mut Cow<'_, [u8]>, field: &[u8], value: &[u8]) -> bool {
+    let found = Packed::<2>::new(bytes).find(field).map(|found| found.span);
+    let bytes = bytes.to_mut();
+    let Some(span) = found else {
+        packed::push(bytes, field);
+        packed::push(bytes, value);
+        return true;
+    };
+    let mut pair = Vec::new();
+    packed::push(&mut pair, field);
+    packed::push(&mut pair, value);
+    bytes.splice(span, pair);
+    false
+}
+
+/// The fields of a tree, packed behind a header still to be filled in, and their number.
+fn pack(tree: Tree<'_, 2>) -> (usize, Vec<u8>) {
+    let mut bytes = vec![0; packed::HEADER_BYTES];
+    for (_, [field, value]) in tree.iter() {
+        packed::push(&mut bytes, field);
+        packed::push(&mut bytes, value);
+    }
+    (tree.len(), bytes)
+}
+
+fn called(entry: Entry<'_>) -> Called {
+    Called::from_byte(entry.value_bytes()[0])
+}
+
 pub(super) fn encoding(entry: Entry<'_>) -> Encoding {
-    match Packed::<2>::new(entry.value_bytes()).called() {
+    match called(entry) {
         Called::Listpack => Encoding::Listpack,
         Called::Hashtable | Called::Intset => Encoding::Hashtable,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,12 +27,14 @@ use smallvec::SmallVec;
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 use crate::reclaim::Guard;
-use crate::tree;
+use crate::tree::{self, Tree};
 
 pub(crate) use crate::tree::Delta;
 
 pub mod bitmap;
 pub mod hash;
+#[cfg(test)]
+pub(crate) mod held;
 pub mod json;
 pub mod number;
 pub(crate) mod packed;
@@ -226,6 +228,15 @@ pub fn same_value(entry: Entry<'_>) -> NewValue<'_> {
 
 /// A value equal to that of `entry` which shares nothing with it: what COPY needs.
 pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
+    if entry.form() == Form::Tree {
+        let tag = entry.value_bytes()[0];
+        let copy = match entry.kind() {
+            Kind::Hash => tree::Builder::with(Tree::<2>::of(entry)).finish().finish(),
+            _ => tree::Builder::with(Tree::<1>::of(entry)).finish().finish(),
+        };
+        let (root, delta) = copy.expect("an entry's tree has elements");
+        return of_tree(entry.kind(), tag, root, Origin::New(delta));
+    }
     let body = Body::default().borrowed(entry.value_bytes());
     NewValue::flat(entry.kind(), entry.form(), body)
 }
@@ -245,7 +256,22 @@ pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
 
 /// The bytes of memory a key takes, all that hangs on its entry included.
 pub fn memory_bytes(entry: Entry<'_>) -> usize {
-    entry.memory_bytes()
+    let behind = match entry.form() {
+        Form::Tree => tree::memory_bytes(entry),
+        Form::Plain | Form::Raw | Form::Handle => 0,
+    };
+    entry.memory_bytes() + behind
+}
+
+/// A collection that is a tree. The record's tag says what Redis would call its encoding, and so
+/// stands where the packed form says it.
+fn of_tree<'a>(kind: Kind, tag: u8, root: tree::Root, origin: Origin) -> NewValue<'a> {
+    NewValue {
+        kind,
+        form: Form::Tree,
+        body: Body::default().copied(&root.to_record(tag)),
+        origin,
+    }
 }
 
 /// What Redis would call the encoding of the value.

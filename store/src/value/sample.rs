@@ -2,6 +2,20 @@
 
 use std::collections::HashSet;
 
+/// `count` of the `len` items of `all`, all equally likely, in the order they come in.
+///
+/// Selection sampling: D. Knuth, "The Art of Computer Programming", vol. 2, 3.4.2, algorithm S.
+pub(super) fn of_iter<T>(all: impl Iterator<Item = T>, len: usize, count: usize) -> Vec<T> {
+    let (mut left, mut wanted) = (len, count);
+    all.filter(|_| {
+        let is_chosen = fastrand::usize(..left) < wanted;
+        left -= 1;
+        wanted -= usize::from(is_chosen);
+        is_chosen
+    })
+    .collect()
+}
+
 /// `count` different numbers below `len`, in random order.
 pub(super) fn distinct(len: usize, count: usize) -> Vec<usize> {
     assert!(count <= len, "not so many different numbers");
@@ -27,6 +41,13 @@ pub(super) fn distinct(len: usize, count: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_iterator_just_so_many_are_chosen() {
+        for count in [0, 1, 50, 99, 100] {
+            assert_eq!(of_iter(0..100, 100, count).len(), count);
+        }
+    }
 
     #[test]
     fn numbers_are_distinct_and_in_range() {

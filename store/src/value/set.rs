@@ -8,14 +8,17 @@
 use std::borrow::Cow;
 
 use super::packed::{self, Called, Packed};
-use super::{Body, Edited, Encoding, Limits, NewValue, of_kind, sample};
+use super::{Body, Edited, Encoding, Limits, NewValue, Origin, of_kind, of_tree, sample};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
+use crate::tree::{self, Tree, TreeEdit, hash_of};
 
 mod algebra;
+mod build;
 mod integers;
 
 pub use algebra::{difference, intersection, intersection_len, union};
+pub use build::SetBuilder;
 use integers::Integers;
 
 /// A set as an entry holds it.
@@ -26,6 +29,7 @@ pub struct Set<'g>(Repr<'g>);
 enum Repr<'g> {
     Integers(Integers<'g>),
     Packed(Packed<'g, 1>),
+    Tree(Tree<'g, 1>),
 }
 
 /// A member: bytes of the set, or the digits of one of its integers.
@@ -65,16 +69,13 @@ impl<'g> Set<'g> {
     /// # Errors
     /// [`Error::WrongType`].
     pub fn of(entry: Entry<'g>) -> Result<Set<'g>, Error> {
-        let bytes = of_kind(entry, Kind::Set)?.value_bytes();
-        Ok(Set::from_bytes(bytes))
-    }
-
-    fn from_bytes(bytes: &'g [u8]) -> Set<'g> {
-        let packed = Packed::new(bytes);
-        Set(match packed.called() {
-            Called::Intset => Repr::Integers(Integers::new(bytes)),
-            Called::Listpack | Called::Hashtable => Repr::Packed(packed),
-        })
+        let entry = of_kind(entry, Kind::Set)?;
+        let bytes = entry.value_bytes();
+        Ok(Set(match (entry.form(), called(entry)) {
+            (Form::Tree, _) => Repr::Tree(Tree::of(entry)),
+            (_, Called::Intset) => Repr::Integers(Integers::new(bytes)),
+            (_, Called::Listpack | Called::Hashtable) => Repr::Packed(Packed::new(bytes)),
+        }))
     }
 
     /// The set in `entry`, if there is an entry.
@@ -90,6 +91,7 @@ impl<'g> Set<'g> {
         match self.0 {
             Repr::Integers(integers) => integers.len(),
             Repr::Packed(packed) => packed.len(),
+            Repr::Tree(tree) => tree.len(),
         }
     }
 
@@ -98,11 +100,16 @@ impl<'g> Set<'g> {
         self.len() == 0
     }
 
+    fn is_tree(self) -> bool {
+        matches!(self.0, Repr::Tree(_))
+    }
+
     /// Whether `member` is one.
     pub fn contains(self, member: &[u8]) -> bool {
         match self.0 {
             Repr::Integers(integers) => integers.contains(member),
             Repr::Packed(packed) => packed.find(member).is_some(),
+            Repr::Tree(tree) => tree.find(member).is_some(),
         }
     }
 
@@ -111,16 +118,20 @@ impl<'g> Set<'g> {
         Iter(match self.0 {
             Repr::Integers(integers) => IterRepr::Integers(integers, 0),
             Repr::Packed(packed) => IterRepr::Packed(packed.iter()),
+            Repr::Tree(tree) => IterRepr::Tree(tree.iter()),
         })
     }
 
     /// Visits some members from `cursor` on (0 starts), about `count` of them, and returns the
     /// next cursor, 0 at the end. A member that is there throughout a whole scan is visited.
-    pub fn scan(self, cursor: u64, count: usize, visit: impl FnMut(Member<'g>)) -> u64 {
-        let _ = count;
-        if cursor == 0 {
-            self.iter().for_each(visit);
+    pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Member<'g>)) -> u64 {
+        if let Repr::Tree(tree) = self.0 {
+            return tree.scan(cursor, count, |[member]| visit(Member(Text::Bytes(member))));
         }
+        // A cursor other than 0 is from when the set was a tree.
+        self.iter()
+            .filter(|member| cursor == 0 || u64::from(hash_of(member)) >= cursor)
+            .for_each(visit);
         0
     }
 
@@ -132,6 +143,7 @@ impl<'g> Set<'g> {
         match self.0 {
             Repr::Integers(integers) => Member::integer(integers.get(index)),
             Repr::Packed(packed) => Member(Text::Bytes(packed.nth(index).elements[0])),
+            Repr::Tree(tree) => Member(Text::Bytes(tree.nth(index)[0])),
         }
     }
 
@@ -142,10 +154,14 @@ impl<'g> Set<'g> {
 
     /// Random members, none of them twice: `count` of them, or all there are.
     pub fn sample(self, count: usize) -> Vec<Member<'g>> {
-        if count >= self.len() {
+        let len = self.len();
+        if count >= len {
             return self.iter().collect();
         }
-        let chosen = sample::distinct(self.len(), count);
+        if count >= len / 4 {
+            return sample::of_iter(self.iter(), len, count);
+        }
+        let chosen = sample::distinct(len, count);
         chosen.into_iter().map(|index| self.nth(index)).collect()
     }
 }
@@ -158,6 +174,7 @@ pub struct Iter<'g>(IterRepr<'g>);
 enum IterRepr<'g> {
     Integers(Integers<'g>, usize),
     Packed(packed::Groups<'g, 1>),
+    Tree(tree::Iter<'g, 1>),
 }
 
 impl<'g> Iterator for Iter<'g> {
@@ -170,6 +187,10 @@ impl<'g> Iterator for Iter<'g> {
                 (*at <= integers.len()).then(|| Member::integer(integers.get(*at - 1)))
             }
             IterRepr::Packed(groups) => groups.next().map(|[member]| Member(Text::Bytes(member))),
+            IterRepr::Tree(groups) => {
+                let (_, [member]) = groups.next()?;
+                Some(Member(Text::Bytes(member)))
+            }
         }
     }
 }
@@ -179,6 +200,8 @@ impl<'g> Iterator for Iter<'g> {
 pub struct SetEdit<'a> {
     limits: Limits,
     changed: bool,
+    /// Whether the old set is a tree, of which a changed tree is then a part.
+    old_is_tree: bool,
     state: State<'a>,
 }
 
@@ -188,11 +211,14 @@ enum State<'a> {
     Empty(usize),
     /// The value's bytes, up to date.
     Integers(Cow<'a, [u8]>),
-    /// The value's bytes; the header is brought up to date at the end.
+    /// The value's bytes, up to date except for the header's `called`.
     Packed {
         called: Called,
-        len: usize,
         bytes: Cow<'a, [u8]>,
+    },
+    Tree {
+        called: Called,
+        tree: TreeEdit<'a, 1>,
     },
 }
 
@@ -202,33 +228,50 @@ impl<'a> SetEdit<'a> {
     /// # Errors
     /// [`Error::WrongType`].
     pub fn new(old: Option<Entry<'a>>, limits: &Limits) -> Result<SetEdit<'a>, Error> {
-        let state = match Set::of_any(old)? {
-            None => State::Empty(1),
-            Some(Set(Repr::Integers(integers))) => State::Integers(integers.bytes().into()),
-            Some(Set(Repr::Packed(packed))) => State::Packed {
+        let mut edit = SetEdit::empty(limits);
+        let Some(entry) = old else { return Ok(edit) };
+        edit.state = match Set::of(entry)?.0 {
+            Repr::Integers(integers) => State::Integers(integers.bytes().into()),
+            Repr::Packed(packed) => State::Packed {
                 called: packed.called(),
-                len: packed.len(),
                 bytes: packed.bytes().into(),
             },
+            Repr::Tree(_) => State::Tree {
+                called: called(entry),
+                tree: TreeEdit::of(entry),
+            },
         };
-        Ok(SetEdit {
+        edit.old_is_tree = matches!(edit.state, State::Tree { .. });
+        Ok(edit)
+    }
+
+    fn empty(limits: &Limits) -> SetEdit<'a> {
+        SetEdit {
             limits: *limits,
             changed: false,
-            state,
-        })
+            old_is_tree: false,
+            state: State::Empty(1),
+        }
     }
 
     /// Says that `members` are about to be added: Redis chooses the encoding by it.
     pub fn expect(&mut self, members: usize) {
+        let limits = self.limits;
         match &mut self.state {
             State::Empty(expected) => *expected = members,
-            State::Integers(_) if members > self.limits.set_integers_max => {
+            State::Integers(_) if members > limits.set_integers_max => {
                 self.pack(Called::Hashtable);
             }
-            State::Packed { called, .. } if members > self.limits.set_entries_max => {
-                *called = Called::Hashtable;
+            State::Packed { called, .. } | State::Tree { called, .. } => {
+                let entries_max = match called {
+                    Called::Intset => limits.set_integers_max,
+                    Called::Listpack | Called::Hashtable => limits.set_entries_max,
+                };
+                if members > entries_max {
+                    *called = Called::Hashtable;
+                }
             }
-            State::Integers(_) | State::Packed { .. } => {}
+            State::Integers(_) => {}
         }
     }
 
@@ -244,11 +287,7 @@ impl<'a> SetEdit<'a> {
 
     /// Whether `member` is one now.
     pub fn contains(&self, member: &[u8]) -> bool {
-        match &self.state {
-            State::Empty(_) => false,
-            State::Integers(bytes) => Integers::new(bytes).contains(member),
-            State::Packed { bytes, .. } => Packed::<1>::new(bytes).find(member).is_some(),
-        }
+        self.view().is_some_and(|set| set.contains(member))
     }
 
     /// Adds a member; whether it is new.
@@ -257,15 +296,19 @@ impl<'a> SetEdit<'a> {
             return false;
         }
         self.changed = true;
+        self.choose_encoding(member);
         self.make_room(member);
         match &mut self.state {
             State::Empty(_) => unreachable!("made room"),
             State::Integers(bytes) => integers::insert(bytes.to_mut(), member),
-            State::Packed { called, len, bytes } => {
-                *len += 1;
+            State::Packed { called, bytes } => {
+                let len = Packed::<1>::new(bytes).len();
                 let bytes = bytes.to_mut();
                 packed::push(bytes, member);
-                bytes[..packed::HEADER_BYTES].copy_from_slice(&packed::header(*called, *len));
+                set_header(bytes, *called, len + 1);
+            }
+            State::Tree { tree, .. } => {
+                tree.put([member]);
             }
         }
         true
@@ -280,13 +323,16 @@ impl<'a> SetEdit<'a> {
         match &mut self.state {
             State::Empty(_) => {}
             State::Integers(bytes) => integers::remove(bytes.to_mut(), member),
-            State::Packed { called, len, bytes } => {
-                let found = Packed::<1>::new(bytes).find(member).expect("contained");
-                let span = found.span;
-                *len -= 1;
+            State::Packed { called, bytes } => {
+                let packed = Packed::<1>::new(bytes);
+                let len = packed.len();
+                let span = packed.find(member).expect("contained").span;
                 let bytes = bytes.to_mut();
                 bytes.drain(span);
-                bytes[..packed::HEADER_BYTES].copy_from_slice(&packed::header(*called, *len));
+                set_header(bytes, *called, len - 1);
+            }
+            State::Tree { tree, .. } => {
+                tree.remove(member);
             }
         }
         true
@@ -298,6 +344,11 @@ impl<'a> SetEdit<'a> {
             return Vec::new();
         };
         let members: Vec<Vec<u8>> = view.sample(count).iter().map(|m| m.to_vec()).collect();
+        if members.len() == view.len() {
+            self.changed |= !members.is_empty();
+            self.state = State::Empty(1);
+            return members;
+        }
         for member in &members {
             self.remove(member);
         }
@@ -314,14 +365,26 @@ impl<'a> SetEdit<'a> {
         }
         let bytes = match self.state {
             State::Empty(_) => return Edited::Emptied,
-            State::Integers(bytes) => bytes,
-            State::Packed { called, len, bytes } => {
+            State::Integers(bytes) => bytes.into_owned(),
+            State::Packed { called, bytes } => {
                 let mut bytes = bytes.into_owned();
-                bytes[..packed::HEADER_BYTES].copy_from_slice(&packed::header(called, len));
-                Cow::Owned(bytes)
+                bytes[0] = called as u8;
+                bytes
             }
+            State::Tree { called, tree } => match tree.leaf_bytes() {
+                Some(few) if few <= self.limits.packed_bytes_max / 2 => small(called, tree.view()),
+                _ => {
+                    let (root, delta) = tree.finish().expect("not empty");
+                    let origin = match self.old_is_tree {
+                        true => Origin::Derived(delta),
+                        false => Origin::New(delta),
+                    };
+                    let value = of_tree(Kind::Set, called as u8, root, origin);
+                    return Edited::Changed(value);
+                }
+            },
         };
-        let body = Body::default().owned(bytes.into_owned());
+        let body = Body::default().owned(bytes);
         Edited::Changed(NewValue::flat(Kind::Set, Form::Plain, body))
     }
 
@@ -330,49 +393,40 @@ impl<'a> SetEdit<'a> {
             State::Empty(_) => None,
             State::Integers(bytes) => Some(Set(Repr::Integers(Integers::new(bytes)))),
             State::Packed { bytes, .. } => Some(Set(Repr::Packed(Packed::new(bytes)))),
+            State::Tree { tree, .. } => Some(Set(Repr::Tree(tree.view()))),
         }
     }
 
-    /// Chooses the encoding in which a new `member` has a place, by Redis's rules.
-    fn make_room(&mut self, member: &[u8]) {
+    /// Chooses the encoding which a set with a new `member` is to be called, by Redis's rules.
+    fn choose_encoding(&mut self, member: &[u8]) {
         let limits = self.limits;
-        let is_integer = super::number::parse_integer(member).is_some();
-        let fits = member.len() <= limits.set_element_bytes_max;
         match &mut self.state {
             State::Empty(expected) => {
-                if is_integer && *expected <= limits.set_integers_max {
-                    self.state = State::Integers(integers::empty().into());
-                    return;
-                }
-                let called = match fits && *expected <= limits.set_entries_max {
-                    true => Called::Listpack,
-                    false => Called::Hashtable,
-                };
-                self.state = State::Packed {
-                    called,
-                    len: 0,
-                    bytes: packed::header(called, 0).to_vec().into(),
+                let first = first_called(&limits, *expected, member);
+                self.state = match first {
+                    Called::Intset => State::Integers(integers::empty().into()),
+                    Called::Listpack | Called::Hashtable => State::Packed {
+                        called: first,
+                        bytes: packed::header(first, 0).to_vec().into(),
+                    },
                 };
             }
             State::Integers(bytes) => {
                 let integers = Integers::new(bytes);
-                let (len, digits) = (integers.len(), integers.digits_max());
-                if is_integer && len < limits.set_integers_max {
-                    return;
+                let (len, digits_max) = (integers.len(), || integers.digits_max());
+                let next = next_called(&limits, Called::Intset, len, digits_max, member);
+                if next != Called::Intset {
+                    self.pack(next);
                 }
-                let stays_small = !is_integer
-                    && fits
-                    && len < limits.set_entries_max
-                    && digits <= limits.set_element_bytes_max;
-                self.pack(match stays_small {
-                    true => Called::Listpack,
-                    false => Called::Hashtable,
-                });
             }
-            State::Packed { called, len, .. } => {
-                if !fits || *len >= limits.set_entries_max {
-                    *called = Called::Hashtable;
-                }
+            State::Packed { called, bytes } => {
+                let len = Packed::<1>::new(bytes).len();
+                *called = next_called(&limits, *called, len, || 0, member);
+            }
+            State::Tree { called, tree } => {
+                let lengths = tree.view().iter().map(|(_, [member])| member.len());
+                let digits_max = || lengths.max().unwrap_or(0);
+                *called = next_called(&limits, *called, tree.len(), digits_max, member);
             }
         }
     }
@@ -389,56 +443,107 @@ impl<'a> SetEdit<'a> {
         }
         self.state = State::Packed {
             called,
-            len: integers.len(),
             bytes: packed.into(),
         };
     }
-}
 
-/// Makes a set of members as they come, in any order and repeated or not.
-#[derive(Debug)]
-pub struct SetBuilder {
-    edit: SetEdit<'static>,
-}
-
-impl SetBuilder {
-    /// Starts empty.
-    pub fn new(limits: &Limits) -> SetBuilder {
-        SetBuilder {
-            edit: SetEdit {
-                limits: *limits,
-                changed: false,
-                state: State::Empty(1),
-            },
+    /// Turns a set into a tree which a new `member` could make too large for a copy per change.
+    fn make_room(&mut self, member: &[u8]) {
+        let bytes_max = self.limits.packed_bytes_max;
+        match &self.state {
+            State::Empty(_) | State::Tree { .. } => {}
+            State::Integers(bytes) => {
+                // Redis's limit of 512 integers of 8 bytes is to stay an array.
+                let is_large = bytes.len() > 2 * bytes_max;
+                let integers = Integers::new(bytes);
+                if is_large || integers.len() == packed::GROUPS_MAX {
+                    let members: Vec<_> = Set(Repr::Integers(integers)).iter().collect();
+                    self.state = State::Tree {
+                        called: Called::Intset,
+                        tree: tree::build(members.iter().map(|member| [&**member])),
+                    };
+                }
+            }
+            State::Packed { called, bytes } => {
+                let packed = Packed::<1>::new(bytes);
+                let is_large = bytes.len() + packed::element_bytes(member.len()) > bytes_max;
+                if is_large || packed.len() == packed::GROUPS_MAX {
+                    self.state = State::Tree {
+                        called: *called,
+                        tree: tree::build(packed.iter()),
+                    };
+                }
+            }
         }
     }
+}
 
-    /// Adds a member.
-    pub fn add(&mut self, member: &[u8]) {
-        self.edit.add(member);
+/// The encoding of a set that starts with `member` of `expected` ones.
+fn first_called(limits: &Limits, expected: usize, member: &[u8]) -> Called {
+    let is_integer = super::number::parse_integer(member).is_some();
+    let is_short = member.len() <= limits.set_element_bytes_max;
+    if is_integer && expected <= limits.set_integers_max {
+        Called::Intset
+    } else if is_short && expected <= limits.set_entries_max {
+        Called::Listpack
+    } else {
+        Called::Hashtable
     }
+}
 
-    /// How many members there are.
-    pub fn len(&self) -> usize {
-        self.edit.len()
-    }
-
-    /// Whether there are no members.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The set, unless it is empty.
-    pub fn finish(self) -> Option<NewValue<'static>> {
-        match self.edit.finish() {
-            Edited::Changed(value) => Some(value),
-            Edited::Unchanged | Edited::Emptied => None,
+/// The encoding of a set of `len` with one more `member`; `digits_max` says how long the longest
+/// member of a set of integers is.
+fn next_called(
+    limits: &Limits,
+    called: Called,
+    len: usize,
+    digits_max: impl FnOnce() -> usize,
+    member: &[u8],
+) -> Called {
+    let is_short = member.len() <= limits.set_element_bytes_max;
+    let is_small = match called {
+        Called::Hashtable => false,
+        Called::Listpack => is_short && len < limits.set_entries_max,
+        Called::Intset => {
+            let is_integer = super::number::parse_integer(member).is_some();
+            if is_integer && len < limits.set_integers_max {
+                return Called::Intset;
+            }
+            !is_integer
+                && is_short
+                && len < limits.set_entries_max
+                && digits_max() <= limits.set_element_bytes_max
         }
+    };
+    match is_small {
+        true => Called::Listpack,
+        false => Called::Hashtable,
     }
+}
+
+fn set_header(bytes: &mut [u8], called: Called, len: usize) {
+    bytes[..packed::HEADER_BYTES].copy_from_slice(&packed::header(called, len));
+}
+
+/// The bytes of a small set of the members of a tree.
+fn small(called: Called, tree: Tree<'_, 1>) -> Vec<u8> {
+    let members = tree.iter().map(|(_, [member])| member);
+    if called == Called::Intset {
+        let mut bytes = integers::empty();
+        members.for_each(|member| integers::insert(&mut bytes, member));
+        return bytes;
+    }
+    let mut bytes = packed::header(called, tree.len()).to_vec();
+    members.for_each(|member| packed::push(&mut bytes, member));
+    bytes
+}
+
+fn called(entry: Entry<'_>) -> Called {
+    Called::from_byte(entry.value_bytes()[0])
 }
 
 pub(super) fn encoding(entry: Entry<'_>) -> Encoding {
-    match Packed::<1>::new(entry.value_bytes()).called() {
+    match called(entry) {
         Called::Listpack => Encoding::Listpack,
         Called::Hashtable => Encoding::Hashtable,
         Called::Intset => Encoding::Intset,
