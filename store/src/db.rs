@@ -6,11 +6,21 @@
 //! again. Calls of `atomic` nest by joining the outer one, so that MULTI and scripts can run any
 //! command's handler.
 
+use std::fmt;
+
 use crate::entry::{Entry, Meta};
 use crate::error::Error;
+use crate::keyspace::{Database, Keyspace};
+use crate::publish::{self, Provisional};
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::value::NewValue;
+use crate::table::{Key, Look, Occupied};
+use crate::thread;
+use crate::transaction::Ticket;
+use crate::transaction::commit::{Scope, Sight, resolve_visited};
+use crate::transaction::overlay::{Failure, Overlay};
+use crate::usage::tick_of;
+use crate::value::{NewValue, same_value};
 
 /// What an update does with a key.
 #[derive(Debug)]
@@ -73,23 +83,45 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// So many attempts are made before a transaction takes a ticket.
+const ATTEMPTS_WITHOUT_TICKET: usize = 8;
+
 /// A database under a guard at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Db<'g> {
     store: &'g Store,
+    keyspace: &'g Keyspace,
     guard: &'g Guard,
     index: usize,
     now_ms: u64,
+    /// Whether reads and writes go through the overlay of the guard.
+    in_transaction: bool,
+}
+
+impl fmt::Debug for Db<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'g> Db<'g> {
     pub(crate) fn new(store: &'g Store, guard: &'g Guard, index: usize, now_ms: u64) -> Db<'g> {
+        let keyspace = store.keyspace(guard);
         Db {
             store,
+            keyspace,
             guard,
             index,
             now_ms,
+            in_transaction: false,
         }
+    }
+
+    /// The store it is a part of.
+    pub fn store(&self) -> &'g Store {
+        self.store
     }
 
     /// The database's number.
@@ -103,18 +135,35 @@ impl<'g> Db<'g> {
     }
 
     /// Another database, in the same transaction if there is one.
-    pub fn other(&self, _index: usize) -> Db<'g> {
-        unimplemented!()
+    ///
+    /// # Panics
+    /// If there is no such database.
+    pub fn other(&self, index: usize) -> Db<'g> {
+        assert!(index < self.store.databases(), "no database {index}");
+        Db { index, ..*self }
     }
 
     /// The entry at a key that has not expired; notes the use.
-    pub fn read(&self, _key: &[u8]) -> Option<Entry<'g>> {
-        unimplemented!()
+    pub fn read(&self, key: &[u8]) -> Option<Entry<'g>> {
+        let entry = self.peek(key)?;
+        entry.touch(tick_of(self.now_ms));
+        Some(entry)
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.
-    pub fn peek(&self, _key: &[u8]) -> Option<Entry<'g>> {
-        unimplemented!()
+    pub fn peek(&self, key: &[u8]) -> Option<Entry<'g>> {
+        let key = self.key(key);
+        if self.in_transaction {
+            let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
+            return self.live(self.overlay(|overlay| overlay.current(at, self.guard)));
+        }
+        let sight = self.scope().look(self.index, &key);
+        let entry = sight.entry?;
+        if entry.is_expired(self.now_ms) {
+            self.remove_expired(&sight);
+            return None;
+        }
+        Some(entry)
     }
 
     /// Changes one key, atomically: `decide` sees the entry (none if absent or expired) and may
@@ -125,10 +174,26 @@ impl<'g> Db<'g> {
     /// holds the key: run the command again a little later.
     pub fn update<'a, R>(
         &self,
-        _key: &[u8],
-        _decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
+        key: &[u8],
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
     ) -> Result<R, Error> {
-        unimplemented!()
+        let key = self.key(key);
+        if self.in_transaction {
+            return self.update_privately(&key, decide);
+        }
+        loop {
+            let sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
+            let live = self.live(sight.entry);
+            let (change, result) = decide(live)?;
+            let is_done = match change {
+                Change::Keep => self.keep(&sight),
+                Change::Remove => sight.entry.is_none() || self.take_out(&sight),
+                Change::Put(draft) => self.put_in(&key, &sight, draft),
+            };
+            if is_done {
+                return Ok(result);
+            }
+        }
     }
 
     /// Puts a value at a key whatever was there.
@@ -136,8 +201,35 @@ impl<'g> Db<'g> {
     /// # Errors
     /// As [`Db::update`].
     pub fn put(&self, key: &[u8], draft: Draft<'_>) -> Result<(), Error> {
-        let _ = (key, draft);
-        unimplemented!()
+        let key = self.key(key);
+        let tick = tick_of(self.now_ms);
+        if self.in_transaction {
+            let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
+            let old = self.overlay(|overlay| overlay.current(at, self.guard));
+            let made = self.provisional(&key, old, 0, draft, tick);
+            self.overlay(|overlay| overlay.put(at, made, self.guard));
+            return Ok(());
+        }
+        let database = self.database();
+        let mut sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
+        let made = self.provisional(&key, sight.entry, removed_max(&sight), draft, tick);
+        debug_assert!(!made.shares, "a derived value needs `update`");
+        loop {
+            if self.place(database, &sight, &made) {
+                database.count(sight.entry, Some(made.entry));
+                made.published(sight.entry, self.guard);
+                return Ok(());
+            }
+            sight = match self.scope().look_settled(self.index, &key, Ticket::NONE) {
+                Ok(sight) => sight,
+                Err(error) => {
+                    made.discard();
+                    return Err(error);
+                }
+            };
+            let before = sight.entry.map_or(0, |entry| entry.version());
+            made.raise_version_above(before.max(removed_max(&sight)));
+        }
     }
 
     /// Removes a key; whether it was there.
@@ -157,8 +249,33 @@ impl<'g> Db<'g> {
     ///
     /// # Errors
     /// What `body` returns (judged on a state that existed), and [`Error::Busy`].
-    pub fn atomic<R>(&self, _body: impl FnMut(&Db<'g>) -> Result<R, Error>) -> Result<R, Error> {
-        unimplemented!()
+    pub fn atomic<R, E: From<Error>>(
+        &self,
+        mut body: impl FnMut(&Db<'g>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if self.in_transaction {
+            return body(self);
+        }
+        let inside = Db {
+            in_transaction: true,
+            ..*self
+        };
+        let mut ticket = None;
+        for attempt in 0.. {
+            let overlay = match attempt {
+                0..ATTEMPTS_WITHOUT_TICKET => Overlay::new(),
+                _ => Overlay::with_ticket(*ticket.get_or_insert_with(Ticket::take)),
+            };
+            self.guard.overlay().replace(Some(Box::new(overlay)));
+            let result = body(&inside);
+            let overlay = self.guard.overlay().take().expect("put in above");
+            match self.scope().finish(*overlay, result.is_ok()) {
+                Ok(()) => return result,
+                Err(Failure::Disturbed) => {}
+                Err(Failure::Busy) => return Err(Error::Busy.into()),
+            }
+        }
+        unreachable!("the loop has no end")
     }
 
     /// Moves the value at `from` to `to` (possibly of another database), with its metadata,
@@ -166,13 +283,37 @@ impl<'g> Db<'g> {
     ///
     /// # Errors
     /// [`Error::NoSuchKey`].
-    pub fn rename(&self, _from: &[u8], _to: (&Db<'g>, &[u8])) -> Result<(), Error> {
-        unimplemented!()
+    ///
+    /// # Panics
+    /// Outside [`Db::atomic`].
+    pub fn rename(&self, from: &[u8], (to_db, to): (&Db<'g>, &[u8])) -> Result<(), Error> {
+        assert!(self.in_transaction, "rename is a step of a transaction");
+        let moved = self.peek(from).ok_or(Error::NoSuchKey)?;
+        if self.index == to_db.index && from == to {
+            return Ok(());
+        }
+        let (from, to) = (self.key(from), self.key(to));
+        let meta = Meta {
+            token: None,
+            ..moved.meta()
+        };
+        let draft = Draft {
+            value: same_value(moved),
+            meta,
+        };
+        self.overlay(|overlay| {
+            let from_at = self.scope().touch(overlay, self.index, &from);
+            let to_at = self.scope().touch(overlay, to_db.index, &to);
+            let old = overlay.current(to_at, self.guard);
+            let made = self.provisional(&to, old, 0, draft, tick_of(self.now_ms));
+            overlay.rename(from_at, to_at, made.entry, self.guard);
+        });
+        Ok(())
     }
 
     /// How many keys there are, including expired ones not yet removed.
     pub fn len(&self) -> u64 {
-        unimplemented!()
+        self.database().keys.sum()
     }
 
     /// Whether there is no key.
@@ -182,27 +323,192 @@ impl<'g> Db<'g> {
 
     /// How many keys have an expiry.
     pub fn expiring_len(&self) -> u64 {
-        unimplemented!()
+        self.database().expiring.sum()
     }
 
     /// Visits some keys from `cursor` on (0 starts) until about `count` were visited; returns the
     /// next cursor, 0 at the end. A key that is there throughout a whole scan is visited.
-    pub fn scan(&self, _cursor: u64, _count: usize, _visit: impl FnMut(Entry<'g>)) -> u64 {
-        unimplemented!()
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Entry<'g>)) -> u64 {
+        self.scan_all(cursor, count, |entry| {
+            if !entry.is_expired(self.now_ms) {
+                visit(entry);
+            }
+        })
+    }
+
+    /// As [`Db::scan`], with expired keys that are still there.
+    pub(crate) fn scan_all(
+        &self,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(Entry<'g>),
+    ) -> u64 {
+        self.database()
+            .table
+            .scan(cursor, count, self.guard, |occupied| {
+                if let Some(entry) = resolve_visited(occupied, self.guard) {
+                    visit(entry);
+                }
+            })
     }
 
     /// A random key, if there is any.
     pub fn random(&self) -> Option<Entry<'g>> {
-        unimplemented!()
+        const TRIES: usize = 100;
+        let sample = || {
+            let occupied = self.database().table.sample(self.guard)?;
+            self.live(resolve_visited(occupied, self.guard))
+        };
+        let mut tries = (0..TRIES).map(|_| sample());
+        if let Some(entry) = tries.find_map(|entry| entry) {
+            return Some(entry);
+        }
+        // Few keys, or most of them expired: any will do.
+        let (mut cursor, mut found) = (0, None);
+        loop {
+            cursor = self.scan(cursor, 100, |entry| found = Some(entry));
+            if found.is_some() || cursor == 0 {
+                return found;
+            }
+        }
     }
 
     /// First hint that `key` will be wanted: fetches its bucket into the cache.
-    pub fn prefetch_bucket(&self, _key: &[u8]) {
-        unimplemented!()
+    pub fn prefetch_bucket(&self, key: &[u8]) {
+        self.database()
+            .table
+            .prefetch_bucket(&self.key(key), self.guard);
     }
 
     /// Second hint, some time after the first: fetches its entry.
-    pub fn prefetch_entry(&self, _key: &[u8]) {
-        unimplemented!()
+    pub fn prefetch_entry(&self, key: &[u8]) {
+        self.database()
+            .table
+            .prefetch_occupant(&self.key(key), self.guard);
     }
+
+    fn database(&self) -> &'g Database {
+        self.keyspace.database(self.index)
+    }
+
+    fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key::new(bytes, self.store.hash(bytes))
+    }
+
+    fn scope(&self) -> Scope<'g> {
+        Scope {
+            root: self.store.root(),
+            keyspace: self.keyspace,
+            guard: self.guard,
+        }
+    }
+
+    fn overlay<R>(&self, use_it: impl FnOnce(&mut Overlay) -> R) -> R {
+        let mut overlay = self.guard.overlay().borrow_mut();
+        use_it(
+            overlay
+                .as_mut()
+                .expect("a transaction runs under this guard"),
+        )
+    }
+
+    fn live(&self, entry: Option<Entry<'g>>) -> Option<Entry<'g>> {
+        entry.filter(|entry| !entry.is_expired(self.now_ms))
+    }
+
+    fn update_privately<'a, R>(
+        &self,
+        key: &Key<'_>,
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
+    ) -> Result<R, Error> {
+        let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, key));
+        let current = self.overlay(|overlay| overlay.current(at, self.guard));
+        let (change, result) = decide(self.live(current))?;
+        match change {
+            Change::Keep => {}
+            Change::Remove if current.is_none() => {}
+            Change::Remove => self.overlay(|overlay| overlay.remove(at, self.guard)),
+            Change::Put(draft) => {
+                let made = self.provisional(key, current, 0, draft, tick_of(self.now_ms));
+                self.overlay(|overlay| overlay.put(at, made, self.guard));
+            }
+        }
+        Ok(result)
+    }
+
+    /// An expired entry goes when it is met.
+    fn keep(&self, sight: &Sight<'g>) -> bool {
+        if sight
+            .entry
+            .is_some_and(|entry| entry.is_expired(self.now_ms))
+        {
+            self.remove_expired(sight);
+        }
+        true
+    }
+
+    fn remove_expired(&self, sight: &Sight<'g>) {
+        // A reader has not settled what a descriptor shows: somebody else will come by.
+        let is_plain = match &sight.look {
+            Look::Present(spot) => !spot.occupied().is_descriptor(),
+            Look::Absent(_) => false,
+        };
+        if is_plain && self.take_out(sight) {
+            self.store.count_expired(1);
+        }
+    }
+
+    /// Removes the entry a settled look found; false if something changed since.
+    fn take_out(&self, sight: &Sight<'g>) -> bool {
+        let (Look::Present(spot), Some(entry)) = (&sight.look, sight.entry) else {
+            return true;
+        };
+        let is_out = self
+            .database()
+            .table
+            .remove(spot, entry.version(), self.guard);
+        if is_out {
+            self.database().count(Some(entry), None);
+            publish::retire_whole(entry, self.guard);
+        }
+        is_out
+    }
+
+    fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: Draft<'_>) -> bool {
+        let tick = tick_of(self.now_ms);
+        let made = self.provisional(key, sight.entry, removed_max(sight), draft, tick);
+        let is_in = self.place(self.database(), sight, &made);
+        if is_in {
+            self.database().count(sight.entry, Some(made.entry));
+            made.published(sight.entry, self.guard);
+        } else {
+            made.discard();
+        }
+        is_in
+    }
+
+    fn place(&self, database: &Database, sight: &Sight<'g>, made: &Provisional<'g>) -> bool {
+        let new = Occupied::entry(made.entry.address());
+        match &sight.look {
+            Look::Present(spot) => database.table.replace(spot, new, self.guard),
+            Look::Absent(absence) => database.table.insert(absence, new, self.guard),
+        }
+    }
+
+    fn provisional(
+        &self,
+        key: &Key<'_>,
+        old: Option<Entry<'g>>,
+        removed_version_max: u64,
+        draft: Draft<'_>,
+        tick: u16,
+    ) -> Provisional<'g> {
+        let before = old.map_or(0, |entry| entry.version());
+        let version = thread::next_version(before.max(removed_version_max));
+        publish::provisional(self.guard, (key.bytes, version), draft, old, tick)
+    }
+}
+
+fn removed_max(sight: &Sight<'_>) -> u64 {
+    sight.look.removed_version_max()
 }

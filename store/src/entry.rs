@@ -330,8 +330,33 @@ impl<'g> Entry<'g> {
         crate::usage::idle_ms(self.usage().load(Ordering::Relaxed), now_ms)
     }
 
+    /// The last-use and eviction bits, as they are now.
+    pub(crate) fn usage_bits(self) -> u16 {
+        self.usage().load(Ordering::Relaxed)
+    }
+
+    /// Sets the last-use and eviction bits.
+    pub(crate) fn set_usage_bits(self, bits: u16) {
+        self.usage().store(bits, Ordering::Relaxed);
+    }
+
+    /// How often the key was used lately, from 0 to 3.
+    pub fn frequency(self) -> u8 {
+        crate::usage::frequency(self.usage_bits())
+    }
+
+    /// Gives an entry a higher version.
+    ///
+    /// # Safety
+    /// No other thread knows the entry yet, except through a descriptor that does not count.
+    pub(crate) unsafe fn raise_version(self, version: u64) {
+        debug_assert!(version >= self.version());
+        // SAFETY: the header's first word, in a block that was allocated for writing.
+        unsafe { self.start.cast::<u64>().write(version) };
+    }
+
     /// The last-use and eviction bits.
-    pub(crate) fn usage(self) -> &'g AtomicU16 {
+    fn usage(self) -> &'g AtomicU16 {
         &self.header().usage
     }
 

@@ -6,15 +6,24 @@ mod db;
 #[allow(unsafe_code)]
 pub mod entry;
 mod error;
+mod expiry;
+#[allow(unsafe_code)]
+mod keyspace;
 #[allow(unsafe_code)]
 pub mod memory;
+#[allow(unsafe_code)]
+mod publish;
 #[allow(unsafe_code)]
 pub mod reclaim;
 mod store;
 pub(crate) mod sync;
 #[allow(unsafe_code)]
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 mod thread;
+#[allow(unsafe_code)]
+mod transaction;
 #[allow(unsafe_code)]
 pub(crate) mod tree;
 mod usage;
@@ -24,5 +33,6 @@ pub mod value;
 pub use db::{Change, Db, Draft};
 pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
+pub use expiry::Swept;
 pub use store::{Counts, Options, Store};
 pub use value::NewValue;

@@ -17,7 +17,7 @@
 //! A guard must not live across an `.await`, nor through a long computation on a connection
 //! thread; [`Guard::repin`] between steps lets the epoch go on.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -26,6 +26,7 @@ use std::time::Duration;
 use crossbeam_epoch as epoch;
 
 use crate::memory::{self, Block};
+use crate::transaction::overlay::Overlay;
 
 /// A thread flushes after retiring this many blocks.
 const FLUSH_BLOCKS: usize = 64;
@@ -49,6 +50,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct Guard {
     inner: epoch::Guard,
+    /// The transaction that runs under the guard, if one does.
+    overlay: RefCell<Option<Box<Overlay>>>,
     /// Belongs to its thread.
     _not_send: PhantomData<*const ()>,
 }
@@ -57,6 +60,7 @@ pub struct Guard {
 pub fn pin() -> Guard {
     Guard {
         inner: HANDLE.with(epoch::LocalHandle::pin),
+        overlay: RefCell::new(None),
         _not_send: PhantomData,
     }
 }
@@ -71,6 +75,11 @@ impl Guard {
     /// Lets go of everything seen so far and pins anew.
     pub fn repin(&mut self) {
         self.inner.repin();
+    }
+
+    /// Where the transaction under this guard keeps what it has done so far.
+    pub(crate) fn overlay(&self) -> &RefCell<Option<Box<Overlay>>> {
+        &self.overlay
     }
 
     /// Frees `block` when nobody can look at it any more.

@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rapidhash::v3::RapidSecrets;
+
 use crate::db::Db;
+use crate::keyspace::{self, Count, Database, Keyspace, Root};
 use crate::memory::{self, Usage};
 use crate::reclaim::{self, Guard};
+use crate::thread;
 
 /// How a store is made.
 #[derive(Clone, Debug)]
@@ -25,19 +29,63 @@ impl Default for Options {
 }
 
 /// All databases.
-#[derive(Debug)]
 pub struct Store {
     databases: usize,
     memory_bytes_max: AtomicU64,
+    secrets: RapidSecrets,
+    root: Root,
+    expired_keys: Count,
+    evicted_keys: Count,
+    sweep_cursor: AtomicU64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("databases", &self.databases)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
     /// An empty store.
+    ///
+    /// # Panics
+    /// Without databases.
     pub fn new(options: &Options) -> Store {
+        assert!(options.databases > 0, "a store has a database");
+        reclaim::start();
+        let secrets = RapidSecrets::seed(fastrand::u64(..));
+        let databases = (0..options.databases).map(|_| Database::new(secrets, 0));
         Store {
             databases: options.databases,
             memory_bytes_max: AtomicU64::new(options.memory_bytes_max),
+            secrets,
+            root: Root::new(databases),
+            expired_keys: Count::default(),
+            evicted_keys: Count::default(),
+            sweep_cursor: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(crate) fn keyspace<'g>(&'g self, guard: &'g Guard) -> &'g Keyspace {
+        self.root.keyspace(guard)
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        keyspace::hash_of(&self.secrets, key)
+    }
+
+    pub(crate) fn count_expired(&self, keys: i64) {
+        self.expired_keys.add(keys);
+    }
+
+    pub(crate) fn sweep_cursor(&self) -> &AtomicU64 {
+        &self.sweep_cursor
     }
 
     /// A guard for a batch of commands; see [`crate::reclaim`].
@@ -60,29 +108,56 @@ impl Store {
     }
 
     /// Empties one database, in constant time for everybody but the reaper.
-    pub fn flush(&self, _index: usize) {
-        unimplemented!()
+    ///
+    /// # Panics
+    /// If there is no such database.
+    pub fn flush(&self, index: usize) {
+        self.root.replace(&self.pin(), |databases| {
+            vec![std::mem::replace(
+                &mut databases[index],
+                self.empty_database(),
+            )]
+        });
     }
 
     /// Empties all databases at one moment.
     pub fn flush_all(&self) {
-        unimplemented!()
+        self.root.replace(&self.pin(), |databases| {
+            databases
+                .iter_mut()
+                .map(|database| std::mem::replace(database, self.empty_database()))
+                .collect()
+        });
     }
 
     /// Exchanges two databases at one moment.
-    pub fn swap(&self, _one: usize, _other: usize) {
-        unimplemented!()
+    ///
+    /// # Panics
+    /// If there are no such databases.
+    pub fn swap(&self, one: usize, other: usize) {
+        self.root.replace(&self.pin(), |databases| {
+            databases.swap(one, other);
+            Vec::new()
+        });
+    }
+
+    /// What a key had as its version never returns, also after a flush.
+    fn empty_database(&self) -> std::ptr::NonNull<Database> {
+        keyspace::boxed(Database::new(self.secrets, thread::highest_version()))
     }
 
     /// Visits every key of a database, letting go of the guard between steps: for KEYS.
-    pub fn for_each_key(&self, _index: usize, _now_ms: u64, _visit: impl FnMut(&[u8])) {
-        unimplemented!()
-    }
-
-    /// Removes some expired keys: looks at about `visits_max` entries, goes on where the last
-    /// call ended. Returns how many were visited and how many removed.
-    pub fn sweep(&self, _now_ms: u64, _visits_max: usize) -> (usize, usize) {
-        unimplemented!()
+    pub fn for_each_key(&self, index: usize, now_ms: u64, mut visit: impl FnMut(&[u8])) {
+        const STEP: usize = 1_000;
+        let mut cursor = 0;
+        loop {
+            let guard = self.pin();
+            let db = self.db(index, &guard, now_ms);
+            cursor = db.scan(cursor, STEP, |entry| visit(entry.key()));
+            if cursor == 0 {
+                return;
+            }
+        }
     }
 
     /// What is allocated.
@@ -114,12 +189,16 @@ impl Store {
 
     /// What happened since the start, or since [`Store::reset_counts`].
     pub fn counts(&self) -> Counts {
-        unimplemented!()
+        Counts {
+            expired_keys: self.expired_keys.sum(),
+            evicted_keys: self.evicted_keys.sum(),
+        }
     }
 
     /// Sets the counts back to zero.
     pub fn reset_counts(&self) {
-        unimplemented!()
+        self.expired_keys.reset();
+        self.evicted_keys.reset();
     }
 }
 

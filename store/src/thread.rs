@@ -3,9 +3,10 @@
 //! Counters of a thread's own need an index; versions need a part that no other running thread
 //! shares. An index is taken at a thread's first use of the engine and given back when it ends.
 
-use std::cell::Cell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_utils::CachePadded;
 
 /// How many threads may use the engine at once.
 pub(crate) const THREADS_MAX: usize = 256;
@@ -14,38 +15,31 @@ const THREAD_BITS: u32 = 8;
 const _: () = assert!(THREADS_MAX == 1 << THREAD_BITS);
 
 static INDEXES_USED: AtomicUsize = AtomicUsize::new(0);
-static GIVEN_BACK: Mutex<Vec<(usize, u64)>> = Mutex::new(Vec::new());
+static GIVEN_BACK: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+/// The highest count each seat ever put into a version; it outlives the thread.
+static LAST_COUNTS: [CachePadded<AtomicU64>; THREADS_MAX] =
+    [const { CachePadded::new(AtomicU64::new(0)) }; THREADS_MAX];
 
 struct Seat {
     index: usize,
-    /// The highest count this seat ever put into a version; outlives the thread.
-    last_count: Cell<u64>,
 }
 
 impl Seat {
     fn take() -> Seat {
-        if let Some((index, count)) = GIVEN_BACK.lock().expect("no panic inside").pop() {
-            return Seat {
-                index,
-                last_count: Cell::new(count),
-            };
-        }
-        let index = INDEXES_USED.fetch_add(1, Ordering::Relaxed);
+        let given_back = GIVEN_BACK.lock().expect("no panic inside").pop();
+        let index = given_back.unwrap_or_else(|| INDEXES_USED.fetch_add(1, Ordering::Relaxed));
         assert!(
             index < THREADS_MAX,
             "more than {THREADS_MAX} threads use the engine"
         );
-        Seat {
-            index,
-            last_count: Cell::new(0),
-        }
+        Seat { index }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Ok(mut seats) = GIVEN_BACK.lock() {
-            seats.push((self.index, self.last_count.get()));
+            seats.push(self.index);
         }
     }
 }
@@ -78,10 +72,21 @@ pub(crate) fn indexes_used() -> usize {
 /// (L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978.)
 pub(crate) fn next_version(floor: u64) -> u64 {
     SEAT.with(|seat| {
-        let count = seat.last_count.get().max(floor >> THREAD_BITS) + 1;
-        seat.last_count.set(count);
+        // Invariant: only the seat's own thread writes its count.
+        let last = &LAST_COUNTS[seat.index];
+        let count = last.load(Ordering::Relaxed).max(floor >> THREAD_BITS) + 1;
+        last.store(count, Ordering::Relaxed);
         (count << THREAD_BITS) | seat.index as u64
     })
+}
+
+/// No version that was handed out before the call, on any thread, is higher.
+pub(crate) fn highest_version() -> u64 {
+    let counts = LAST_COUNTS
+        .iter()
+        .map(|count| count.load(Ordering::Relaxed));
+    let highest = counts.max().unwrap_or(0);
+    ((highest + 1) << THREAD_BITS) - 1
 }
 
 #[cfg(test)]

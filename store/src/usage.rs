@@ -27,6 +27,11 @@ pub(crate) fn fresh(tick: u16) -> u16 {
     tick << TICK_SHIFT
 }
 
+/// The bits of an entry that takes the place of one with `usage`.
+pub(crate) fn rewritten(usage: u16, tick: u16) -> u16 {
+    fresh(tick) | (usage & FREQUENCY)
+}
+
 /// The bits after a use at `tick`.
 pub(crate) fn touched(usage: u16, tick: u16) -> u16 {
     let frequency = (usage & FREQUENCY).min(FREQUENCY - 1) + 1;

@@ -31,8 +31,7 @@ impl Spot<'_> {
         self.word.occupied()
     }
 
-    /// No removed version of a key hereabouts is higher.
-    pub(crate) fn removed_version_max(&self) -> u64 {
+    fn removed_version_max(&self) -> u64 {
         self.segment.removed_version_max.load(Ordering::Acquire)
     }
 }
@@ -49,9 +48,39 @@ pub(crate) struct Absence<'g> {
 }
 
 impl Absence<'_> {
-    /// No removed version of a key hereabouts is higher: what is inserted starts above.
-    pub(crate) fn removed_version_max(&self) -> u64 {
+    fn removed_version_max(&self) -> u64 {
         self.segment.removed_version_max.load(Ordering::Acquire)
+    }
+}
+
+/// What a look found, to be compared with a later one; as good as the guard of the look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sighting {
+    /// What the slot named.
+    Present(Occupied),
+    /// The segment searched and how many insertions there had been at the key's home.
+    Absent(*const (), u64),
+}
+
+impl Look<'_> {
+    /// What a later look must find for nothing to have changed in between. A split in between
+    /// counts as a change of what is absent.
+    pub(crate) fn sighting(&self) -> Sighting {
+        match self {
+            Look::Present(spot) => Sighting::Present(spot.occupied()),
+            Look::Absent(absence) => {
+                let segment = (&raw const *absence.segment).cast();
+                Sighting::Absent(segment, absence.control.insertions())
+            }
+        }
+    }
+
+    /// No removed version of the key is higher.
+    pub(crate) fn removed_version_max(&self) -> u64 {
+        match self {
+            Look::Present(spot) => spot.removed_version_max(),
+            Look::Absent(absence) => absence.removed_version_max(),
+        }
     }
 }
 
@@ -146,19 +175,6 @@ impl<O: Occupant> Table<O> {
         // SAFETY: the word was in its slot under the caller's guard and is a committed one.
         let is_it = unsafe { self.occupants.is_key(word.occupied(), key.bytes) };
         is_it.then_some((position, word))
-    }
-
-    /// Whether what an earlier look found has held ever since. A look at a frozen slot would
-    /// always find the same, so this begins at the directory again.
-    pub(crate) fn still_holds(&self, key: &Key<'_>, earlier: &Look<'_>, guard: &Guard) -> bool {
-        match (earlier, self.find(key, guard)) {
-            (Look::Present(then), Look::Present(now)) => then.occupied() == now.occupied(),
-            (Look::Absent(then), Look::Absent(now)) => {
-                std::ptr::eq(then.segment, now.segment)
-                    && then.control.insertions() == now.control.insertions()
-            }
-            _ => false,
-        }
     }
 
     /// Lets the slot name something else, if it still names what the look found. If it does not,

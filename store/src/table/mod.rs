@@ -40,7 +40,7 @@ mod word;
 mod tests;
 
 use directory::Root;
-pub(crate) use find::{Absence, Look, Spot};
+pub(crate) use find::{Look, Sighting, Spot};
 use segment::{POSITIONS, Segment};
 pub(crate) use word::Occupied;
 
@@ -150,22 +150,30 @@ impl<O: Occupant> Table<O> {
         }
     }
 
-    /// Takes everything out, calling `visit` for what the slots name. The caller must be the
-    /// only user; it is called from drops.
-    pub(crate) fn drain(&mut self, mut visit: impl FnMut(Occupied)) {
-        self.root.for_each_segment(|segment| {
-            // SAFETY: the table is ours alone.
-            let segment = unsafe { segment.as_ref() };
-            for position in 0..POSITIONS {
-                let word = segment.word(position);
-                if !word.is_empty() && !word.is_tentative() {
-                    visit(word.occupied());
-                    segment.fill(position, word::Word::EMPTY);
-                }
+    /// The pages of the table, for [`Table::drain_page`]. The caller must be the only user.
+    pub(crate) fn pages(&mut self) -> Vec<Page> {
+        let mut pages = Vec::new();
+        self.root
+            .for_each_segment(|segment| pages.push(Page(segment)));
+        pages
+    }
+
+    /// Empties a page of this table, calling `visit` for what its slots named.
+    pub(crate) fn drain_page(&mut self, page: &Page, mut visit: impl FnMut(Occupied)) {
+        // SAFETY: the table is ours alone, and its segments live as long as it does.
+        let segment = unsafe { page.0.as_ref() };
+        for position in 0..POSITIONS {
+            let word = segment.word(position);
+            if !word.is_empty() && !word.is_tentative() {
+                visit(word.occupied());
             }
-        });
+            segment.fill(position, word::Word::EMPTY);
+        }
     }
 }
+
+/// A segment of a table that has one user.
+pub(crate) struct Page(NonNull<Segment>);
 
 impl<O> Drop for Table<O> {
     fn drop(&mut self) {

@@ -31,6 +31,19 @@ impl Delta {
         drop(self);
     }
 
+    /// As [`Delta::abandoned`], when somebody under `guard` may still look at the new version.
+    pub(crate) fn retired(self, guard: &Guard) {
+        for block in self.into_fresh() {
+            // SAFETY: never published, so only holders of this guard know it.
+            unsafe { guard.retire(block) };
+        }
+    }
+
+    /// What was made, which is the caller's to retire now.
+    pub(crate) fn into_fresh(mut self) -> Vec<Block> {
+        std::mem::take(&mut self.fresh)
+    }
+
     /// The new version was published: the old one's blocks go when their readers are gone.
     ///
     /// # Safety

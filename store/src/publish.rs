@@ -1,0 +1,97 @@
+//! From a draft to an entry, and what becomes of the one it supersedes.
+
+use crate::db::Draft;
+use crate::entry::Entry;
+use crate::reclaim::Guard;
+use crate::thread;
+use crate::usage;
+use crate::value::{self, Delta, Origin};
+
+/// An entry that nobody else knows yet.
+#[derive(Debug)]
+pub(crate) struct Provisional<'g> {
+    pub(crate) entry: Entry<'g>,
+    /// Whether it shares its value, but for the delta, with the entry it was derived from.
+    pub(crate) shares: bool,
+    pub(crate) delta: Delta,
+}
+
+/// Makes an entry; `old` is the one it will supersede, if any.
+pub(crate) fn provisional<'g>(
+    _guard: &'g Guard,
+    (key, version): (&[u8], u64),
+    draft: Draft<'_>,
+    old: Option<Entry<'_>>,
+    tick: u16,
+) -> Provisional<'g> {
+    let Draft { value, meta } = draft;
+    let entry = Entry::allocate(
+        version,
+        key,
+        (value.kind, value.form),
+        &value.body.slices(),
+        &meta,
+    );
+    let usage = old.map_or(usage::fresh(tick), |old| {
+        usage::rewritten(old.usage_bits(), tick)
+    });
+    entry.set_usage_bits(usage);
+    let (shares, delta) = match value.origin {
+        Origin::New(delta) => (false, delta),
+        Origin::Derived(delta) => (true, delta),
+    };
+    Provisional {
+        entry,
+        shares,
+        delta,
+    }
+}
+
+impl Provisional<'_> {
+    /// The entry is in its slot, in the place of `old`, which new guards cannot reach.
+    pub(crate) fn published(self, old: Option<Entry<'_>>, guard: &Guard) {
+        match old {
+            Some(old) => superseded(old, self.shares, self.delta, guard),
+            // SAFETY: there was no old version.
+            None => unsafe { self.delta.published(guard) },
+        }
+    }
+
+    /// Makes sure that the version is above `floor`.
+    pub(crate) fn raise_version_above(&self, floor: u64) {
+        if self.entry.version() <= floor {
+            // SAFETY: the entry is not in a slot yet, so nobody else knows it.
+            unsafe { self.entry.raise_version(thread::next_version(floor)) };
+        }
+    }
+
+    /// The entry will never be in a slot.
+    pub(crate) fn discard(self) {
+        self.delta.abandoned();
+        // SAFETY: nobody else knows the entry, and its maker lets go of it.
+        unsafe { self.entry.block().free() };
+    }
+}
+
+/// Retires an entry that was taken out of its slot; what followed shares its value, but for
+/// `delta`, or does not.
+pub(crate) fn superseded(old: Entry<'_>, shares: bool, delta: Delta, guard: &Guard) {
+    if !shares {
+        value::drop_value(old, guard);
+    }
+    // SAFETY: the old version is out of reach.
+    unsafe { delta.published(guard) };
+    retire_block(old, guard);
+}
+
+/// Retires an entry that was removed, with all that hangs on it.
+pub(crate) fn retire_whole(old: Entry<'_>, guard: &Guard) {
+    value::drop_value(old, guard);
+    retire_block(old, guard);
+}
+
+/// Retires an entry's own block.
+pub(crate) fn retire_block(old: Entry<'_>, guard: &Guard) {
+    // SAFETY: whoever takes an entry out of its slot, or never put it into one, calls this once.
+    unsafe { guard.retire(old.block()) };
+}

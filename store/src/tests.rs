@@ -1,0 +1,294 @@
+//! The store as commands see it, alone and with many threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::value::string::{self, Str};
+use crate::{Change, Db, Draft, Error, Options, Store};
+
+fn store() -> Store {
+    Store::new(&Options::default())
+}
+
+/// Runs `body` on database 0 at the time 1000.
+fn with<R>(store: &Store, body: impl FnOnce(Db<'_>) -> R) -> R {
+    let guard = store.pin();
+    body(store.db(0, &guard, 1_000))
+}
+
+fn set(db: Db<'_>, key: &str, value: &str) {
+    let draft = Draft::new(string::bytes(value.as_bytes()));
+    db.put(key.as_bytes(), draft).expect("nothing is busy");
+}
+
+fn get(db: Db<'_>, key: &str) -> Option<String> {
+    let entry = db.read(key.as_bytes())?;
+    let bytes = Str::of(entry).expect("a string").to_cow().into_owned();
+    Some(String::from_utf8(bytes).expect("text"))
+}
+
+fn number(db: &Db<'_>, key: &str) -> i64 {
+    get(*db, key).map_or(0, |text| text.parse().expect("a number"))
+}
+
+fn add(db: &Db<'_>, key: &str, by: i64) -> Result<i64, Error> {
+    db.update(key.as_bytes(), |entry| {
+        let old = Str::of_any(entry)?.and_then(Str::integer).unwrap_or(0);
+        let draft = Draft::keeping_any(entry, string::integer(old + by));
+        Ok((Change::Put(draft), old + by))
+    })
+}
+
+#[test]
+fn what_is_put_is_read_until_it_is_removed() {
+    let store = store();
+    with(&store, |db| {
+        assert_eq!(get(db, "k"), None);
+        set(db, "k", "one");
+        set(db, "k", "two");
+        assert_eq!((get(db, "k").as_deref(), db.len()), (Some("two"), 1));
+        assert_eq!(db.remove(b"k"), Ok(true));
+        assert_eq!(db.remove(b"k"), Ok(false));
+        assert_eq!((get(db, "k"), db.len()), (None, 0));
+    });
+}
+
+#[test]
+fn versions_rise_through_removal_and_flush() {
+    let store = store();
+    let mut last = 0;
+    for step in 0..6 {
+        with(&store, |db| {
+            set(db, "k", "v");
+            let version = db.peek(b"k").expect("just set").version();
+            assert!(version > last, "{version} after {last}");
+            last = version;
+            if step % 3 == 1 {
+                db.remove(b"k").expect("nothing is busy");
+            }
+        });
+        if step % 3 == 2 {
+            store.flush(0);
+        }
+    }
+}
+
+#[test]
+fn an_expired_key_is_absent_and_goes() {
+    let store = store();
+    let guard = store.pin();
+    let draft = || Draft::new(string::bytes(b"v")).expiring(Some(2_000));
+    for key in [b"a", b"b"] {
+        store.db(0, &guard, 1_000).put(key, draft()).expect("put");
+    }
+    let late = store.db(0, &guard, 2_000);
+    assert_eq!((late.len(), late.expiring_len()), (2, 2));
+    assert!(late.read(b"a").is_none());
+    assert_eq!((late.len(), late.expiring_len()), (1, 1));
+    let swept = store.sweep(2_000, 1_000);
+    assert_eq!(swept.removed, 1);
+    assert_eq!((late.len(), late.expiring_len()), (0, 0));
+    assert_eq!(store.counts().expired_keys, 2);
+}
+
+#[test]
+fn a_transaction_sees_its_own_writes_and_leaves_nothing_when_it_fails() {
+    let store = store();
+    with(&store, |db| {
+        set(db, "a", "1");
+        let failed: Result<(), Error> = db.atomic(|db| {
+            set(*db, "a", "2");
+            set(*db, "b", "2");
+            assert_eq!(get(*db, "a").as_deref(), Some("2"));
+            Err(Error::Overflow)
+        });
+        assert_eq!(failed, Err(Error::Overflow));
+        assert_eq!((get(db, "a").as_deref(), get(db, "b")), (Some("1"), None));
+        let done: Result<i64, Error> = db.atomic(|db| {
+            add(db, "a", 1)?;
+            db.remove(b"b")?;
+            add(db, "b", 5)?;
+            add(db, "b", 5)
+        });
+        assert_eq!(done, Ok(10));
+        assert_eq!((number(&db, "a"), number(&db, "b"), db.len()), (2, 10, 2));
+    });
+}
+
+#[test]
+fn rename_moves_a_value_and_its_expiry() {
+    let store = store();
+    with(&store, |db| {
+        let draft = Draft::new(string::bytes(b"v")).expiring(Some(9_000));
+        db.put(b"a", draft).expect("put");
+        set(db, "b", "old");
+        let moved: Result<(), Error> = db.atomic(|db| db.rename(b"a", (db, b"b")));
+        assert_eq!(moved, Ok(()));
+        assert_eq!(get(db, "a"), None);
+        assert_eq!(
+            db.peek(b"b").and_then(|entry| entry.expires_at_ms()),
+            Some(9_000)
+        );
+        assert_eq!((db.len(), db.expiring_len()), (1, 1));
+        let absent: Result<(), Error> = db.atomic(|db| db.rename(b"a", (db, b"b")));
+        assert_eq!(absent, Err(Error::NoSuchKey));
+        let there_and_away: Result<(), Error> = db.atomic(|db| {
+            db.rename(b"b", (db, b"c"))?;
+            set(*db, "b", "new");
+            db.rename(b"c", (db, b"d"))?;
+            set(*db, "d", "over");
+            Ok(())
+        });
+        assert_eq!(there_and_away, Ok(()));
+        assert_eq!(get(db, "b").as_deref(), Some("new"));
+        assert_eq!(get(db, "d").as_deref(), Some("over"));
+        assert_eq!(db.len(), 2);
+    });
+}
+
+#[test]
+fn databases_are_swapped_and_flushed_alone_and_together() {
+    let store = store();
+    let guard = store.pin();
+    let db = |index| store.db(index, &guard, 0);
+    set(db(0), "k", "zero");
+    set(db(1), "k", "one");
+    store.swap(0, 1);
+    assert_eq!(get(db(0), "k").as_deref(), Some("one"));
+    store.flush(0);
+    assert_eq!((db(0).len(), db(1).len()), (0, 1));
+    store.flush_all();
+    assert_eq!(db(1).len(), 0);
+}
+
+#[test]
+fn a_scan_and_a_random_choice_meet_what_is_there() {
+    let store = store();
+    with(&store, |db| {
+        assert!(db.random().is_none());
+        (0..1_000).for_each(|n| set(db, &format!("k{n}"), "v"));
+        let (mut cursor, mut keys) = (0, Vec::new());
+        loop {
+            cursor = db.scan(cursor, 10, |entry| keys.push(entry.key().to_vec()));
+            if cursor == 0 {
+                break;
+            }
+        }
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 1_000);
+        assert!(db.random().is_some());
+    });
+}
+
+/// Money moves between accounts in transactions while others add it up: no sum is ever wrong.
+#[test]
+fn transfers_keep_the_sum() {
+    const ACCOUNTS: usize = 8;
+    const ROUNDS: usize = 4_000;
+    let store = store();
+    let accounts: Vec<String> = (0..ACCOUNTS).map(|n| format!("account:{n}")).collect();
+    with(&store, |db| {
+        accounts.iter().for_each(|name| set(db, name, "100"))
+    });
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let sum = with(&store, |db| {
+                    db.atomic(|db| Ok::<_, Error>(accounts.iter().map(|n| number(db, n)).sum()))
+                });
+                assert!(
+                    sum == Ok(100 * ACCOUNTS as i64) || sum == Err(Error::Busy),
+                    "{sum:?}"
+                );
+            }
+        });
+        let writers: Vec<_> = (0..3)
+            .map(|seed| {
+                let (store, accounts) = (&store, &accounts);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    for _ in 0..ROUNDS {
+                        let (from, to) = (random.usize(..ACCOUNTS), random.usize(..ACCOUNTS));
+                        let transfer = |db: &Db<'_>| {
+                            add(db, &accounts[from], -1)?;
+                            add(db, &accounts[to], 1)
+                        };
+                        while with(store, |db| db.atomic(transfer)) == Err(Error::Busy) {}
+                    }
+                })
+            })
+            .collect();
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().expect("a writer"));
+        is_over.store(true, Ordering::Relaxed);
+        reader.join().expect("the reader");
+    });
+    let sum: i64 = with(&store, |db| {
+        accounts.iter().map(|name| number(&db, name)).sum()
+    });
+    assert_eq!(sum, 100 * ACCOUNTS as i64);
+}
+
+/// Single-key writers and transactions on the same keys: no increment is lost.
+#[test]
+fn increments_of_both_kinds_all_count() {
+    const ROUNDS: usize = 5_000;
+    let store = store();
+    std::thread::scope(|scope| {
+        for is_transaction in [false, true, false, true] {
+            let store = &store;
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    loop {
+                        let done = with(store, |db| match is_transaction {
+                            true => db.atomic(|db| {
+                                add(db, "a", 1)?;
+                                add(db, "b", 1)
+                            }),
+                            false => add(&db, "a", 1),
+                        });
+                        if done != Err(Error::Busy) {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    with(&store, |db| {
+        assert_eq!(number(&db, "a"), 4 * ROUNDS as i64);
+        assert_eq!(number(&db, "b"), 2 * ROUNDS as i64);
+        assert_eq!(db.len(), 2);
+    });
+}
+
+/// A key renamed to and fro is always at exactly one of its names.
+#[test]
+fn a_renamed_key_is_never_at_both_names_nor_at_none() {
+    let store = store();
+    with(&store, |db| set(db, "a", "v"));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let there = with(&store, |db| {
+                    db.atomic(|db| {
+                        let count = |key| usize::from(db.peek(key).is_some());
+                        Ok::<_, Error>(count(b"a") + count(b"b"))
+                    })
+                });
+                assert!(matches!(there, Ok(1) | Err(Error::Busy)), "{there:?}");
+            }
+        });
+        for _ in 0..20_000 {
+            for (from, to) in [(b"a", b"b"), (b"b", b"a")] {
+                let rename = |db: &Db<'_>| db.rename(from, (db, to));
+                while with(&store, |db| db.atomic(rename)) == Err(Error::Busy) {}
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        reader.join().expect("the reader");
+    });
+}

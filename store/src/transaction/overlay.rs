@@ -1,0 +1,220 @@
+//! What a transaction has read and written so far, before anybody else can see it.
+//!
+//! An overlay belongs to the [`Guard`](crate::reclaim::Guard) it runs under: its entries are
+//! valid as long as that. Entries it made are retired through the guard even if they were never
+//! published, since the transaction's body may still hold them.
+//!
+//! A value may be changed several times, dropped, or moved to another key by RENAME. Which
+//! blocks go and which stay then depends on the outcome:
+//!
+//! - `garbage`: blocks that go either way;
+//! - `carried`: differences of values that were moved or dropped whole: as a [`Delta`] says;
+//! - `doomed`: entries whose values go whole if the transaction commits.
+
+use std::ptr::NonNull;
+
+use smallvec::SmallVec;
+
+use super::{Descriptor, Ticket, Transaction};
+use crate::entry::Entry;
+use crate::memory::Block;
+use crate::publish::{self, Provisional};
+use crate::reclaim::Guard;
+use crate::table::{Occupied, Sighting};
+use crate::value::Delta;
+
+/// The private state of one attempt.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    pub(super) items: Vec<Item>,
+    pub(super) garbage: Vec<Block>,
+    pub(super) carried: Vec<Delta>,
+    /// Addresses of entries that were provisional.
+    pub(super) doomed: Vec<NonNull<()>>,
+    /// With a ticket: the transaction whose descriptors are put in place at first touch.
+    pub(super) eager: Option<(Ticket, NonNull<Transaction>)>,
+    /// Why the attempt cannot succeed any more.
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Somebody changed what was read: run again at once.
+    Disturbed,
+    /// Somebody with an older ticket holds a key: come back later.
+    Busy,
+}
+
+/// A key that was touched.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) database: usize,
+    pub(super) key: SmallVec<[u8; 32]>,
+    pub(super) hash: u64,
+    /// The entry that was there, expired or not.
+    pub(super) seen: Option<NonNull<()>>,
+    /// What proves that it still is.
+    pub(super) sighting: Option<Sighting>,
+    pub(super) write: Option<Write>,
+    /// The descriptor in the key's slot.
+    pub(super) descriptor: Option<NonNull<Descriptor>>,
+}
+
+impl Item {
+    /// What the key's slot names while the descriptor is there.
+    pub(super) fn installed(&self) -> Option<Occupied> {
+        self.descriptor
+            .map(|descriptor| Occupied::descriptor(descriptor.cast()))
+    }
+}
+
+/// What a key will hold.
+#[derive(Debug)]
+pub(super) struct Write {
+    /// The provisional entry; none: the key goes.
+    pub(super) entry: Option<NonNull<()>>,
+    /// Whether the entry before is superseded by a value that shares its own, but for `delta`.
+    pub(super) shares: bool,
+    pub(super) delta: Delta,
+    /// The value that was here went on under another key.
+    moved_away: bool,
+    /// The value here came from another key.
+    moved_here: bool,
+}
+
+impl Overlay {
+    pub(crate) fn new() -> Overlay {
+        Overlay {
+            items: Vec::new(),
+            garbage: Vec::new(),
+            carried: Vec::new(),
+            doomed: Vec::new(),
+            eager: None,
+            failure: None,
+        }
+    }
+
+    /// An overlay whose keys are put under descriptors as they are touched.
+    pub(crate) fn with_ticket(ticket: Ticket) -> Overlay {
+        let transaction = Box::leak(Box::new(Transaction::new(ticket)));
+        Overlay {
+            eager: Some((ticket, transaction.into())),
+            ..Overlay::new()
+        }
+    }
+
+    /// Fails the attempt: its result will not count.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// The item of a key, if it was touched.
+    pub(crate) fn position(&self, database: usize, key: &[u8]) -> Option<usize> {
+        self.items
+            .iter()
+            .position(|item| item.database == database && &*item.key == key)
+    }
+
+    /// The entry an item shows now, expired or not.
+    pub(crate) fn current<'g>(&self, at: usize, _guard: &'g Guard) -> Option<Entry<'g>> {
+        let item = &self.items[at];
+        let address = item.write.as_ref().map_or(item.seen, |write| write.entry)?;
+        // SAFETY: seen or made under this guard, and retired through it at the earliest.
+        Some(unsafe { Entry::from_address(address) })
+    }
+
+    /// Puts a value at a key.
+    pub(crate) fn put(&mut self, at: usize, made: Provisional<'_>, guard: &Guard) {
+        let Provisional {
+            entry,
+            shares,
+            delta,
+        } = made;
+        self.write(at, Some(entry.address()), shares, delta, guard);
+    }
+
+    /// Removes a key.
+    pub(crate) fn remove(&mut self, at: usize, guard: &Guard) {
+        self.write(at, None, false, Delta::default(), guard);
+    }
+
+    /// Moves the value at `from` to `to`, under `entry`, which is made of it.
+    pub(crate) fn rename(&mut self, from: usize, to: usize, entry: Entry<'_>, guard: &Guard) {
+        let before = self.items[from].write.take();
+        let shares = match before {
+            None => true,
+            Some(write) => {
+                self.retire_provisional(write.entry, guard);
+                self.carried.push(write.delta);
+                write.shares
+            }
+        };
+        self.items[from].write = Some(Write {
+            entry: None,
+            shares,
+            delta: Delta::default(),
+            moved_away: true,
+            moved_here: false,
+        });
+        self.write(to, Some(entry.address()), false, Delta::default(), guard);
+        if let Some(write) = &mut self.items[to].write {
+            write.moved_here = true;
+        }
+    }
+
+    fn write(
+        &mut self,
+        at: usize,
+        entry: Option<NonNull<()>>,
+        shares: bool,
+        mut delta: Delta,
+        guard: &Guard,
+    ) {
+        let Some(mut before) = self.items[at].write.take() else {
+            let (moved_away, moved_here) = (false, false);
+            self.items[at].write = Some(Write {
+                entry,
+                shares,
+                delta,
+                moved_away,
+                moved_here,
+            });
+            return;
+        };
+        self.retire_provisional(before.entry, guard);
+        if shares {
+            // Derived from the provisional value: one difference from the entry before.
+            before.delta.append(&mut delta);
+            before.entry = entry;
+            self.items[at].write = Some(before);
+            return;
+        }
+        // The provisional value goes whole.
+        if before.shares && !before.moved_away {
+            self.garbage.extend(before.delta.into_fresh());
+        } else {
+            self.carried.push(before.delta);
+            self.doomed.extend(before.entry);
+        }
+        self.items[at].write = Some(Write {
+            entry,
+            shares: before.moved_away && before.shares,
+            delta,
+            moved_away: before.moved_away,
+            moved_here: false,
+        });
+    }
+
+    /// The block of an entry that nobody will see goes in any case; what hangs on it may not.
+    fn retire_provisional(&self, entry: Option<NonNull<()>>, guard: &Guard) {
+        if let Some(address) = entry {
+            // SAFETY: made under this guard and not retired before.
+            publish::retire_block(unsafe { Entry::from_address(address) }, guard);
+        }
+    }
+}
