@@ -249,10 +249,7 @@ impl<'g> Db<'g> {
     ///
     /// # Errors
     /// What `body` returns (judged on a state that existed), and [`Error::Busy`].
-    pub fn atomic<R, E: From<Error>>(
-        &self,
-        mut body: impl FnMut(&Db<'g>) -> Result<R, E>,
-    ) -> Result<R, E> {
+    pub fn atomic<R>(&self, mut body: impl FnMut(&Db<'g>) -> Result<R, Error>) -> Result<R, Error> {
         if self.in_transaction {
             return body(self);
         }
@@ -272,7 +269,7 @@ impl<'g> Db<'g> {
             match self.scope().finish(*overlay, result.is_ok()) {
                 Ok(()) => return result,
                 Err(Failure::Disturbed) => {}
-                Err(Failure::Busy) => return Err(Error::Busy.into()),
+                Err(Failure::Busy) => return Err(Error::Busy),
             }
         }
         unreachable!("the loop has no end")

@@ -195,7 +195,7 @@ fn transfers_keep_the_sum() {
         let reader = scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 let sum = with(&store, |db| {
-                    db.atomic(|db| Ok::<_, Error>(accounts.iter().map(|n| number(db, n)).sum()))
+                    db.atomic(|db| Ok(accounts.iter().map(|n| number(db, n)).sum()))
                 });
                 assert!(
                     sum == Ok(100 * ACCOUNTS as i64) || sum == Err(Error::Busy),
@@ -276,7 +276,7 @@ fn a_renamed_key_is_never_at_both_names_nor_at_none() {
                 let there = with(&store, |db| {
                     db.atomic(|db| {
                         let count = |key| usize::from(db.peek(key).is_some());
-                        Ok::<_, Error>(count(b"a") + count(b"b"))
+                        Ok(count(b"a") + count(b"b"))
                     })
                 });
                 assert!(matches!(there, Ok(1) | Err(Error::Busy)), "{there:?}");
