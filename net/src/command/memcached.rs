@@ -440,3 +440,6 @@ fn write_item((entry, text): StringEntry<'_>, with_token: bool, reply: &mut Writ
     let head = (entry.key(), entry.client_flags(), token);
     reply.value(head, text.len(), text.parts());
 }
+
+#[cfg(test)]
+mod tests;
