@@ -18,14 +18,17 @@ use crate::shared::Shared;
 
 pub(crate) mod args;
 mod bitmap;
+mod collection;
 mod connection;
 pub(crate) mod dispatch;
 mod expire;
+mod hash;
 mod json;
 mod keys;
 pub(crate) mod memcached;
 mod object;
 mod scan;
+mod set;
 mod string;
 pub(crate) mod table;
 
@@ -38,10 +41,12 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &bitmap::FAMILY,
     &connection::FAMILY,
     &expire::FAMILY,
+    &hash::FAMILY,
     &json::FAMILY,
     &keys::FAMILY,
     &object::FAMILY,
     &scan::FAMILY,
+    &set::FAMILY,
     &string::FAMILY,
 ];
 

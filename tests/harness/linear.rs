@@ -1,1 +1,0 @@
-//! Checks histories.
