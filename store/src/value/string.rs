@@ -164,6 +164,11 @@ pub fn owned(bytes: Vec<u8>) -> NewValue<'static> {
     plain(Body::default().owned(bytes))
 }
 
+/// As [`owned`], but raw to OBJECT ENCODING: what BITOP leaves.
+pub fn owned_raw(bytes: Vec<u8>) -> NewValue<'static> {
+    raw(Body::default().owned(bytes))
+}
+
 /// The decimal text of an integer.
 pub fn integer(value: i64) -> NewValue<'static> {
     plain(Body::default().copied(itoa::Buffer::new().format(value).as_bytes()))
