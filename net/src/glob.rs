@@ -4,9 +4,15 @@
 //! backslash takes the next byte for what it is. A class that is not closed ends with the
 //! pattern. Only the latest `*` is ever tried again: everything else consumes exactly one byte,
 //! so that an earlier star could not do better. The time is at most the product of the lengths.
+//!
+//! To Redis an empty subject matches the empty pattern only; that `KEYS *` lists an empty key all
+//! the same is the caller's doing, see [`is_all`].
 
 /// Whether all of `subject` matches `pattern`.
 pub(crate) fn matches(pattern: &[u8], subject: &[u8]) -> bool {
+    if subject.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut pattern, mut subject) = (pattern, subject);
     // The pattern behind the latest star, and where the subject goes on if that fails.
     let mut retry: Option<(&[u8], &[u8])> = None;
@@ -40,7 +46,7 @@ pub(crate) fn matches(pattern: &[u8], subject: &[u8]) -> bool {
     }
 }
 
-/// Whether the pattern matches everything there is.
+/// Whether the pattern stands for everything there is, whatever [`matches`] says.
 pub(crate) fn is_all(pattern: &[u8]) -> bool {
     pattern == b"*"
 }
@@ -91,7 +97,7 @@ mod tests {
         for (pattern, subject, expected) in [
             ("", "", true),
             ("", "a", false),
-            ("*", "", true),
+            ("*", "", false),
             ("*", "abc", true),
             ("a*c", "abbc", true),
             ("a*c", "abbcd", false),

@@ -297,7 +297,7 @@ fn bitop(call: &mut Call<'_>) -> Result<(), Error> {
         let bytes = result.len();
         match bytes {
             0 => db.remove(target).map(|_| ())?,
-            _ => db.put(target, Draft::new(string::owned(result)))?,
+            _ => db.put(target, Draft::new(string::owned_raw(result)))?,
         }
         Ok(Ok(bytes))
     })??;
