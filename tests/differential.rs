@@ -1,0 +1,206 @@
+//! The same random commands to mayfly and to the real thing; the replies must be the same bytes.
+//!
+//! Mayfly answers as Redis 7.2, which stands between the peers at hand, redis-server 7.0 and
+//! valkey-server 9.1: where these two differ, an answer that one of them gives is right.
+//!
+//! A run is made of episodes: the servers are emptied, connections opened, and some hundred
+//! commands of a [`grammar`] sent, in pipelines. The grammar knows every command with its options
+//! and fills in keys of a fitting type; now and then it takes a key of another type, a bad number,
+//! a word too many or one too few, so that errors are compared too. The few answers that may
+//! differ are listed in [`compare`] with their reasons.
+//!
+//! When an answer differs, the episode is played again without this command and that, as long as
+//! its last answer keeps differing, and what remains is printed in redis-cli's notation.
+//!
+//! `MAYFLY_DIFFERENTIAL_OPS` is the number of commands per run, `MAYFLY_TEST_SEED` repeats one.
+
+mod commands;
+mod compare;
+mod grammar;
+mod memcached;
+
+use fastrand::Rng;
+use tests::Subject;
+use tests::notation::{quote, render};
+use tests::peer::{Kind, Peer};
+use tests::random::{budget, seed};
+use tests::resp::RespClient;
+
+use compare::{Answer, Rule, Verdict};
+use grammar::Grammar;
+
+/// Commands between two FLUSHALLs.
+const EPISODE_COMMANDS: usize = 400;
+
+/// How often a failing episode is played again to make it shorter.
+const SHRINK_ATTEMPTS_MAX: usize = 300;
+
+type Words = Vec<Vec<u8>>;
+
+#[test]
+fn answers_as_redis_or_valkey_does() {
+    let peers: Vec<(Kind, Peer)> = [Kind::Redis, Kind::Valkey]
+        .into_iter()
+        .filter_map(|kind| Some((kind, Peer::start(kind, "the differential test")?)))
+        .collect();
+    let Some((first, _)) = peers.first() else {
+        return;
+    };
+    let mut lines = commands::REDIS_7_0.to_vec();
+    if peers.len() > 1 || *first == Kind::Valkey {
+        lines.extend_from_slice(commands::SINCE);
+    }
+    let grammar = Grammar::new(&lines);
+    let subject = Subject::start();
+    let seed = seed();
+    let mut random = Rng::with_seed(seed);
+    let mut left = budget("MAYFLY_DIFFERENTIAL_OPS", 12_000);
+    while left > 0 {
+        let is_resp3 = random.bool();
+        let length = left.min(EPISODE_COMMANDS);
+        let episode: Vec<Words> = (0..length).map(|_| grammar.command(&mut random)).collect();
+        let stage = Stage {
+            subject: &subject,
+            peers: &peers,
+            is_resp3,
+        };
+        if let Some(failure) = stage.play(&episode) {
+            let shortest = stage.shrink(&episode[..=failure.at]);
+            let failure = stage.play(&shortest).unwrap_or(failure);
+            panic!("{}", stage.report(seed, &shortest, &failure));
+        }
+        left -= length;
+    }
+}
+
+/// The servers and how to speak to them.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
+    subject: &'a Subject,
+    peers: &'a [(Kind, Peer)],
+    is_resp3: bool,
+}
+
+/// The first answer of an episode that no peer gives.
+struct Failure {
+    at: usize,
+    /// Ours, then the peers'.
+    answers: Vec<Answer>,
+}
+
+impl Stage<'_> {
+    fn play(&self, episode: &[Words]) -> Option<Failure> {
+        let peers = self.peers.iter().map(|(_, peer)| peer.address);
+        let mut clients: Vec<RespClient> = std::iter::once(self.subject.resp_address())
+            .chain(peers)
+            .map(|address| match self.is_resp3 {
+                true => RespClient::connect_resp3(address),
+                false => RespClient::connect(address),
+            })
+            .collect();
+        for client in &mut clients {
+            client.call(&["FLUSHALL"]);
+        }
+        let mut at = 0;
+        while at < episode.len() {
+            let batch = batch_at(episode, at);
+            for client in &mut clients {
+                batch.iter().for_each(|words| client.send(words));
+            }
+            for words in batch {
+                let answers: Vec<Answer> =
+                    clients.iter_mut().map(RespClient::try_receive).collect();
+                match judge(words, &answers) {
+                    Verdict::Same => {}
+                    Verdict::Random => compare::reconcile(words, &mut clients, &answers),
+                    Verdict::Differs => return Some(Failure { at, answers }),
+                }
+                at += 1;
+            }
+        }
+        None
+    }
+
+    /// A part of the episode, as short as it can easily be found, whose last answer differs.
+    fn shrink(&self, episode: &[Words]) -> Vec<Words> {
+        let mut shortest = episode.to_vec();
+        let mut attempts = 0;
+        let mut chunk = shortest.len().div_ceil(2);
+        while chunk > 0 && attempts < SHRINK_ATTEMPTS_MAX {
+            let mut start = 0;
+            // The last command is the one that fails, so it stays.
+            while start + 1 < shortest.len() && attempts < SHRINK_ATTEMPTS_MAX {
+                let end = (start + chunk).min(shortest.len() - 1);
+                let mut candidate = shortest.clone();
+                candidate.drain(start..end);
+                attempts += 1;
+                match self.play(&candidate) {
+                    Some(failure) => shortest = candidate[..=failure.at].to_vec(),
+                    None => start = end,
+                }
+            }
+            chunk /= 2;
+        }
+        shortest
+    }
+
+    fn report(&self, seed: u64, episode: &[Words], failure: &Failure) -> String {
+        let mut text = format!(
+            "mayfly answers as nobody else does (MAYFLY_TEST_SEED={seed}, RESP{}):\n",
+            if self.is_resp3 { 3 } else { 2 },
+        );
+        let peers = self.peers.iter().map(|(kind, _)| kind.program());
+        for (who, answer) in std::iter::once("mayfly").chain(peers).zip(&failure.answers) {
+            text += &match answer {
+                Ok(received) => format!("{who}:\n{}\n", render(&received.reply)),
+                Err(lost) => format!("{who}: {lost:?}\n"),
+            };
+        }
+        text += "to the last of:\n";
+        for words in episode {
+            let words: Vec<String> = words.iter().map(|word| plain_or_quoted(word)).collect();
+            text += &format!("  {}\n", words.join(" "));
+        }
+        text
+    }
+}
+
+/// Compares our answer, the first, with the others. A peer that does not know the command has no
+/// say, unless nobody knows it.
+fn judge(words: &[Vec<u8>], answers: &[Answer]) -> Verdict {
+    let (ours, theirs) = answers.split_first().expect("our own answer");
+    let known = theirs.iter().filter(|theirs| !compare::is_unknown(theirs));
+    let verdict_of = |theirs: &Answer| match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) => compare::compare(words, ours, theirs),
+        (Err(ours), Err(theirs)) if ours == theirs => Verdict::Same,
+        _ => Verdict::Differs,
+    };
+    let verdicts: Vec<Verdict> = match known.clone().count() {
+        0 => theirs.iter().map(verdict_of).collect(),
+        _ => known.map(verdict_of).collect(),
+    };
+    [Verdict::Random, Verdict::Same]
+        .into_iter()
+        .find(|verdict| verdicts.contains(verdict))
+        .unwrap_or(Verdict::Differs)
+}
+
+/// The commands from `at` on that go out at once. A command whose effect is random ends its
+/// batch, since what it did has to be made the same on both sides before anything else.
+fn batch_at(episode: &[Words], at: usize) -> &[Words] {
+    const BATCH_COMMANDS_MAX: usize = 16;
+    let rest = &episode[at..episode.len().min(at + BATCH_COMMANDS_MAX)];
+    let is_last = |words: &Words| matches!(compare::rule(words), Rule::Random);
+    match rest.iter().position(is_last) {
+        Some(end) => &rest[..=end],
+        None => rest,
+    }
+}
+
+fn plain_or_quoted(word: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.:+*$#".contains(byte);
+    match !word.is_empty() && word.iter().all(is_plain) {
+        true => String::from_utf8_lossy(word).into_owned(),
+        false => quote(word),
+    }
+}
