@@ -21,8 +21,6 @@ pub(crate) struct Client {
     pub(crate) local: Option<SocketAddr>,
     /// The Unix socket's path.
     pub(crate) unix_path: Option<String>,
-    /// Whether it speaks Memcached's protocol.
-    pub(crate) is_memcached: bool,
     /// The socket's file descriptor.
     pub(crate) fd: i32,
     /// When it came, in milliseconds since 1970.

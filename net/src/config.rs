@@ -28,6 +28,9 @@ pub(crate) enum Setting {
     MaxItemSize,
     Loglevel,
     Logtostderr,
+    MaxmemoryPolicy,
+    Save,
+    Appendonly,
     HashMaxListpackEntries,
     HashMaxListpackValue,
     SetMaxIntsetEntries,
@@ -238,6 +241,27 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         "Accepted; the log goes to the standard error stream in any case",
     ),
     mutable(
+        Setting::MaxmemoryPolicy,
+        ("maxmemory_policy", "maxmemory-policy"),
+        Kind::Choice(&["noeviction"]),
+        "noeviction",
+        "What goes when memory is full: nothing, so far",
+    ),
+    mutable(
+        Setting::Save,
+        ("save", "save"),
+        Kind::Choice(&[""]),
+        "",
+        "When to write to disk: never, so far; clients ask for it",
+    ),
+    mutable(
+        Setting::Appendonly,
+        ("appendonly", "appendonly"),
+        Kind::Choice(&["no"]),
+        "no",
+        "Whether to log writes to disk: no, so far; clients ask for it",
+    ),
+    mutable(
         Setting::HashMaxListpackEntries,
         ("hash_max_listpack_entries", "hash-max-listpack-entries"),
         ANY_COUNT,
@@ -308,6 +332,14 @@ struct Value {
 }
 
 impl Parameter {
+    /// Whether the parameter can have this value.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self, text: &str) -> Result<(), Invalid> {
+        self.parse(text).map(|_| ())
+    }
+
     fn parse(&self, text: &str) -> Result<Value, Invalid> {
         let number = match self.kind {
             Kind::Number { min, max } => within(parse_number(text)?, min, max)?,

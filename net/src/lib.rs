@@ -16,6 +16,8 @@ mod connection;
 pub(crate) mod error;
 mod flags;
 pub(crate) mod glob;
+mod housekeeping;
+mod process;
 pub(crate) mod protocol;
 mod runtime;
 mod server;

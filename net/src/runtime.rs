@@ -465,8 +465,3 @@ pub(crate) async fn sleep(time: Duration) {
 pub(crate) async fn yield_now() {
     async_std::task::yield_now().await;
 }
-
-/// Waits for `future` on a thread that is not a runtime thread.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    async_std::task::block_on(future)
-}

@@ -25,6 +25,7 @@ use crate::command::REDIS_VERSION;
 use crate::config::{Config, Setting};
 use crate::connection::{Connection, End};
 use crate::error;
+use crate::housekeeping;
 use crate::runtime::channel::{self, Receiver, Sender};
 use crate::runtime::{self, Listener, Socket, Stream};
 use crate::session::Session;
@@ -316,7 +317,7 @@ struct Place {
 fn run_thread(place: &Place, inbox: Receiver<Arrival>, doors: Option<Doors>) {
     let main = async {
         if let Some(doors) = doors {
-            doors.open()?;
+            doors.open(Arc::clone(&place.shared))?;
         }
         while let Ok(arrival) = inbox.recv().await {
             place.receive(arrival);
@@ -331,7 +332,7 @@ fn run_thread(place: &Place, inbox: Receiver<Arrival>, doors: Option<Doors>) {
 
 impl Doors {
     /// Accepts from now on, until the server is asked to end: then all threads' inboxes close.
-    fn open(self) -> io::Result<()> {
+    fn open(self, shared: Arc<Shared>) -> io::Result<()> {
         let tcp = [
             (self.resp, Protocol::Resp),
             (self.memcached, Protocol::Memcached),
@@ -346,6 +347,11 @@ impl Doors {
             let listener = Listener::unix(listener)?;
             runtime::spawn_local(accept(listener, Protocol::Resp, self.seats.clone()));
         }
+        runtime::spawn_local(async move {
+            if catch_panics(housekeeping::keep(shared)).await.is_none() {
+                log::error!("housekeeping panicked: expired keys stay until they are asked for");
+            }
+        });
         let (stop, seats) = (self.stop, self.seats);
         runtime::spawn_local(async move {
             // Nothing is ever sent: the channel closes.
@@ -410,7 +416,7 @@ async fn catch_panics<T>(future: impl Future<Output = T>) -> Option<T> {
 async fn welcome(arrival: Arrival, shared: Arc<Shared>, thread: usize) {
     let Arrival { socket, protocol } = arrival;
     let settings = &shared.settings;
-    let client = describe(&socket, protocol);
+    let client = describe(&socket);
     let is_open = !settings.has_password();
     let is_remote = client
         .peer
@@ -448,17 +454,13 @@ async fn welcome(arrival: Arrival, shared: Arc<Shared>, thread: usize) {
     }
 }
 
-fn describe(socket: &Socket, protocol: Protocol) -> Client {
-    let client = Client {
-        is_memcached: protocol == Protocol::Memcached,
-        ..Client::default()
-    };
+fn describe(socket: &Socket) -> Client {
     match socket {
         Socket::Tcp(stream) => Client {
             peer: stream.peer_addr().ok(),
             local: stream.local_addr().ok(),
             fd: stream.as_raw_fd(),
-            ..client
+            ..Client::default()
         },
         Socket::Unix(stream) => Client {
             unix_path: stream
@@ -466,7 +468,7 @@ fn describe(socket: &Socket, protocol: Protocol) -> Client {
                 .ok()
                 .and_then(|addr| Some(addr.as_pathname()?.to_string_lossy().into_owned())),
             fd: stream.as_raw_fd(),
-            ..client
+            ..Client::default()
         },
     }
 }

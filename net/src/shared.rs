@@ -1,7 +1,5 @@
 //! What all connections of a server share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use store::value::Limits;
 use store::{Options, Store};
 
@@ -9,6 +7,7 @@ use crate::clients::{Clients, Pause};
 use crate::clock::Moment;
 use crate::command::{dispatch, memcached};
 use crate::config::{Config, Setting, Settings};
+use crate::housekeeping::Rates;
 use crate::runtime::channel;
 use crate::stats::Stats;
 use crate::worker::Workers;
@@ -28,11 +27,14 @@ pub(crate) struct Shared {
     pub(crate) memcached: memcached::State,
     /// What INFO counts.
     pub(crate) stats: Stats,
+    /// What changes by the second.
+    pub(crate) rates: Rates,
+    /// Differs from start to start.
+    pub(crate) run_id: String,
     /// The threads for heavy commands.
     pub(crate) workers: Workers,
     /// When the server was started.
     pub(crate) started: Moment,
-    is_stopping: AtomicBool,
     stop_sender: channel::Sender<()>,
 }
 
@@ -52,9 +54,10 @@ impl Shared {
             pause: Pause::default(),
             memcached: memcached::State::new(threads),
             stats: Stats::new(threads, dispatch::entries().len()),
+            rates: Rates::default(),
+            run_id: format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..)),
             workers: Workers::start(threads),
             started: Moment::now(),
-            is_stopping: AtomicBool::new(false),
             stop_sender,
         }
     }
@@ -71,12 +74,6 @@ impl Shared {
 
     /// Asks the server to end.
     pub(crate) fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
         self.stop_sender.close();
-    }
-
-    /// Whether the server is ending.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Relaxed)
     }
 }

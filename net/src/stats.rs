@@ -1,5 +1,7 @@
 //! What INFO counts: a set of counters for every thread, so that nothing shared is written.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
@@ -56,7 +58,12 @@ pub(crate) struct ThreadStats {
 #[derive(Debug)]
 pub(crate) struct Stats {
     threads: Vec<CachePadded<ThreadStats>>,
+    /// Errors by their codes. Few, so that a lock does not matter.
+    errors: Mutex<BTreeMap<String, u64>>,
 }
+
+/// Codes beyond so many are not told apart: scripts may invent them.
+const ERROR_CODES_MAX: usize = 128;
 
 impl Stats {
     /// Zeros, for `threads` threads and `commands` commands.
@@ -75,7 +82,33 @@ impl Stats {
         };
         Stats {
             threads: (0..threads).map(zeros).collect(),
+            errors: Mutex::default(),
         }
+    }
+
+    /// How many threads serve clients.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Counts an error by its code.
+    pub(crate) fn note_error(&self, text: &str) {
+        let code = text.split(' ').next().unwrap_or_default();
+        let mut errors = self.errors.lock().expect("no panic inside");
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// How many errors of each code there were.
+    pub(crate) fn errors(&self) -> Vec<(String, u64)> {
+        let errors = self.errors.lock().expect("no panic inside");
+        errors
+            .iter()
+            .map(|(code, count)| (code.clone(), *count))
+            .collect()
     }
 
     /// The counts of a thread, by its number.
@@ -91,6 +124,7 @@ impl Stats {
 
     /// Lets counting begin anew.
     pub(crate) fn reset(&self) {
+        self.errors.lock().expect("no panic inside").clear();
         for thread in &self.threads {
             let counters = [
                 &thread.commands,

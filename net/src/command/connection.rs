@@ -94,10 +94,10 @@ const HELLO_WITHOUT_AUTH: Error = Error::Text(
      RESP protocol version at the same time",
 );
 const NO_SUCH_PROTOCOL: Error = Error::Text("NOPROTO unsupported protocol version");
-const NO_SUCH_DB: Error = Error::Text("ERR DB index is out of range");
+pub(super) const NO_SUCH_DB: Error = Error::Text("ERR DB index is out of range");
 
 /// The one user there is.
-const USER: &[u8] = b"default";
+pub(super) const USER: &str = "default";
 
 fn auth(call: &mut Call<'_>) -> Result<(), Error> {
     let (user, password) = match *call.args.rest() {
@@ -105,7 +105,7 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
             let _ = password;
             return Err(NO_PASSWORD_SET);
         }
-        [password] => (USER, password),
+        [password] => (USER.as_bytes(), password),
         [user, password] => (user, password),
         _ => return Err(error::SYNTAX),
     };
@@ -117,7 +117,7 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
 fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
     let expected = call.shared.settings.text(Setting::Requirepass);
     let is_right = expected.is_empty() || is_equal(expected.as_bytes(), password);
-    if user != USER || !is_right {
+    if user != USER.as_bytes() || !is_right {
         return Err(WRONG_PASSWORD);
     }
     call.session.is_authenticated = true;
@@ -244,10 +244,13 @@ fn introduce(call: &mut Call<'_>) {
 /// # Errors
 /// If it has blanks, line ends or other special characters.
 pub(super) fn client_name(name: &[u8]) -> Result<String, Error> {
-    let text = std::str::from_utf8(name).ok();
-    text.filter(|_| name.iter().all(u8::is_ascii_graphic))
-        .map(str::to_owned)
-        .ok_or(Error::Text(
-            "ERR Client names cannot contain spaces, newlines or special characters.",
-        ))
+    printable(name).ok_or(Error::Text(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
+}
+
+/// `word` if nothing in it would garble a line of CLIENT LIST.
+pub(super) fn printable(word: &[u8]) -> Option<String> {
+    let is_printable = word.iter().all(u8::is_ascii_graphic);
+    is_printable.then(|| String::from_utf8_lossy(word).into_owned())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use rapidhash::fast::RandomState;
 use store::Db;
@@ -52,7 +53,7 @@ fn index() -> &'static Index {
 fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Command) {
     let subcommands = match command.body {
         Body::Run(_) => &[],
-        Body::Container(subcommands) => subcommands,
+        Body::Container(subcommands) | Body::RunOrContainer(_, subcommands) => subcommands,
     };
     let first = entries.len() + 1;
     entries.push(Entry {
@@ -90,6 +91,16 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Entry> {
     index.by_name.get(&*lower).map(|&at| &index.entries[at])
 }
 
+/// The command or subcommand of a full name (`config|get`) in any case.
+pub(crate) fn find_full(name: &[u8]) -> Option<&'static Entry> {
+    let mut parts = name.splitn(2, |byte| *byte == b'|');
+    let container = find(parts.next()?)?;
+    match parts.next() {
+        None => Some(container),
+        Some(subcommand) => container.subcommand(subcommand),
+    }
+}
+
 /// What `words` call: a command, or a container's subcommand; the container itself if there is no
 /// such subcommand.
 pub(crate) fn resolve(words: &[&[u8]]) -> Option<&'static Entry> {
@@ -120,10 +131,21 @@ impl Entry {
         arity + arity.signum() * self.depth as i64
     }
 
-    fn handler(&self) -> Option<Handler> {
+    /// Whether it stands below a container.
+    pub(crate) fn is_subcommand(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// Whether so many words, all names included, are as many as it takes.
+    pub(crate) fn accepts(&self, words: usize) -> bool {
+        self.command.accepts(words, self.depth)
+    }
+
+    fn handler(&self, words: usize) -> Option<Handler> {
         match self.command.body {
             Body::Run(handler) => Some(handler),
-            Body::Container(_) => None,
+            Body::RunOrContainer(handler, _) if words == 1 => Some(handler),
+            Body::RunOrContainer(..) | Body::Container(_) => None,
         }
     }
 }
@@ -153,11 +175,11 @@ pub(crate) fn check(
 ) -> Result<(&'static Entry, Handler), Error> {
     let entry = entry.ok_or_else(|| unknown_command(words))?;
     let command = entry.command;
-    if !command.accepts(words.len(), entry.depth) {
+    if !entry.accepts(words.len()) {
         return Err(error::wrong_arity(&entry.full_name));
     }
     let handler = entry
-        .handler()
+        .handler(words.len())
         .ok_or_else(|| unknown_subcommand(entry, words))?;
     if !session.is_authenticated && !command.is(Flag::NoAuth) {
         return Err(error::NO_AUTH);
@@ -181,14 +203,18 @@ pub(crate) fn run(
         Ok((entry, _)) if !is_on_worker && is_paused(entry, shared, &db) => {
             return Outcome::Paused;
         }
-        Ok((entry, handler)) => handler(&mut Call {
-            args: Args::new(&words[1 + entry.depth..]),
-            reply: Reply::new(out, session.version),
-            db,
-            session,
-            shared,
-            is_on_worker,
-        }),
+        Ok((entry, handler)) => {
+            let last_command = &session.client.last_command;
+            last_command.store(entry.number + 1, Ordering::Relaxed);
+            handler(&mut Call {
+                args: Args::new(words.get(1 + entry.depth..).unwrap_or_default()),
+                reply: Reply::new(out, session.version),
+                db,
+                session,
+                shared,
+                is_on_worker,
+            })
+        }
         Err(error) => Err(error),
     };
     let is_error = result.is_err();
@@ -197,7 +223,11 @@ pub(crate) fn run(
         match error {
             Error::Offload => return Outcome::Heavy,
             Error::Store(store::Error::Busy) => return Outcome::Busy,
-            error => Reply::new(out, session.version).error(&error.text()),
+            error => {
+                let text = error.text();
+                shared.stats.note_error(&text);
+                Reply::new(out, session.version).error(&text);
+            }
         }
     }
     if session.replies != Replies::On {

@@ -18,16 +18,21 @@ use crate::shared::Shared;
 
 pub(crate) mod args;
 mod bitmap;
+mod client;
 mod collection;
+mod config;
 mod connection;
 pub(crate) mod dispatch;
 mod expire;
 mod hash;
+mod info;
+mod introspect;
 mod json;
 mod keys;
 pub(crate) mod memcached;
 mod object;
 mod scan;
+mod server;
 mod set;
 mod string;
 pub(crate) mod table;
@@ -39,13 +44,17 @@ pub(crate) use table::{Body, Command, Family, Flag, Keys};
 /// All commands, by family.
 pub(crate) const FAMILIES: &[&Family] = &[
     &bitmap::FAMILY,
+    &client::FAMILY,
+    &config::FAMILY,
     &connection::FAMILY,
     &expire::FAMILY,
     &hash::FAMILY,
+    &introspect::FAMILY,
     &json::FAMILY,
     &keys::FAMILY,
     &object::FAMILY,
     &scan::FAMILY,
+    &server::FAMILY,
     &set::FAMILY,
     &string::FAMILY,
 ];

@@ -1,8 +1,5 @@
 //! The facts about a command, each said once, and what follows from them.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
-
 use super::{FAMILIES, Handler};
 
 /// Commands that belong together: one file.
@@ -42,6 +39,8 @@ pub(crate) enum Body {
     Run(Handler),
     /// Its second word says which of these runs.
     Container(&'static [Command]),
+    /// The first runs where there is no second word: COMMAND.
+    RunOrContainer(Handler, &'static [Command]),
 }
 
 /// What is to be known about a command; the names are Redis's.
@@ -127,6 +126,7 @@ impl Command {
         match self.body {
             Body::Run(_) => arity_of(self.syntax),
             Body::Container(_) => -2,
+            Body::RunOrContainer(..) => -1,
         }
     }
 
@@ -221,34 +221,6 @@ const fn choice_words(bytes: &[u8], start: usize) -> i64 {
         at += 1;
     }
     words
-}
-
-/// The longest name of a command, in bytes.
-const NAME_BYTES_MAX: usize = 32;
-
-/// The command of a name in any case.
-pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
-    static BY_NAME: OnceLock<HashMap<&'static [u8], &'static Command>> = OnceLock::new();
-    let by_name = BY_NAME.get_or_init(|| {
-        iter()
-            .map(|(_, entry)| (entry.name.as_bytes(), entry))
-            .collect()
-    });
-    let mut lower = [0; NAME_BYTES_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    by_name.get(&*lower).copied()
-}
-
-/// The subcommand of a name in any case.
-pub(crate) fn find_sub(container: &Command, name: &[u8]) -> Option<&'static Command> {
-    match container.body {
-        Body::Run(_) => None,
-        Body::Container(subcommands) => subcommands
-            .iter()
-            .find(|entry| entry.name.as_bytes().eq_ignore_ascii_case(name)),
-    }
 }
 
 /// All commands with their families.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 use store::Db;
@@ -141,8 +140,6 @@ impl Connection {
         stats.commands.add(1);
         if let Some(entry) = entry {
             stats.calls[entry.number].add(1);
-            let last = &self.session.client.last_command;
-            last.store(entry.number + 1, Ordering::Relaxed);
         }
         if is_error {
             stats.error_replies.add(1);

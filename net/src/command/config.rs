@@ -1,0 +1,162 @@
+//! CONFIG: the server's parameters, read and changed while it runs.
+
+use super::Flag::{Admin, Loading, NoScript, Stale};
+use super::{Body, Call, Command, Error, Family, Flag, introspect};
+use crate::config::{self, Invalid, PARAMETERS, Parameter, Setting};
+use crate::glob;
+use crate::shared::Shared;
+
+pub(super) const FAMILY: Family = Family {
+    name: "server",
+    commands: &[Command {
+        name: "config",
+        syntax: "",
+        summary: "Reads and changes the server's parameters.",
+        since: "2.0.0",
+        complexity: "Depends on the subcommand.",
+        flags: &[],
+        keys: &[],
+        body: Body::Container(SUBCOMMANDS),
+    }],
+};
+
+const ADMIN: &[Flag] = &[Admin, NoScript, Loading, Stale];
+
+const SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "get",
+        syntax: "parameter [parameter ...]",
+        summary: "Answers the parameters whose names match.",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of parameters",
+        flags: ADMIN,
+        keys: &[],
+        body: Body::Run(get),
+    },
+    Command {
+        name: "help",
+        syntax: "",
+        summary: "Explains the subcommands.",
+        since: "5.0.0",
+        complexity: "O(1)",
+        flags: &[Loading, Stale],
+        keys: &[],
+        body: Body::Run(help),
+    },
+    Command {
+        name: "resetstat",
+        syntax: "",
+        summary: "Lets INFO's counts begin anew.",
+        since: "2.0.0",
+        complexity: "O(1)",
+        flags: ADMIN,
+        keys: &[],
+        body: Body::Run(resetstat),
+    },
+    Command {
+        name: "rewrite",
+        syntax: "",
+        summary: "Writes the parameters to the configuration file, which there is not.",
+        since: "2.8.0",
+        complexity: "O(1)",
+        flags: ADMIN,
+        keys: &[],
+        body: Body::Run(rewrite),
+    },
+    Command {
+        name: "set",
+        syntax: "parameter value [parameter value ...]",
+        summary: "Changes parameters, all or none.",
+        since: "2.0.0",
+        complexity: "O(N) where N is the number of parameters",
+        flags: ADMIN,
+        keys: &[],
+        body: Body::Run(set),
+    },
+];
+
+fn help(call: &mut Call<'_>) -> Result<(), Error> {
+    introspect::help(call, "config")
+}
+
+fn get(call: &mut Call<'_>) -> Result<(), Error> {
+    let patterns: Vec<Vec<u8>> = call
+        .args
+        .rest()
+        .iter()
+        .map(|pattern| pattern.to_ascii_lowercase())
+        .collect();
+    let is_wanted = |parameter: &&Parameter| {
+        let name = parameter.name.as_bytes();
+        patterns.iter().any(|pattern| glob::matches(pattern, name))
+    };
+    let wanted: Vec<&Parameter> = PARAMETERS.iter().filter(is_wanted).collect();
+    call.reply.map(wanted.len());
+    for parameter in wanted {
+        let value = call.shared.settings.text(parameter.setting);
+        call.reply.bulk(parameter.name.as_bytes());
+        call.reply.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+fn set(call: &mut Call<'_>) -> Result<(), Error> {
+    let words = call.args.rest();
+    if !words.len().is_multiple_of(2) {
+        return Err(super::error::wrong_arity("config|set"));
+    }
+    let mut changes: Vec<(&Parameter, String)> = Vec::new();
+    for pair in words.chunks_exact(2) {
+        let name = String::from_utf8_lossy(pair[0]);
+        let value = String::from_utf8_lossy(pair[1]).into_owned();
+        let failed = |why: &str| {
+            Error::Owned(format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
+            ))
+        };
+        let parameter = config::find(pair[0]).ok_or_else(|| {
+            Error::Owned(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            ))
+        })?;
+        if !parameter.is_mutable {
+            return Err(failed("can't set immutable config"));
+        }
+        if changes
+            .iter()
+            .any(|(other, _)| other.setting == parameter.setting)
+        {
+            return Err(failed("duplicate parameter"));
+        }
+        parameter
+            .check(&value)
+            .map_err(|Invalid(why)| failed(&why))?;
+        changes.push((parameter, value));
+    }
+    for (parameter, value) in changes {
+        apply(call.shared, parameter.setting, &value);
+    }
+    call.reply.ok();
+    Ok(())
+}
+
+/// Changes a parameter to a value that was checked.
+fn apply(shared: &Shared, setting: Setting, value: &str) {
+    if shared.settings.set(setting, value).is_ok() && setting == Setting::Maxmemory {
+        let bytes = shared.settings.number(Setting::Maxmemory);
+        shared.store.set_memory_bytes_max(bytes);
+    }
+}
+
+fn resetstat(call: &mut Call<'_>) -> Result<(), Error> {
+    call.shared.stats.reset();
+    call.shared.store.reset_counts();
+    call.reply.ok();
+    Ok(())
+}
+
+fn rewrite(_: &mut Call<'_>) -> Result<(), Error> {
+    Err(Error::Text(
+        "ERR The server is running without a config file",
+    ))
+}

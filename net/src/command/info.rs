@@ -1,0 +1,265 @@
+//! INFO: Redis's sections and field names, as far as there is something behind them.
+
+use std::fmt::{Display, Write as _};
+
+use super::{Call, Error, REDIS_VERSION, dispatch};
+use crate::clock;
+use crate::config::Setting;
+use crate::process;
+use crate::shared::Shared;
+
+type Section = (&'static str, fn(&mut Text<'_>));
+
+/// What INFO shows when nothing is asked for.
+const DEFAULT_SECTIONS: &[Section] = &[
+    ("Server", server),
+    ("Clients", clients),
+    ("Memory", memory),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("CPU", cpu),
+    ("Modules", |_| {}),
+    ("Errorstats", errorstats),
+    ("Cluster", cluster),
+    ("Keyspace", keyspace),
+];
+/// What `INFO all` shows besides.
+const FURTHER_SECTIONS: &[Section] = &[("Commandstats", commandstats)];
+
+struct Text<'c> {
+    text: String,
+    shared: &'c Shared,
+    call: &'c Call<'c>,
+}
+
+impl Text<'_> {
+    fn field(&mut self, name: &str, value: impl Display) {
+        // Writing to a string does not fail.
+        let _ = write!(self.text, "{name}:{value}\r\n");
+    }
+
+    /// A number of bytes and, beside it, the same for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.field(name, bytes);
+        self.field(&format!("{name}_human"), Human(bytes));
+    }
+}
+
+/// Bytes as Redis shows them: `1.50M`.
+struct Human(u64);
+
+impl Display for Human {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut unit = 1u64;
+        for (next, name) in [
+            (1 << 10, 'B'),
+            (1 << 20, 'K'),
+            (1 << 30, 'M'),
+            (1 << 40, 'G'),
+        ] {
+            if self.0 < next {
+                return match name {
+                    'B' => write!(f, "{}B", self.0),
+                    name => write!(f, "{:.2}{name}", self.0 as f64 / unit as f64),
+                };
+            }
+            unit = next;
+        }
+        write!(f, "{:.2}T", self.0 as f64 / unit as f64)
+    }
+}
+
+pub(super) fn info(call: &mut Call<'_>) -> Result<(), Error> {
+    let asked: Vec<String> = call
+        .args
+        .rest()
+        .iter()
+        .map(|word| String::from_utf8_lossy(word).to_ascii_lowercase())
+        .collect();
+    let has = |name: &str| asked.iter().any(|word| word == name);
+    let everything = has("all") || has("everything");
+    let default = asked.is_empty() || has("default") || everything;
+    let is_wanted = |(name, _): &&Section| has(&name.to_ascii_lowercase());
+    let sections = DEFAULT_SECTIONS
+        .iter()
+        .filter(|section| default || is_wanted(section))
+        .chain(
+            FURTHER_SECTIONS
+                .iter()
+                .filter(|section| everything || is_wanted(section)),
+        );
+    let mut text = Text {
+        text: String::new(),
+        shared: call.shared,
+        call,
+    };
+    for (name, write_section) in sections {
+        if !text.text.is_empty() {
+            text.text.push_str("\r\n");
+        }
+        let _ = write!(text.text, "# {name}\r\n");
+        write_section(&mut text);
+    }
+    let text = text.text;
+    call.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn server(text: &mut Text<'_>) {
+    let uptime_s = text.shared.started.elapsed().as_secs();
+    let settings = &text.shared.settings;
+    let (port, memcached_port) = (
+        settings.number(Setting::Port),
+        settings.number(Setting::MemcachedPort),
+    );
+    text.field("redis_version", REDIS_VERSION);
+    text.field("mayfly_version", env!("CARGO_PKG_VERSION"));
+    text.field("redis_mode", "standalone");
+    text.field("os", process::system_name());
+    text.field("arch_bits", usize::BITS);
+    text.field("multiplexing_api", "epoll");
+    text.field("process_id", std::process::id());
+    text.field("run_id", &text.shared.run_id);
+    text.field("tcp_port", port);
+    text.field("memcached_port", memcached_port);
+    text.field("server_time_usec", clock::since_1970().as_micros());
+    text.field("uptime_in_seconds", uptime_s);
+    text.field("uptime_in_days", uptime_s / 86_400);
+    text.field("threads", text.shared.stats.threads());
+    text.field("executable", process::executable());
+    text.field("config_file", "");
+}
+
+fn clients(text: &mut Text<'_>) {
+    let maxclients = text.shared.settings.number(Setting::Maxclients);
+    text.field("connected_clients", text.shared.clients.len());
+    text.field("maxclients", maxclients);
+    text.field("blocked_clients", 0);
+    text.field("tracking_clients", 0);
+}
+
+fn memory(text: &mut Text<'_>) {
+    let usage = text.shared.store.memory();
+    let data_bytes = usage.live_bytes + usage.retired_bytes;
+    let process = process::memory();
+    let used_bytes = process.allocated_bytes.max(data_bytes);
+    let maxmemory = text.shared.store.memory_bytes_max();
+    let fragmentation = process.resident_bytes as f64 / used_bytes.max(1) as f64;
+    text.bytes("used_memory", used_bytes);
+    text.bytes("used_memory_rss", process.resident_bytes);
+    text.bytes("used_memory_peak", process.peak_resident_bytes);
+    text.field("used_memory_overhead", used_bytes - data_bytes);
+    text.field("used_memory_dataset", data_bytes);
+    text.field("used_memory_retired", usage.retired_bytes);
+    text.field("allocator_allocated", process.allocated_bytes);
+    text.field("allocator_active", process.active_bytes);
+    text.field("allocator_resident", process.allocator_resident_bytes);
+    text.bytes("total_system_memory", process::system_memory_bytes());
+    text.bytes("maxmemory", maxmemory);
+    text.field("maxmemory_policy", "noeviction");
+    text.field("mem_fragmentation_ratio", format!("{fragmentation:.2}"));
+    text.field("mem_allocator", process::ALLOCATOR);
+}
+
+/// Nothing is written to disk, which is what these say.
+fn persistence(text: &mut Text<'_>) {
+    text.field("loading", 0);
+    text.field("rdb_bgsave_in_progress", 0);
+    text.field("aof_enabled", 0);
+    text.field("aof_rewrite_in_progress", 0);
+}
+
+fn stats(text: &mut Text<'_>) {
+    let stats = &text.shared.stats;
+    let counts = text.shared.store.counts();
+    let sums = [
+        ("total_connections_received", stats.sum(|t| &t.connections)),
+        ("total_commands_processed", stats.sum(|t| &t.commands)),
+        (
+            "instantaneous_ops_per_sec",
+            text.shared.rates.commands_per_s(),
+        ),
+        ("total_net_input_bytes", stats.sum(|t| &t.input_bytes)),
+        ("total_net_output_bytes", stats.sum(|t| &t.output_bytes)),
+        (
+            "rejected_connections",
+            stats.sum(|t| &t.rejected_connections),
+        ),
+        ("expired_keys", counts.expired_keys),
+        ("evicted_keys", counts.evicted_keys),
+        ("total_error_replies", stats.sum(|t| &t.error_replies)),
+    ];
+    for (name, sum) in sums {
+        text.field(name, sum);
+    }
+}
+
+fn replication(text: &mut Text<'_>) {
+    text.field("role", "master");
+    text.field("connected_slaves", 0);
+}
+
+fn cpu(text: &mut Text<'_>) {
+    let (user, system) = process::cpu_seconds();
+    text.field("used_cpu_sys", format!("{system:.6}"));
+    text.field("used_cpu_user", format!("{user:.6}"));
+}
+
+fn errorstats(text: &mut Text<'_>) {
+    for (code, count) in text.shared.stats.errors() {
+        text.field(&format!("errorstat_{code}"), format!("count={count}"));
+    }
+}
+
+fn cluster(text: &mut Text<'_>) {
+    text.field("cluster_enabled", 0);
+}
+
+fn commandstats(text: &mut Text<'_>) {
+    let shared = text.shared;
+    for entry in dispatch::entries() {
+        let calls = shared.stats.sum(|thread| &thread.calls[entry.number]);
+        let failed = shared
+            .stats
+            .sum(|thread| &thread.failed_calls[entry.number]);
+        if calls > 0 {
+            text.field(
+                &format!("cmdstat_{}", entry.full_name),
+                format!("calls={calls},failed_calls={failed}"),
+            );
+        }
+    }
+}
+
+fn keyspace(text: &mut Text<'_>) {
+    for index in 0..text.shared.store.databases() {
+        let db = text.call.db.other(index);
+        let keys = db.len();
+        if keys > 0 {
+            let expires = db.expiring_len();
+            text.field(
+                &format!("db{index}"),
+                format!("keys={keys},expires={expires},avg_ttl=0"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_as_redis_does() {
+        for (bytes, shown) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1_238_272, "1.18M"),
+            (25_276_514_304, "23.54G"),
+        ] {
+            assert_eq!(Human(bytes).to_string(), shown);
+        }
+    }
+}

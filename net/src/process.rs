@@ -1,0 +1,115 @@
+//! What the operating system and the allocator say about this process.
+
+use std::fs;
+
+/// The allocator this executable was built with.
+pub(crate) const ALLOCATOR: &str = if cfg!(feature = "jemalloc") {
+    "jemalloc"
+} else if cfg!(feature = "mimalloc") {
+    "mimalloc"
+} else {
+    "libc"
+};
+
+/// Memory, in bytes; 0 where it is not known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// In physical memory now.
+    pub(crate) resident_bytes: u64,
+    /// The most that ever was in physical memory.
+    pub(crate) peak_resident_bytes: u64,
+    /// Handed out by the allocator.
+    pub(crate) allocated_bytes: u64,
+    /// Pages from which the allocator hands out.
+    pub(crate) active_bytes: u64,
+    /// What the allocator keeps mapped.
+    pub(crate) allocator_resident_bytes: u64,
+}
+
+/// What this process takes.
+pub(crate) fn memory() -> Memory {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    Memory {
+        resident_bytes: kilobytes(&status, "VmRSS:"),
+        peak_resident_bytes: kilobytes(&status, "VmHWM:"),
+        ..allocator()
+    }
+}
+
+/// The machine's physical memory, in bytes.
+pub(crate) fn system_memory_bytes() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    kilobytes(&info, "MemTotal:")
+}
+
+/// A line of the kernel's such as `VmRSS:  1234 kB`, in bytes.
+fn kilobytes(text: &str, name: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(0, |kilobytes| kilobytes << 10)
+}
+
+#[cfg(feature = "jemalloc")]
+fn allocator() -> Memory {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    // The statistics are those of the last advance.
+    if epoch::advance().is_err() {
+        return Memory::default();
+    }
+    let bytes = |read: tikv_jemalloc_ctl::Result<usize>| read.map_or(0, |bytes| bytes as u64);
+    Memory {
+        allocated_bytes: bytes(stats::allocated::read()),
+        active_bytes: bytes(stats::active::read()),
+        allocator_resident_bytes: bytes(stats::resident::read()),
+        ..Memory::default()
+    }
+}
+
+#[cfg(not(feature = "jemalloc"))]
+fn allocator() -> Memory {
+    Memory::default()
+}
+
+/// Seconds of processor time this process took: in its own code, and in the kernel.
+pub(crate) fn cpu_seconds() -> (f64, f64) {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in parentheses may have blanks; what follows it has not.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks_per_s = rustix::param::clock_ticks_per_second() as f64;
+    let mut ticks = fields
+        .split_whitespace()
+        .skip(11)
+        .map(|field| field.parse::<f64>().unwrap_or(0.0) / ticks_per_s);
+    (ticks.next().unwrap_or(0.0), ticks.next().unwrap_or(0.0))
+}
+
+/// The system's name, release and machine, as `uname` has them.
+pub(crate) fn system_name() -> String {
+    let name = rustix::system::uname();
+    let parts = [name.sysname(), name.release(), name.machine()];
+    parts
+        .map(|part| part.to_string_lossy().into_owned())
+        .join(" ")
+}
+
+/// The path of the executable.
+pub(crate) fn executable() -> String {
+    std::env::current_exe()
+        .map(|path| path.display().to_string())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_about_this_process() {
+        let memory = memory();
+        assert!(memory.resident_bytes > 1 << 20);
+        assert!(memory.peak_resident_bytes >= memory.resident_bytes);
+        assert!(system_memory_bytes() > memory.resident_bytes);
+        assert!(system_name().starts_with("Linux"));
+    }
+}
