@@ -257,13 +257,21 @@ pub fn saturating_decrement(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'sta
     Ok((difference, unsigned_text(difference)))
 }
 
+/// The number that C's `strtoull` finds at the start, if nothing but blanks may follow it.
 fn unsigned(old: Str<'_>) -> Result<u64, Error> {
-    let text = old.as_slice().ok_or(Error::NotAnInteger)?.trim_ascii_end();
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+    let text = old.as_slice().ok_or(Error::NotAnInteger)?;
+    let text = text.trim_ascii_start();
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    let count = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (digits, rest) = digits.split_at(count);
+    if rest.first().is_some_and(|byte| !byte.is_ascii_whitespace()) {
         return Err(Error::NotAnInteger);
     }
-    let text = std::str::from_utf8(text).map_err(|_| Error::NotAnInteger)?;
-    text.parse().map_err(|_| Error::NotAnInteger)
+    let digits = std::str::from_utf8(digits).map_err(|_| Error::NotAnInteger)?;
+    digits.parse().map_err(|_| Error::NotAnInteger)
 }
 
 fn unsigned_text(value: u64) -> NewValue<'static> {

@@ -161,6 +161,25 @@ fn numbers_wrap_above_and_stop_at_zero() {
 }
 
 #[test]
+fn a_number_may_have_blanks_around_it_but_no_minus() {
+    let server = Server::new();
+    for (value, reply) in [
+        (" +7", "8|"),
+        ("7 x", "8|"),
+        ("007", "8|"),
+        ("18446744073709551615", "0|"),
+    ] {
+        let set = format!("set n 0 0 {}|{value}|", value.len());
+        server.check(&format!("{set}incr n 1|"), &format!("STORED|{reply}"));
+    }
+    for value in ["", "x", "-1", "7x", "+", "18446744073709551616"] {
+        let set = format!("set n 0 0 {}|{value}|", value.len());
+        let refusal = "CLIENT_ERROR cannot increment or decrement non-numeric value|";
+        server.check(&format!("{set}decr n 1|"), &format!("STORED|{refusal}"));
+    }
+}
+
+#[test]
 fn items_expire() {
     let mut server = Server::new();
     server.check(
