@@ -1,12 +1,13 @@
 //! What the commands on collections share.
 
-use store::value::Edited;
 use store::value::number::parse_integer;
+use store::value::{Edited, memory_bytes};
 use store::{Change, Draft, Entry};
 
 use super::{Args, Call, Error, error};
 use crate::glob;
 
+const KILOBYTE: usize = 1024;
 /// What a scan visits when it is not told.
 const SCAN_COUNT: i64 = 10;
 
@@ -17,6 +18,12 @@ pub(super) fn change<'a>(entry: Option<Entry<'a>>, edited: Edited<'a>) -> Change
         Edited::Emptied => Change::Remove,
         Edited::Changed(value) => Change::Put(Draft::keeping_any(entry, value)),
     }
+}
+
+/// How much work it is to visit all `len` elements of the collection in `entry`, for
+/// [`Call::heavy`].
+pub(super) fn work(entry: Entry<'_>, len: usize) -> usize {
+    len.max(memory_bytes(entry) / KILOBYTE)
 }
 
 /// What a scan of a collection is told behind its cursor.

@@ -289,11 +289,10 @@ fn hlen(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn hgetall(call: &mut Call<'_>) -> Result<(), Error> {
-    let Some(hash) = hash(call)? else {
+    let Some(hash) = whole_hash(call)? else {
         call.reply.map(0);
         return Ok(());
     };
-    call.heavy(hash.len())?;
     call.reply.map(hash.len());
     for (field, value) in hash.iter() {
         call.reply.bulk(field);
@@ -315,11 +314,10 @@ type Pair<'g> = (&'g [u8], &'g [u8]);
 
 /// Replies with one part of all pairs.
 fn list(call: &mut Call<'_>, part: fn(Pair<'_>) -> &[u8]) -> Result<(), Error> {
-    let Some(hash) = hash(call)? else {
+    let Some(hash) = whole_hash(call)? else {
         call.reply.array(0);
         return Ok(());
     };
-    call.heavy(hash.len())?;
     call.reply.array(hash.len());
     for pair in hash.iter() {
         call.reply.bulk(part(pair));
@@ -416,6 +414,16 @@ fn hscan(call: &mut Call<'_>) -> Result<(), Error> {
 fn hash<'c>(call: &mut Call<'c>) -> Result<Option<Hash<'c>>, Error> {
     let key = call.args.word()?;
     Ok(Hash::of_any(call.db.read(key))?)
+}
+
+/// The hash at the next argument, whose elements are all about to be visited.
+fn whole_hash<'c>(call: &mut Call<'c>) -> Result<Option<Hash<'c>>, Error> {
+    let Some(entry) = call.db.read(call.args.word()?) else {
+        return Ok(None);
+    };
+    let hash = Hash::of(entry)?;
+    call.heavy(collection::work(entry, hash.len()))?;
+    Ok(Some(hash))
 }
 
 /// The value of the field of the hash that the next two arguments name.

@@ -257,11 +257,12 @@ fn smismember(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn smembers(call: &mut Call<'_>) -> Result<(), Error> {
-    let Some(set) = set(call)? else {
+    let Some(entry) = call.db.read(call.args.word()?) else {
         call.reply.set(0);
         return Ok(());
     };
-    call.heavy(set.len())?;
+    let set = Set::of(entry)?;
+    call.heavy(collection::work(entry, set.len()))?;
     call.reply.set(set.len());
     for member in set.iter() {
         call.reply.bulk(&member);
@@ -414,9 +415,10 @@ fn sintercard(call: &mut Call<'_>) -> Result<(), Error> {
         }
         limit = natural(call.args.word()?).ok_or(NEGATIVE_LIMIT)?;
     }
-    let sets = call.db.atomic(|db| read_sets(db, keys))?;
-    call.heavy(Operation::Intersection.work(&sets))?;
-    call.reply.count(set::intersection_len(&sets, limit));
+    let sources = call.db.atomic(|db| Sources::read(db, keys))?;
+    call.heavy(sources.work(Operation::Intersection))?;
+    call.reply
+        .count(set::intersection_len(&sources.sets, limit));
     Ok(())
 }
 
@@ -441,32 +443,50 @@ impl Operation {
             Operation::Difference => set::difference(sets, visit),
         }
     }
+}
 
-    /// About how many members have to be looked at.
-    fn work(self, sets: &[Option<Set<'_>>]) -> usize {
-        let len = |set: &Option<Set<'_>>| set.map_or(0, Set::len);
-        match self {
-            Operation::Intersection => sets.iter().map(len).min().unwrap_or(0) * sets.len(),
-            Operation::Union => sets.iter().map(len).sum(),
-            Operation::Difference => sets.first().map_or(0, len) * sets.len(),
+/// The sets at several keys.
+struct Sources<'g> {
+    sets: SmallVec<[Option<Set<'g>>; KEYS_INLINE]>,
+    /// How much work it is to visit each of them.
+    works: SmallVec<[usize; KEYS_INLINE]>,
+}
+
+impl<'g> Sources<'g> {
+    fn read(db: &Db<'g>, keys: &[&[u8]]) -> Result<Sources<'g>, store::Error> {
+        let mut sources = Sources {
+            sets: SmallVec::new(),
+            works: SmallVec::new(),
+        };
+        for key in keys {
+            let entry = db.read(key);
+            let set = Set::of_any(entry)?;
+            let work = entry.zip(set);
+            let work = work.map_or(0, |(entry, set)| collection::work(entry, set.len()));
+            sources.sets.push(set);
+            sources.works.push(work);
+        }
+        Ok(sources)
+    }
+
+    /// How much work an operation is.
+    fn work(&self, operation: Operation) -> usize {
+        let count = self.works.len();
+        match operation {
+            Operation::Intersection => self.works.iter().min().map_or(0, |work| work * count),
+            Operation::Union => self.works.iter().sum(),
+            Operation::Difference => self.works.first().map_or(0, |work| work * count),
         }
     }
 }
 
-/// The sets at several keys.
-type Sets<'g> = SmallVec<[Option<Set<'g>>; KEYS_INLINE]>;
-
-fn read_sets<'g>(db: &Db<'g>, keys: &[&[u8]]) -> Result<Sets<'g>, store::Error> {
-    keys.iter().map(|key| Set::of_any(db.read(key))).collect()
-}
-
 fn reply_with(call: &mut Call<'_>, operation: Operation) -> Result<(), Error> {
     let keys = call.args.rest();
-    let sets = call.db.atomic(|db| read_sets(db, keys))?;
-    call.heavy(operation.work(&sets))?;
+    let sources = call.db.atomic(|db| Sources::read(db, keys))?;
+    call.heavy(sources.work(operation))?;
     let mark = call.reply.mark();
     let mut count = 0;
-    operation.visit(&sets, |member| {
+    operation.visit(&sources.sets, |member| {
         call.reply.bulk(&member);
         count += 1;
     });
@@ -479,12 +499,12 @@ fn store_result(call: &mut Call<'_>, operation: Operation) -> Result<(), Error> 
     let keys = call.args.rest();
     let limits = call.limits();
     let len = call.db.atomic(|db| {
-        let sets = read_sets(db, keys)?;
-        if let Err(offload) = call.heavy(operation.work(&sets)) {
+        let sources = Sources::read(db, keys)?;
+        if let Err(offload) = call.heavy(sources.work(operation)) {
             return Ok(Err(offload));
         }
         let mut builder = SetBuilder::new(&limits);
-        operation.visit(&sets, |member| builder.add(&member));
+        operation.visit(&sources.sets, |member| builder.add(&member));
         let len = builder.len();
         match builder.finish() {
             Some(value) => db.put(destination, Draft::new(value))?,
