@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::ParseError;
+use crate::node::{Node, Piece};
 use crate::parse;
 use crate::value::Value;
 
-/// Documents whose packed form takes at most this many bytes are kept packed.
+/// Documents whose packed form takes at most this many bytes are kept packed; a large document
+/// that shrinks becomes packed only at half of it.
 pub const PACKED_BYTES_MAX: usize = 2048;
 
 /// One JSON document that cannot be changed; an edit makes a new one.
@@ -22,7 +24,7 @@ pub enum Document {
 /// A large document: a handle that clones by counting one reference.
 #[derive(Clone, Debug)]
 pub struct LargeDocument {
-    root: Arc<[u8]>,
+    root: Arc<Node>,
 }
 
 /// A document borrowed from wherever it lies.
@@ -50,7 +52,16 @@ impl Document {
         if bytes.len() <= PACKED_BYTES_MAX {
             Document::Packed(bytes.into_boxed_slice())
         } else {
-            Document::Large(LargeDocument { root: bytes.into() })
+            let root = Arc::new(Node::of_packed(&bytes));
+            Document::Large(LargeDocument { root })
+        }
+    }
+
+    /// A document that a change of a large one left.
+    pub(crate) fn of_piece(piece: Piece) -> Document {
+        match piece {
+            Piece::Packed(bytes) => Document::from_packed_vec(bytes),
+            Piece::Node(root) => Document::Large(LargeDocument { root }),
         }
     }
 
@@ -66,7 +77,7 @@ impl Document {
     pub fn into_packed_bytes(self) -> Vec<u8> {
         match self {
             Document::Packed(bytes) => bytes.into_vec(),
-            Document::Large(large) => large.root.to_vec(),
+            Document::Large(large) => DocumentRef::Large(&large).packed_bytes().into_owned(),
         }
     }
 
@@ -103,12 +114,12 @@ impl Document {
 impl LargeDocument {
     /// Heap bytes this document holds, shared ones included; takes constant time.
     pub fn memory_bytes(&self) -> usize {
-        self.root.len()
+        self.root.extent()
     }
 
     /// The value the whole document is.
     pub fn root(&self) -> Value<'_> {
-        Value::packed(&self.root)
+        self.root.value()
     }
 }
 
@@ -131,15 +142,16 @@ impl<'a> DocumentRef<'a> {
         }
     }
 
-    /// The packed form, whatever the size.
+    /// The packed form, whatever the size; takes time in proportion to a large document.
     pub fn packed_bytes(self) -> Cow<'a, [u8]> {
-        Cow::Borrowed(self.bytes())
-    }
-
-    pub(crate) fn bytes(self) -> &'a [u8] {
         match self {
-            DocumentRef::Packed(bytes) => bytes,
-            DocumentRef::Large(large) => &large.root,
+            DocumentRef::Packed(bytes) => Cow::Borrowed(bytes),
+            DocumentRef::Large(large) => {
+                let mut bytes = Vec::with_capacity(large.memory_bytes());
+                let packed = large.root().pack(&mut bytes);
+                packed.expect("edits keep documents below what can be packed");
+                Cow::Owned(bytes)
+            }
         }
     }
 

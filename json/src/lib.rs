@@ -5,10 +5,13 @@
 mod document;
 mod edit;
 mod error;
+mod names;
+mod node;
 mod packed;
 mod parse;
 mod path;
 mod print;
+mod tree;
 mod value;
 
 pub use document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};

@@ -140,25 +140,6 @@ pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// How deep containers nest in the value at the front of `bytes`: 0 for a scalar.
-pub(crate) fn depth(bytes: &[u8]) -> usize {
-    let (mut rest, is_object) = match item(bytes) {
-        Item::Array(body) => (body, false),
-        Item::Object(body) => (body, true),
-        _ => return 0,
-    };
-    let mut deepest = 0;
-    while !rest.is_empty() {
-        if is_object {
-            rest = split_name(rest).1;
-        }
-        let (value, after) = split(rest);
-        deepest = deepest.max(depth(value));
-        rest = after;
-    }
-    1 + deepest
-}
-
 /// Length of the header and of what follows it, for tags that spell their length out.
 fn long_header(bytes: &[u8]) -> (usize, usize) {
     match bytes[0] & 3 {
@@ -266,11 +247,21 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &[u8]) -> Result<(), TooLarge
     Ok(())
 }
 
-#[allow(dead_code, reason = "the large form uses it")]
 pub(crate) fn push_link(out: &mut Vec<u8>, number: usize) {
     let number = u16::try_from(number).expect("a leaf has few links");
     out.push(LINK);
     out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// The number of the link at the front of `bytes`, if a link stands there.
+pub(crate) fn link_number(bytes: &[u8]) -> Option<usize> {
+    (bytes[0] == LINK).then(|| usize::from(u16::from_le_bytes([bytes[1], bytes[2]])))
+}
+
+/// Gives the link at the front of `bytes` another number.
+pub(crate) fn set_link_number(bytes: &mut [u8], number: usize) {
+    let number = u16::try_from(number).expect("a leaf has few links");
+    bytes[1..LINK_BYTES].copy_from_slice(&number.to_le_bytes());
 }
 
 /// Which container a header opens.
@@ -293,22 +284,6 @@ impl Container {
             Container::Array => ARRAY_1,
             Container::Object => OBJECT_1,
         }
-    }
-}
-
-/// Writes the header of a container whose elements or members take `body` bytes.
-#[allow(dead_code, reason = "edits use it")]
-pub(crate) fn push_header(
-    out: &mut Vec<u8>,
-    container: Container,
-    body: usize,
-) -> Result<(), TooLarge> {
-    let (short, short_max) = container.short();
-    if body <= short_max {
-        out.push(short + body as u8);
-        Ok(())
-    } else {
-        push_long_header(out, container.long(), body)
     }
 }
 

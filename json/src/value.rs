@@ -1,6 +1,11 @@
 //! Reading: a borrowed cursor over a document, the same for both of its forms.
 
-use crate::packed::{self, Item};
+use std::sync::Arc;
+
+use crate::error::TooLarge;
+use crate::node::{Members, Node, Piece};
+use crate::packed::{self, Container, Item};
+use crate::tree::{self, Tree};
 
 /// A JSON number, as it was written: integers stay integers, floats floats.
 ///
@@ -31,10 +36,15 @@ pub struct Value<'a> {
     repr: Repr<'a>,
 }
 
+/// Where a value is and in what form.
 #[derive(Clone, Copy, Debug)]
-enum Repr<'a> {
+pub(crate) enum Repr<'a> {
     /// Exactly the bytes of one packed value.
     Packed(&'a [u8]),
+    /// A large array.
+    Tree(&'a Tree),
+    /// A large object.
+    Members(&'a Members),
 }
 
 /// A value, one level deep.
@@ -50,15 +60,27 @@ pub enum View<'a> {
 
 /// An array that can be read.
 #[derive(Clone, Copy, Debug)]
-pub struct Array<'a> {
-    body: &'a [u8],
-}
+pub struct Array<'a>(Children<'a, Tree>);
 
 /// An object that can be read; its members are in the order they were first written.
 #[derive(Clone, Copy, Debug)]
-pub struct Object<'a> {
-    body: &'a [u8],
+pub struct Object<'a>(Children<'a, Members>);
+
+/// Where the children of a container are.
+#[derive(Debug)]
+enum Children<'a, Large> {
+    /// One after the other.
+    Packed(&'a [u8]),
+    Large(&'a Large),
 }
+
+impl<Large> Clone for Children<'_, Large> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Large> Copy for Children<'_, Large> {}
 
 impl<'a> Value<'a> {
     /// The value whose packed form is `bytes`.
@@ -68,17 +90,79 @@ impl<'a> Value<'a> {
         }
     }
 
+    pub(crate) fn tree(tree: &'a Tree) -> Value<'a> {
+        Value {
+            repr: Repr::Tree(tree),
+        }
+    }
+
+    pub(crate) fn members(members: &'a Members) -> Value<'a> {
+        Value {
+            repr: Repr::Members(members),
+        }
+    }
+
+    pub(crate) fn repr(self) -> Repr<'a> {
+        self.repr
+    }
+
     /// Decodes this value one level deep.
     pub fn view(self) -> View<'a> {
-        let Repr::Packed(bytes) = self.repr;
+        let bytes = match self.repr {
+            Repr::Packed(bytes) => bytes,
+            Repr::Tree(tree) => return View::Array(Array(Children::Large(tree))),
+            Repr::Members(members) => return View::Object(Object(Children::Large(members))),
+        };
         match packed::item(bytes) {
             Item::Null => View::Null,
             Item::Bool(value) => View::Bool(value),
             Item::Number(number) => View::Number(number),
             Item::String(text) => View::String(utf8(text)),
-            Item::Array(body) => View::Array(Array { body }),
-            Item::Object(body) => View::Object(Object { body }),
+            Item::Array(body) => View::Array(Array(Children::Packed(body))),
+            Item::Object(body) => View::Object(Object(Children::Packed(body))),
             Item::Link(_) => unreachable!("links are resolved when a leaf is read"),
+        }
+    }
+
+    /// Appends the packed form.
+    pub(crate) fn pack(self, out: &mut Vec<u8>) -> Result<(), TooLarge> {
+        let (container, tree) = match self.repr {
+            Repr::Packed(bytes) => {
+                out.extend_from_slice(bytes);
+                return Ok(());
+            }
+            Repr::Tree(tree) => (Container::Array, tree),
+            Repr::Members(members) => (Container::Object, members.tree()),
+        };
+        let at = packed::open(out);
+        for (name, value) in tree.iter() {
+            if container == Container::Object {
+                packed::push_string(out, name)?;
+            }
+            value.pack(out)?;
+        }
+        packed::close(out, at, container)
+    }
+
+    /// Whether containers nest at most `levels` deep in this value.
+    pub(crate) fn nests_at_most(self, levels: usize) -> bool {
+        let is_container = matches!(self.view(), View::Array(_) | View::Object(_));
+        // A level takes a byte.
+        if !is_container || self.extent() <= levels {
+            return true;
+        }
+        levels > 0
+            && self
+                .children()
+                .all(|(_, child)| child.nests_at_most(levels - 1))
+    }
+
+    /// The value to be put elsewhere in a tree: small ones are copied, large ones shared.
+    pub(crate) fn to_piece(self) -> Piece {
+        match self.repr {
+            Repr::Packed(bytes) => Piece::of_packed(bytes),
+            Repr::Tree(tree) => Piece::Node(Arc::new(Node::Array(tree.clone()))),
+            Repr::Members(members) => Piece::Node(Arc::new(Node::Object(members.clone()))),
         }
     }
 
@@ -95,8 +179,11 @@ impl<'a> Value<'a> {
 
     /// About how many bytes the value takes.
     pub(crate) fn extent(self) -> usize {
-        let Repr::Packed(bytes) = self.repr;
-        bytes.len()
+        match self.repr {
+            Repr::Packed(bytes) => bytes.len(),
+            Repr::Tree(tree) => tree.extent(),
+            Repr::Members(members) => members.tree().extent(),
+        }
     }
 
     /// The type of this value.
@@ -116,44 +203,61 @@ impl<'a> Value<'a> {
 impl<'a> Array<'a> {
     /// How many elements there are.
     pub fn len(self) -> usize {
-        self.iter().count()
+        match self.0 {
+            Children::Packed(body) => PackedElements(body).count(),
+            Children::Large(tree) => tree.len(),
+        }
     }
 
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
-        self.body.is_empty()
+        match self.0 {
+            Children::Packed(body) => body.is_empty(),
+            Children::Large(tree) => tree.len() == 0,
+        }
     }
 
     /// The element at `index`, from 0.
     pub fn get(self, index: usize) -> Option<Value<'a>> {
-        self.iter().nth(index)
-    }
-
-    /// The elements from `index` on.
-    pub(crate) fn iter_from(self, index: usize) -> impl Iterator<Item = Value<'a>> {
-        self.iter().skip(index)
+        self.iter_from(index).next()
     }
 
     /// The elements in order.
     pub fn iter(self) -> impl Iterator<Item = Value<'a>> {
-        let mut rest = self.body;
-        std::iter::from_fn(move || {
-            let (value, after) = (!rest.is_empty()).then(|| packed::split(rest))?;
-            rest = after;
-            Some(Value::packed(value))
-        })
+        self.iter_from(0)
+    }
+
+    /// The elements from `index` on.
+    pub(crate) fn iter_from(self, index: usize) -> impl Iterator<Item = Value<'a>> {
+        match self.0 {
+            Children::Packed(body) => {
+                let mut elements = PackedElements(body);
+                if index > 0 {
+                    elements.nth(index - 1);
+                }
+                Either::Packed(elements)
+            }
+            Children::Large(tree) => Either::Large(tree.iter_from(index)),
+        }
+        .map(|(_, value)| value)
     }
 }
 
 impl<'a> Object<'a> {
     /// How many members there are.
     pub fn len(self) -> usize {
-        self.iter().count()
+        match self.0 {
+            Children::Packed(body) => PackedMembers(body).count(),
+            Children::Large(members) => members.tree().len(),
+        }
     }
 
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
-        self.body.is_empty()
+        match self.0 {
+            Children::Packed(body) => body.is_empty(),
+            Children::Large(members) => members.tree().len() == 0,
+        }
     }
 
     /// The value of the member called `name`.
@@ -163,14 +267,19 @@ impl<'a> Object<'a> {
 
     /// The place and the value of the member called `name`.
     pub(crate) fn find(self, name: &str) -> Option<(usize, Value<'a>)> {
-        let mut rest = self.body;
+        let name = name.as_bytes();
+        let mut rest = match self.0 {
+            Children::Packed(body) => body,
+            Children::Large(members) => return members.find(name),
+        };
         let mut place = 0;
         while !rest.is_empty() {
             let (key, after) = packed::split_name(rest);
-            if key == name.as_bytes() {
-                return Some((place, Value::packed(packed::split(after).0)));
+            let (value, after) = packed::split(after);
+            if key == name {
+                return Some((place, Value::packed(value)));
             }
-            rest = packed::split(after).1;
+            rest = after;
             place += 1;
         }
         None
@@ -178,13 +287,64 @@ impl<'a> Object<'a> {
 
     /// The members in order: name and value.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
-        let mut rest = self.body;
-        std::iter::from_fn(move || {
-            let (name, after) = (!rest.is_empty()).then(|| packed::split_name(rest))?;
-            let (value, after) = packed::split(after);
-            rest = after;
-            Some((utf8(name), Value::packed(value)))
-        })
+        match self.0 {
+            Children::Packed(body) => Either::Packed(PackedMembers(body)),
+            Children::Large(members) => Either::Large(members.tree().iter()),
+        }
+        .map(|(name, value)| (utf8(name), value))
+    }
+}
+
+/// Children in one of the two forms.
+enum Either<Packed, Large> {
+    Packed(Packed),
+    Large(Large),
+}
+
+impl<'a, Packed> Iterator for Either<Packed, tree::Iter<'a>>
+where
+    Packed: Iterator<Item = tree::Named<'a>>,
+{
+    type Item = tree::Named<'a>;
+
+    fn next(&mut self) -> Option<tree::Named<'a>> {
+        match self {
+            Either::Packed(children) => children.next(),
+            Either::Large(children) => children.next(),
+        }
+    }
+}
+
+/// Packed elements, one after the other.
+struct PackedElements<'a>(&'a [u8]);
+
+impl<'a> Iterator for PackedElements<'a> {
+    type Item = tree::Named<'a>;
+
+    fn next(&mut self) -> Option<tree::Named<'a>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (value, rest) = packed::split(self.0);
+        self.0 = rest;
+        Some((&[], Value::packed(value)))
+    }
+}
+
+/// Packed members, one after the other.
+struct PackedMembers<'a>(&'a [u8]);
+
+impl<'a> Iterator for PackedMembers<'a> {
+    type Item = tree::Named<'a>;
+
+    fn next(&mut self) -> Option<tree::Named<'a>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (name, rest) = packed::split_name(self.0);
+        let (value, rest) = packed::split(rest);
+        self.0 = rest;
+        Some((name, Value::packed(value)))
     }
 }
 

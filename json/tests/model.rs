@@ -401,3 +401,179 @@ fn edits_obey_the_depth_limit() {
         assert_eq!(edit(hull, path, &deeper, Condition::Always), too_deep);
     }
 }
+
+/// A tree of many kilobytes: wide containers of small and of large values.
+fn large_tree() -> impl Strategy<Value = Tree> {
+    let wide = |inner: BoxedStrategy<Tree>| {
+        let children = prop::collection::vec(inner, 100..400);
+        (children, any::<bool>()).prop_map(|(children, is_array)| match is_array {
+            true => Tree::Array(children),
+            false => {
+                let name = |place| format!("m{place}");
+                let named = children.into_iter().enumerate();
+                Tree::Object(named.map(|(place, value)| (name(place), value)).collect())
+            }
+        })
+    };
+    let few = (wide(tree().boxed()), tree()).prop_map(|(wide, tree)| Tree::Array(vec![wide, tree]));
+    let wide_in_wide = prop_oneof![40 => tree(), 1 => wide(tree().boxed())];
+    prop_oneof![wide(tree().boxed()), few, wide(wide_in_wide.boxed())]
+}
+
+fn large_steps() -> impl Strategy<Value = Vec<Step>> {
+    let selector = prop_oneof![
+        6 => (0..400).prop_map(|place| Selector::Name(format!("m{place}"))),
+        6 => (-300..300i64).prop_map(Selector::Index),
+        1 => (0..300i64, 1..40i64).prop_map(|(s, n)| Selector::Slice(Some(s), None, n)),
+        1 => (0..9i64).prop_map(|n| Selector::Slice(None, None, n)),
+        1 => Just(Selector::Wildcard),
+    ];
+    let step = (
+        prop::bool::weighted(0.1),
+        prop::collection::vec(selector, 1..3),
+    )
+        .prop_map(|(descends, selectors)| Step {
+            descends,
+            selectors,
+        });
+    (step, prop::option::of(steps())).prop_map(|(first, rest)| {
+        let mut steps = vec![first];
+        steps.extend(rest.into_iter().flatten().take(2));
+        steps
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Set(Vec<Step>, Tree),
+    Add(Vec<Step>, String, Tree),
+    Delete(Vec<Step>),
+}
+
+impl Edit {
+    fn strategy() -> impl Strategy<Value = Edit> {
+        let value = || prop_oneof![20 => tree(), 1 => large_tree()];
+        let new_name = (400..800).prop_map(|place| format!("m{place}"));
+        let parent = prop_oneof![
+            Just(Vec::new()),
+            (-300..300i64).prop_map(|index| {
+                let selectors = vec![Selector::Index(index)];
+                vec![Step {
+                    descends: false,
+                    selectors,
+                }]
+            }),
+        ];
+        prop_oneof![
+            (large_steps(), value()).prop_map(|(steps, value)| Edit::Set(steps, value)),
+            large_steps().prop_map(Edit::Delete),
+            (parent, new_name, value())
+                .prop_map(|(parent, name, value)| Edit::Add(parent, name, value)),
+        ]
+    }
+
+    /// Changes the model, unless nothing would be left of it.
+    fn apply_to_tree(&self, tree: &mut Tree) {
+        match self {
+            Edit::Set(steps, value) => tree.set(steps, value),
+            Edit::Delete(steps) => {
+                let mut rest = tree.clone();
+                if rest.delete(steps) > 0 && !rest.children().is_empty() {
+                    *tree = rest;
+                }
+            }
+            Edit::Add(parent, name, value) => {
+                for trail in tree.locate(parent) {
+                    if let Tree::Object(members) = tree.at_mut(&trail)
+                        && members.iter().all(|(known, _)| known != name)
+                    {
+                        members.push((name.clone(), value.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply_to_document(&self, document: &Document) -> Document {
+        let set = |steps: &[Step], value: &Tree, condition| {
+            let path = path_text(steps);
+            let path = Path::parse(path.as_bytes()).unwrap();
+            let value = value.document();
+            document
+                .borrow()
+                .set(&path, value.borrow(), condition)
+                .unwrap()
+        };
+        let changed = match self {
+            Edit::Set(steps, value) => set(steps, value, Condition::IfPresent),
+            Edit::Add(parent, name, value) => {
+                let selectors = vec![Selector::Name(name.clone())];
+                let last = Step {
+                    descends: false,
+                    selectors,
+                };
+                set(
+                    &[&parent[..], &[last]].concat(),
+                    value,
+                    Condition::IfMissing,
+                )
+            }
+            Edit::Delete(steps) => {
+                let path = path_text(steps);
+                let path = Path::parse(path.as_bytes()).unwrap();
+                match document.borrow().delete(&path).unwrap().rest {
+                    Rest::Changed(document) => Some(document),
+                    Rest::Same | Rest::Nothing => None,
+                }
+            }
+        };
+        changed.unwrap_or_else(|| document.clone())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        max_shrink_iters: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn large_documents_change_as_the_model_does(
+        mut tree in large_tree(), edits in prop::collection::vec(Edit::strategy(), 1..16),
+    ) {
+        let mut document = tree.document();
+        let mut versions = Vec::new();
+        for edit in &edits {
+            versions.push((document.clone(), tree.text()));
+            edit.apply_to_tree(&mut tree);
+            document = edit.apply_to_document(&document);
+            prop_assert_eq!(text(&document), tree.text(), "{:?}", edit);
+            let packed = document.borrow().packed_bytes();
+            prop_assert_eq!(text(&Document::from_packed(&packed)), tree.text());
+        }
+        // Readers of older versions are undisturbed.
+        for (document, expected) in versions {
+            prop_assert_eq!(text(&document), expected);
+        }
+    }
+
+    #[test]
+    fn paths_find_the_same_in_large_documents(tree in large_tree(), steps in large_steps()) {
+        let expected: Vec<_> =
+            tree.locate(&steps).iter().map(|trail| tree.at(trail).text()).collect();
+        let (document, path) = (tree.document(), path_text(&steps));
+        let path = Path::parse(path.as_bytes()).unwrap();
+        let found = path.find(document.root()).unwrap();
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|value| {
+                let mut out = Vec::new();
+                value.print(&mut out);
+                String::from_utf8(out).unwrap()
+            })
+            .collect();
+        prop_assert_eq!(found, expected);
+    }
+}
