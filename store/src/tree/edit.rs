@@ -181,6 +181,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             Node::Leaf(_) => return self.put_leaf(link, element),
             Node::Inner(inner) => {
                 let at = inner.child_of(element.hash[0]);
+                inner.links[at].prefetch();
                 (at, inner.links[at])
             }
         };

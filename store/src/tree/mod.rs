@@ -22,8 +22,13 @@
 //!
 //! A node is never changed after its version was published, so it needs no room to grow: each
 //! is a block of exactly its size, and an element costs its bytes plus 6 to 8, plus what the
-//! allocator rounds. Leaves have up to 2 kB, which is what copying costs about one cache miss;
-//! an element of more than 255 bytes has a block of its own and is copied by address.
+//! allocator rounds. Measured with a million elements: 62 bytes for a field of 16 bytes with a
+//! value of 32, 25 for a member of 16. An element of more than 255 bytes has a block of its own
+//! and is copied by address.
+//!
+//! A leaf has up to 1 kB. With 2 kB the memory is the same (and 3 percent less for sets of short
+//! members), but a random HSET or HGET among a million fields takes a tenth to a quarter longer,
+//! since both pay by the cache lines they touch.
 //!
 //! # Versions
 //!
@@ -152,7 +157,10 @@ impl<'g, const ARITY: usize> Tree<'g, ARITY> {
         let mut link = self.link?;
         loop {
             match self.node(link) {
-                Node::Inner(inner) => link = inner.links[inner.child_of(hash)],
+                Node::Inner(inner) => {
+                    link = inner.links[inner.child_of(hash)];
+                    link.prefetch();
+                }
                 Node::Leaf(items) => {
                     let (_, group) = find_in(items, hash, key)?;
                     return Some(group);
@@ -265,6 +273,9 @@ impl<'g, const ARITY: usize> Iter<'g, ARITY> {
                 continue;
             };
             *rest = others;
+            if let Some(next) = others.first() {
+                next.prefetch();
+            }
             match self.tree.node(link) {
                 Node::Inner(inner) => self.path.push(inner.links),
                 Node::Leaf(items) => return Some(items),

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! ```text
-//! inner: | header 16 | links 8·n | counts 8·n | firsts 4·n |
+//! inner: | header 16 | firsts 4·n, to a multiple of 8 | links 8·n | counts 8·n |
 //! leaf:  | header 16 | hashes 4·n | ends 2·n (wide: 4·n) | body |
 //! ```
 //!
@@ -22,9 +22,9 @@ pub(super) const FANOUT_MAX: usize = 64;
 /// An inner node with fewer children is joined with a neighbour if both fit in one.
 pub(super) const FANOUT_MIN: usize = 16;
 /// A leaf beyond this many bytes is split, if its elements' hashes differ.
-pub(super) const LEAF_BYTES_MAX: usize = 2048;
+pub(super) const LEAF_BYTES_MAX: usize = 1024;
 /// A leaf below this many bytes is joined with a neighbour if both fit in one.
-pub(super) const LEAF_BYTES_MIN: usize = 512;
+pub(super) const LEAF_BYTES_MIN: usize = 256;
 /// A longer element has a block of its own, so that changing its neighbours does not copy it.
 pub(super) const INLINE_BYTES_MAX: usize = 255;
 
@@ -99,6 +99,14 @@ impl Link {
         unsafe { self.start().cast::<Header>().read() }
     }
 
+    /// Fetches what a search looks at first: of an inner node the header and the firsts, of a
+    /// leaf the header, the hashes and the ends. One by one they would each be a cache miss.
+    pub(super) fn prefetch(self) {
+        for line in 0..4 {
+            prefetch(self.0.as_ptr().wrapping_add(64 * line));
+        }
+    }
+
     /// The node.
     ///
     /// # Safety
@@ -117,15 +125,15 @@ impl Link {
 
     unsafe fn inner<'g>(self, header: Header) -> Inner<'g> {
         let len = header.len as usize;
-        let counts_at = HEADER_BYTES + 8 * len;
+        let links_at = links_at(len);
         Inner {
             level: header.level,
             // SAFETY: the layout of an inner node.
-            links: unsafe { self.slice(HEADER_BYTES, len) },
+            firsts: unsafe { self.slice(HEADER_BYTES, len) },
             // SAFETY: the layout of an inner node.
-            counts: unsafe { self.slice(counts_at, len) },
+            links: unsafe { self.slice(links_at, len) },
             // SAFETY: the layout of an inner node.
-            firsts: unsafe { self.slice(counts_at + 8 * len, len) },
+            counts: unsafe { self.slice(links_at + 8 * len, len) },
         }
     }
 
@@ -215,11 +223,11 @@ impl Link {
         let len = unsafe { self.len() };
         assert!(index < len);
         // SAFETY: the layout of an inner node.
-        let link_at = unsafe { self.start().add(HEADER_BYTES + 8 * index) };
+        let link_at = unsafe { self.start().add(links_at(len) + 8 * index) };
         // SAFETY: fresh, so nobody else looks.
         unsafe { link_at.cast::<Link>().write(link) };
         // SAFETY: the layout of an inner node.
-        let count_at = unsafe { self.start().add(HEADER_BYTES + 8 * (len + index)) };
+        let count_at = unsafe { self.start().add(links_at(len) + 8 * (len + index)) };
         // SAFETY: fresh, so nobody else looks.
         unsafe { count_at.cast::<u64>().write(count) };
     }
@@ -253,6 +261,16 @@ impl Link {
             // SAFETY: as above, and nobody else looks.
             unsafe { target.cast().write_unaligned(settled.to_bytes()) };
         }
+    }
+}
+
+#[allow(unused_variables, reason = "not every architecture has a stable hint")]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is a hint without effect on memory.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
 }
 
@@ -300,11 +318,17 @@ pub(super) struct Slot {
     pub(super) first: u32,
 }
 
+/// Where the links of an inner node of `len` children start.
+fn links_at(len: usize) -> usize {
+    HEADER_BYTES + (4 * len).next_multiple_of(8)
+}
+
 /// A fresh inner node with these children.
 pub(super) fn allocate_inner(level: u8, slots: &[Slot]) -> Link {
     debug_assert!(level > 0 && (1..=FANOUT_MAX).contains(&slots.len()));
     let len = slots.len();
-    let block = Block::allocate(HEADER_BYTES + 20 * len);
+    let links_at = links_at(len);
+    let block = Block::allocate(links_at + 16 * len);
     let header = Header {
         bytes: block.bytes() as u32,
         len: len as u32,
@@ -313,14 +337,13 @@ pub(super) fn allocate_inner(level: u8, slots: &[Slot]) -> Link {
     };
     // SAFETY: the block is ours and longer than a header.
     unsafe { block.start().cast().write(header) };
-    let counts_at = HEADER_BYTES + 8 * len;
     for (index, slot) in slots.iter().enumerate() {
         // SAFETY: the layout of an inner node of `len` children.
-        unsafe { write(block, HEADER_BYTES + 8 * index, slot.link) };
+        unsafe { write(block, HEADER_BYTES + 4 * index, slot.first) };
         // SAFETY: as above.
-        unsafe { write(block, counts_at + 8 * index, slot.count) };
+        unsafe { write(block, links_at + 8 * index, slot.link) };
         // SAFETY: as above.
-        unsafe { write(block, counts_at + 8 * len + 4 * index, slot.first) };
+        unsafe { write(block, links_at + 8 * (len + index), slot.count) };
     }
     Link::fresh(block)
 }

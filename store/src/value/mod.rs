@@ -41,6 +41,8 @@ pub(crate) mod packed;
 mod sample;
 pub mod set;
 pub mod string;
+#[cfg(test)]
+mod timing;
 
 /// The sizes at which a value changes its encoding: Redis's settings, and our own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
