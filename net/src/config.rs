@@ -25,6 +25,7 @@ pub(crate) enum Setting {
     TcpKeepalive,
     ProtoMaxBulkLen,
     ClientQueryBufferLimit,
+    OutputBufferLimit,
     MaxItemSize,
     Loglevel,
     Logtostderr,
@@ -218,6 +219,13 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         bytes(1 << 20, 1 << 40),
         "1gb",
         "The most bytes of a request that are kept while its rest has not arrived",
+    ),
+    mutable(
+        Setting::OutputBufferLimit,
+        ("output_buffer_limit", "output-buffer-limit"),
+        bytes(1 << 16, 1 << 40),
+        "64mb",
+        "The most bytes of replies that are kept for a client that does not read while it sends",
     ),
     fixed(
         Setting::MaxItemSize,

@@ -9,6 +9,7 @@
 //! transaction, a heavy command's worker, CLIENT PAUSE) stops the batch, which goes on afterwards
 //! with the next command under a new guard.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,10 +30,10 @@ const READ_BYTES_MIN: usize = 16 << 10;
 /// The most requests of a batch: what is prefetched beyond would be evicted before its turn.
 const BATCH_REQUESTS_MAX: usize = 64;
 /// Replies beyond this many bytes are sent before the next command runs.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
+const SEND_BYTES: usize = 1 << 18;
 /// How often a paused client looks whether it may go on.
 const PAUSE_STEP: Duration = Duration::from_millis(5);
-/// Buffers that are empty keep at most this much room.
+/// An empty output buffer keeps at most this much room.
 const IDLE_BYTES_MAX: usize = 64 << 10;
 
 /// A connection and what its client has sent and is to be sent.
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     session: Session,
     input: Input,
     output: Vec<u8>,
+    /// How much of `output` is sent.
+    sent: usize,
 }
 
 /// Why a connection ends; an orderly end is one, too.
@@ -78,6 +81,7 @@ impl Connection {
             session,
             input: Input::default(),
             output: Vec::new(),
+            sent: 0,
         }
     }
 
@@ -93,14 +97,14 @@ impl Connection {
         };
         if matches!(end, End::Closing) {
             // The client may be gone already.
-            let _ = self.flush().await;
+            let _ = self.send_down_to(0).await;
         }
         end
     }
 
     /// Between two reads: sends the replies, tells the others, and reads.
     async fn flush_and_fill(&mut self, bytes_needed: usize) -> Result<(), End> {
-        self.flush().await?;
+        self.send()?;
         self.session
             .client
             .query_bytes
@@ -114,77 +118,121 @@ impl Connection {
     async fn wait_for(&mut self, halt: Halt) -> Result<(), End> {
         match halt {
             Halt::Done | Halt::Heavy => {}
-            Halt::FullOutput => self.flush().await?,
+            Halt::FullOutput => self.send_down_to(self.output_bytes_max()).await?,
             Halt::Busy => runtime::yield_now().await,
             Halt::Paused => runtime::sleep(PAUSE_STEP).await,
             Halt::Closing => return Err(End::Closing),
         }
+        self.check_kick()
+    }
+
+    fn check_kick(&self) -> Result<(), End> {
         match self.session.client.kick.is_kicked() {
             true => Err(End::Closed),
             false => Ok(()),
         }
     }
 
-    /// Sends what there is to send.
-    async fn flush(&mut self) -> Result<(), End> {
-        let mut sent = 0;
-        while sent < self.output.len() {
-            match self.stream.write(&self.output[sent..]) {
+    fn output_bytes_max(&self) -> usize {
+        self.shared.settings.size(Setting::OutputBufferLimit)
+    }
+
+    /// Sends as much as the socket takes.
+    fn send(&mut self) -> Result<(), End> {
+        while self.sent < self.output.len() {
+            match self.stream.write(&self.output[self.sent..]) {
                 Ok(0) => return Err(End::Closed),
-                Ok(bytes) => sent += bytes,
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    let stats = self.shared.stats.of(self.thread);
+                    stats.output_bytes.add(bytes as u64);
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
-                        self.stream.writable(&self.session.client.kick).await;
-                        if self.session.client.kick.is_kicked() {
-                            return Err(End::Closed);
-                        }
+                        self.forget_sent();
+                        return Ok(());
                     }
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(error.into()),
                 },
             }
         }
-        self.shared
-            .stats
-            .of(self.thread)
-            .output_bytes
-            .add(sent as u64);
         self.output.clear();
+        self.sent = 0;
         if self.output.capacity() > IDLE_BYTES_MAX {
             self.output.shrink_to(IDLE_BYTES_MAX);
         }
         Ok(())
     }
 
+    /// What is sent need not be kept; it goes when it is more than what then has to be moved.
+    fn forget_sent(&mut self) {
+        if self.sent > self.output.len() / 2 {
+            self.output.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Sends until at most `bytes_max` bytes are left to be sent.
+    async fn send_down_to(&mut self, bytes_max: usize) -> Result<(), End> {
+        loop {
+            self.send()?;
+            if self.output.len() - self.sent <= bytes_max {
+                return Ok(());
+            }
+            self.stream.writable(&self.session.client.kick).await;
+            self.check_kick()?;
+        }
+    }
+
     /// Reads once. `bytes_needed` is what a complete request needs at least: room for it is made
     /// as its bytes arrive, not because a client has announced them.
+    ///
+    /// Replies that the socket did not take are no reason not to read: a client may send all its
+    /// requests before it reads the first reply. Only beyond `output-buffer-limit` it has to.
     async fn fill(&mut self, bytes_needed: usize) -> Result<(), End> {
         let limit = self.shared.settings.size(Setting::ClientQueryBufferLimit);
         if self.input.len() > limit {
             log::warn!("a client's request exceeds client-query-buffer-limit");
             return Err(End::Closed);
         }
-        self.input.make_room(bytes_needed);
+        self.send_down_to(self.output_bytes_max()).await?;
         loop {
-            let kick = &self.session.client.kick;
-            match self.stream.read(&mut self.input.bytes[self.input.end..]) {
+            self.input.make_room(bytes_needed);
+            let room = &mut self.input.bytes[self.input.end..];
+            let room_bytes = room.len();
+            match self.stream.read(room) {
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
                     self.input.end += bytes;
                     let stats = self.shared.stats.of(self.thread);
                     stats.input_bytes.add(bytes as u64);
+                    if bytes == room_bytes {
+                        // There may be more for ever: the thread's other clients come first.
+                        runtime::yield_now().await;
+                    }
                     return Ok(());
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.stream.readable(kick).await,
+                    io::ErrorKind::WouldBlock => self.wait_to_read().await?,
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(error.into()),
                 },
             }
-            if self.session.client.kick.is_kicked() {
-                return Err(End::Closed);
-            }
         }
+    }
+
+    /// Waits for the next bytes, sending on meanwhile. Idle clients hold no buffers.
+    async fn wait_to_read(&mut self) -> Result<(), End> {
+        self.input.release();
+        let kick = &self.session.client.kick;
+        if self.sent < self.output.len() {
+            self.stream.readable_or_writable(kick).await;
+            self.send()?;
+        } else {
+            self.stream.readable(kick).await;
+        }
+        self.check_kick()
     }
 
     /// Tells the others what CLIENT LIST shows.
@@ -229,9 +277,29 @@ struct Input {
     end: usize,
 }
 
+thread_local! {
+    /// Buffers of [`READ_BYTES_MIN`] bytes for whichever connection of the thread reads next.
+    static SPARE_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+/// The most spare buffers of a thread.
+const SPARE_BUFFERS_MAX: usize = 64;
+
 impl Input {
     fn len(&self) -> usize {
         self.end - self.start
+    }
+
+    /// Gives the buffer back if nothing is in it.
+    fn release(&mut self) {
+        if self.len() > 0 {
+            return;
+        }
+        let Input { bytes, .. } = std::mem::take(self);
+        SPARE_BUFFERS.with_borrow_mut(|spare| {
+            if bytes.len() == READ_BYTES_MIN && spare.len() < SPARE_BUFFERS_MAX {
+                spare.push(bytes);
+            }
+        });
     }
 
     /// Makes room behind `end` for a read.
@@ -241,8 +309,9 @@ impl Input {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, len);
         }
-        if len == 0 && self.bytes.len() > IDLE_BYTES_MAX {
-            self.bytes = Vec::new();
+        if self.bytes.is_empty() {
+            let spare = SPARE_BUFFERS.with_borrow_mut(Vec::pop);
+            self.bytes = spare.unwrap_or_default();
         }
         let missing = bytes_needed.saturating_sub(len);
         let room = missing.clamp(READ_BYTES_MIN, READ_BYTES_MIN.max(len));

@@ -57,7 +57,11 @@ impl Local {
     }
 
     fn register(&self, source: &mut (impl Source + ?Sized)) -> io::Result<(Token, Rc<Readiness>)> {
-        let readiness = Rc::new(Readiness::default());
+        let readiness = Rc::new(Readiness {
+            // A new socket takes bytes; its first read is left to the first event.
+            is_writable: Cell::new(true),
+            ..Readiness::default()
+        });
         let token = Token(self.sources.borrow_mut().insert(Rc::clone(&readiness)));
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.registry.register(source, token, interest) {
@@ -117,9 +121,9 @@ impl Readiness {
         }
     }
 
-    async fn wait(&self, is_ready: &Cell<bool>, kick: &Kick) {
+    async fn wait(&self, is_ready: impl Fn(&Readiness) -> bool, kick: &Kick) {
         poll_fn(|context| {
-            if is_ready.get() || kick.is_kicked() {
+            if is_ready(self) || kick.is_kicked() {
                 return Poll::Ready(());
             }
             kick.listen(context);
@@ -241,6 +245,9 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if it takes nothing: await [`Stream::writable`].
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.readiness.is_writable.get() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let result = match &self.socket {
             Socket::Tcp(stream) => (&*stream).write(bytes),
             Socket::Unix(stream) => (&*stream).write(bytes),
@@ -255,12 +262,18 @@ impl Stream {
 
     /// Waits until there is something to read, the peer is gone, or `kick` comes.
     pub(crate) async fn readable(&self, kick: &Kick) {
-        self.readiness.wait(&self.readiness.is_readable, kick).await;
+        self.readiness.wait(|r| r.is_readable.get(), kick).await;
     }
 
     /// Waits until the socket takes bytes again, or `kick` comes.
     pub(crate) async fn writable(&self, kick: &Kick) {
-        self.readiness.wait(&self.readiness.is_writable, kick).await;
+        self.readiness.wait(|r| r.is_writable.get(), kick).await;
+    }
+
+    /// Waits for either.
+    pub(crate) async fn readable_or_writable(&self, kick: &Kick) {
+        let is_ready = |r: &Readiness| r.is_readable.get() || r.is_writable.get();
+        self.readiness.wait(is_ready, kick).await;
     }
 }
 
@@ -335,7 +348,7 @@ impl Listener {
         let never = Kick::default();
         loop {
             self.readiness
-                .wait(&self.readiness.is_readable, &never)
+                .wait(|readiness| readiness.is_readable.get(), &never)
                 .await;
             let result = match &self.socket {
                 ListenerSocket::Tcp(listener) => {

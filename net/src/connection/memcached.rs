@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, OUTPUT_BYTES_MAX};
+use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::clock;
 use crate::command::memcached::{self, Call, Facts, Outcome};
 use crate::config::Setting;
@@ -101,7 +101,7 @@ impl Connection {
                 Outcome::Closing => return Halt::Closing,
             }
             shared.stats.of(self.thread).commands.add(1);
-            if self.output.len() > OUTPUT_BYTES_MAX {
+            if self.output.len() - self.sent > SEND_BYTES {
                 return Halt::FullOutput;
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, OUTPUT_BYTES_MAX};
+use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::clock;
 use crate::command::dispatch::{self, Entry, Outcome};
 use crate::config::Setting;
@@ -96,7 +96,7 @@ impl Connection {
             if self.session.is_closing {
                 return Halt::Closing;
             }
-            if self.output.len() > OUTPUT_BYTES_MAX {
+            if self.output.len() - self.sent > SEND_BYTES {
                 return Halt::FullOutput;
             }
         }
