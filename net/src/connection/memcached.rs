@@ -74,9 +74,8 @@ impl Connection {
         let now_ms = clock::now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
-        let db = shared.store.db(DB_INDEX, &guard, now_ms);
         if *next == 0 && !is_refused {
-            prefetch(&db, requests);
+            prefetch(&shared.store.db(DB_INDEX, &guard, now_ms), requests);
         }
         while let Some(request) = requests.get(*next) {
             if is_refused && *request != Request::Quit {
@@ -90,7 +89,8 @@ impl Connection {
             }
             let call = Call {
                 store: &shared.store,
-                db,
+                // Looked up anew, since flush_all puts another in its place.
+                db: shared.store.db(DB_INDEX, &guard, now_ms),
                 state: &shared.memcached,
                 thread: self.thread,
                 limits,
