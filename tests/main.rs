@@ -3,5 +3,7 @@
 // Tests wait for things and give up after some time, so they read the clock themselves.
 #![allow(clippy::disallowed_methods)]
 
+mod bitmaps;
 mod differential;
+mod keys;
 mod strings;
