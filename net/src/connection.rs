@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use store::Lookups;
+
 use crate::clock;
 use crate::config::Setting;
 use crate::runtime::{self, Stream};
@@ -124,6 +126,10 @@ impl Connection {
             Halt::Closing => return Err(End::Closing),
         }
         self.check_kick()
+    }
+
+    fn note_lookups(&self, lookups: Lookups) {
+        self.shared.stats.of(self.thread).note_lookups(lookups);
     }
 
     fn check_kick(&self) -> Result<(), End> {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use store::reclaim::Guard;
+use store::{Db, Store};
+
 use crate::clients::Client;
 use crate::protocol::resp::Version;
 
@@ -51,6 +54,15 @@ impl Session {
             is_authenticated,
             client,
             ..Session::default()
+        }
+    }
+
+    /// The database the client's next command is for.
+    pub(crate) fn db<'g>(&self, store: &'g Store, guard: &'g Guard, now_ms: u64) -> Db<'g> {
+        let db = store.db(self.db_index, guard, now_ms);
+        match self.no_touch {
+            true => db.without_noting_use(),
+            false => db,
         }
     }
 

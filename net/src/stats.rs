@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
+use store::Lookups;
 
 /// A number that only its own thread changes.
 #[derive(Debug, Default)]
@@ -42,6 +43,10 @@ pub(crate) struct ThreadStats {
     pub(crate) connections: Counter,
     /// Connections refused because there were too many.
     pub(crate) rejected_connections: Counter,
+    /// Keys that were asked for and there.
+    pub(crate) hits: Counter,
+    /// Keys that were asked for and not there.
+    pub(crate) misses: Counter,
     /// Bytes of requests.
     pub(crate) input_bytes: Counter,
     /// Bytes of replies.
@@ -52,6 +57,14 @@ pub(crate) struct ThreadStats {
     pub(crate) calls: Vec<Counter>,
     /// Calls of each command that ended in an error.
     pub(crate) failed_calls: Vec<Counter>,
+}
+
+impl ThreadStats {
+    /// Counts what was looked up since this was last done.
+    pub(crate) fn note_lookups(&self, lookups: Lookups) {
+        self.hits.add(lookups.hits);
+        self.misses.add(lookups.misses);
+    }
 }
 
 /// All threads' counts.
@@ -73,6 +86,8 @@ impl Stats {
                 commands: Counter::default(),
                 connections: Counter::default(),
                 rejected_connections: Counter::default(),
+                hits: Counter::default(),
+                misses: Counter::default(),
                 input_bytes: Counter::default(),
                 output_bytes: Counter::default(),
                 error_replies: Counter::default(),
@@ -130,6 +145,8 @@ impl Stats {
                 &thread.commands,
                 &thread.connections,
                 &thread.rejected_connections,
+                &thread.hits,
+                &thread.misses,
                 &thread.input_bytes,
                 &thread.output_bytes,
                 &thread.error_replies,

@@ -96,6 +96,8 @@ pub struct Db<'g> {
     now_ms: u64,
     /// Whether reads and writes go through the overlay of the guard.
     in_transaction: bool,
+    /// Whether reads are noted in the entries.
+    notes_use: bool,
 }
 
 impl fmt::Debug for Db<'_> {
@@ -116,6 +118,15 @@ impl<'g> Db<'g> {
             index,
             now_ms,
             in_transaction: false,
+            notes_use: true,
+        }
+    }
+
+    /// The same database for a reader who leaves no trace in idle times and frequencies.
+    pub fn without_noting_use(self) -> Db<'g> {
+        Db {
+            notes_use: false,
+            ..self
         }
     }
 
@@ -145,9 +156,14 @@ impl<'g> Db<'g> {
 
     /// The entry at a key that has not expired; notes the use.
     pub fn read(&self, key: &[u8]) -> Option<Entry<'g>> {
-        let entry = self.peek(key)?;
-        entry.touch(tick_of(self.now_ms));
-        Some(entry)
+        let entry = self.peek(key);
+        thread::note_lookup(entry.is_some());
+        if let Some(entry) = entry
+            && self.notes_use
+        {
+            entry.touch(tick_of(self.now_ms));
+        }
+        entry
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.

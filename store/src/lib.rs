@@ -35,4 +35,5 @@ pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
 pub use expiry::Swept;
 pub use store::{Counts, Options, Store};
+pub use thread::{Lookups, take_lookups};
 pub use value::NewValue;

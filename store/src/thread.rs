@@ -3,6 +3,7 @@
 //! Counters of a thread's own need an index; versions need a part that no other running thread
 //! shares. An index is taken at a thread's first use of the engine and given back when it ends.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -87,6 +88,33 @@ pub(crate) fn highest_version() -> u64 {
         .map(|count| count.load(Ordering::Relaxed));
     let highest = counts.max().unwrap_or(0);
     ((highest + 1) << THREAD_BITS) - 1
+}
+
+/// How often a key was asked for and was there, or was not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// It was there.
+    pub hits: u64,
+    /// It was not.
+    pub misses: u64,
+}
+
+thread_local! {
+    static LOOKUPS: Cell<Lookups> = const { Cell::new(Lookups { hits: 0, misses: 0 }) };
+}
+
+/// Counts a lookup of this thread.
+pub(crate) fn note_lookup(is_hit: bool) {
+    let Lookups { hits, misses } = LOOKUPS.get();
+    LOOKUPS.set(Lookups {
+        hits: hits + u64::from(is_hit),
+        misses: misses + u64::from(!is_hit),
+    });
+}
+
+/// What this thread's [`Db::read`](crate::Db::read)s found since the last call.
+pub fn take_lookups() -> Lookups {
+    LOOKUPS.take()
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ impl Connection {
         let mut next = 0;
         while next < requests.len() {
             let halt = self.run_requests_until_halt(requests, &mut next, limits);
+            self.note_lookups(store::take_lookups());
             self.wait_for(halt).await?;
         }
         Ok(())

@@ -59,6 +59,7 @@ impl Connection {
         let mut next = 0;
         while next < batch.requests.len() {
             let halt = self.run_until_halt(batch, &mut next);
+            self.note_lookups(store::take_lookups());
             if halt == Halt::Heavy {
                 self.run_on_worker(&batch.requests[next], batch).await?;
                 next += 1;
@@ -78,7 +79,7 @@ impl Connection {
             batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
         }
         while let Some(request) = batch.requests.get(*next) {
-            let db = shared.store.db(self.session.db_index, &guard, now_ms);
+            let db = self.session.db(&shared.store, &guard, now_ms);
             let outcome = dispatch::run(
                 request.entry,
                 batch.words(request),
@@ -116,13 +117,16 @@ impl Connection {
             loop {
                 let outcome = run_once(entry, &words, &mut session, &shared, &mut output);
                 match outcome {
-                    Outcome::Replied(is_error) => return (session, output, is_error),
+                    Outcome::Replied(is_error) => {
+                        return (session, output, is_error, store::take_lookups());
+                    }
                     _ => std::thread::yield_now(),
                 }
             }
         };
         match self.shared.workers.run(job).await {
-            Ok((session, output, is_error)) => {
+            Ok((session, output, is_error, lookups)) => {
+                self.note_lookups(lookups);
                 self.session = session;
                 self.output = output;
                 self.count(entry, is_error);
@@ -166,7 +170,7 @@ fn run_once(
     output: &mut Vec<u8>,
 ) -> Outcome {
     let guard = shared.store.pin();
-    let db = shared.store.db(session.db_index, &guard, clock::now_ms());
+    let db = session.db(&shared.store, &guard, clock::now_ms());
     dispatch::run(entry, words, (session, shared, db), output, true)
 }
 
