@@ -4,6 +4,8 @@
 
 mod db;
 #[allow(unsafe_code)]
+mod document;
+#[allow(unsafe_code)]
 pub mod entry;
 mod error;
 mod expiry;

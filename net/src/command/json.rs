@@ -9,7 +9,7 @@
 use json::{Condition, DocumentRef, EditError, Layout, Path, Rest, Value};
 use json::{Deletion, Document, PathError, SearchTooLong, print_string};
 use store::value::json::{JsonDoc, borrowed, owned};
-use store::{Change, Draft, Entry, Kind};
+use store::{Change, Draft, Entry, Kind, NewValue};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Readonly, Write};
@@ -129,8 +129,8 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         let old = entry.map(Old::of).transpose()?;
         let new = match request.decide(old, &value) {
             Ok(Decision::Keep) => return Ok((Change::Keep, Ok(false))),
-            Ok(Decision::Put) => borrowed(value.borrow())?,
-            Ok(Decision::Edited(document)) => owned(document)?,
+            Ok(Decision::Put) => borrowed(&value)?,
+            Ok(Decision::Edited(document)) => following(entry, document)?,
             Err(error) => return Ok((Change::Keep, Err(error))),
         };
         Ok((Change::Put(Draft::keeping_any(entry, new)), Ok(true)))
@@ -140,6 +140,17 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         false => call.reply.null(),
     }
     Ok(())
+}
+
+/// What an edit made of the document in `entry`, as a value.
+fn following<'a>(
+    entry: Option<Entry<'_>>,
+    document: Document,
+) -> Result<NewValue<'a>, store::Error> {
+    match entry {
+        Some(entry) => JsonDoc::of(entry)?.followed_by(document),
+        None => owned(document),
+    }
 }
 
 /// What a JSON.SET asks for.
@@ -220,7 +231,10 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
         let change = match rest {
             Rest::Same => Change::Keep,
             Rest::Nothing => Change::Remove,
-            Rest::Changed(document) => Change::Put(Draft::keeping(entry, owned(document)?)),
+            Rest::Changed(document) => {
+                let new = following(Some(entry), document)?;
+                Change::Put(Draft::keeping(entry, new))
+            }
         };
         Ok((change, Ok(count)))
     })??;

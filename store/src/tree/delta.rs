@@ -1,5 +1,6 @@
 //! The difference between two versions of a value, in blocks.
 
+use crate::document::Handle;
 use crate::memory::Block;
 use crate::reclaim::{self, Drain, Guard};
 
@@ -13,17 +14,33 @@ pub(crate) struct Delta {
     fresh: Vec<Block>,
     /// Invariant: reachable from the old version and not from the new one.
     replaced: Vec<Block>,
+    /// The new version, where it is a large document: nobody but the edit has seen it.
+    document: Option<Handle>,
 }
 
 impl Delta {
     pub(super) fn new(fresh: Vec<Block>, replaced: Vec<Block>) -> Delta {
-        Delta { fresh, replaced }
+        Delta {
+            fresh,
+            replaced,
+            document: None,
+        }
+    }
+
+    /// A new document, which shares what it shares by its own means.
+    pub(crate) fn of_document(document: Handle) -> Delta {
+        Delta {
+            fresh: Vec::new(),
+            replaced: Vec::new(),
+            document: Some(document),
+        }
     }
 
     /// Appends a later edit of the same value.
     pub(crate) fn append(&mut self, later: &mut Delta) {
         self.fresh.append(&mut later.fresh);
         self.replaced.append(&mut later.replaced);
+        debug_assert!(later.document.is_none(), "a document is never a difference");
     }
 
     /// The new version will never be published: what was made for it goes at once.
@@ -32,7 +49,11 @@ impl Delta {
     }
 
     /// As [`Delta::abandoned`], when somebody under `guard` may still look at the new version.
-    pub(crate) fn retired(self, guard: &Guard) {
+    pub(crate) fn retired(mut self, guard: &Guard) {
+        if let Some(document) = self.document.take() {
+            // SAFETY: never published, so only holders of this guard know it.
+            unsafe { document.retire(guard) };
+        }
         for block in self.into_fresh() {
             // SAFETY: never published, so only holders of this guard know it.
             unsafe { guard.retire(block) };
@@ -50,6 +71,7 @@ impl Delta {
     /// New guards can no longer reach the old version.
     pub(crate) unsafe fn published(mut self, guard: &Guard) {
         self.fresh.clear();
+        self.document = None;
         let blocks = std::mem::take(&mut self.replaced);
         if blocks.len() <= BLOCKS_INLINE_MAX {
             for block in blocks {
@@ -73,6 +95,10 @@ impl Drop for Delta {
         for block in self.fresh.drain(..) {
             // SAFETY: fresh blocks were never published, so nobody else knows them.
             unsafe { block.free() };
+        }
+        if let Some(document) = self.document.take() {
+            // SAFETY: as above.
+            unsafe { document.free() };
         }
     }
 }

@@ -1,22 +1,22 @@
 //! JSON documents: the borrowed view of one in an entry, and entries' values made of them.
 //!
-//! A document stands in its entry in the packed form that the `json` crate reads without
-//! unpacking, whatever its size. Reading a member touches the headers on the way to it; an edit
-//! makes a new packed block, which the entry's successor takes over.
+//! A small document stands in its entry, in the packed form that the `json` crate reads without
+//! unpacking. A large one stands beside it, in nodes that its versions share; the entry holds a
+//! handle of the version. Reading a member touches what is on the way to it; an edit makes a new
+//! packed block, or new nodes on the way to the change.
 
-use std::borrow::Cow;
-
-use json::{Document, DocumentRef};
+use json::{Document, DocumentRef, LargeDocument};
 
 use super::string::check_len;
-use super::{Body, NewValue, of_kind};
+use super::{Body, Delta, NewValue, Origin, of_kind};
+use crate::document::{self, Handle};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 
 /// A document as an entry holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonDoc<'g> {
-    packed: &'g [u8],
+    entry: Entry<'g>,
 }
 
 impl<'g> JsonDoc<'g> {
@@ -25,8 +25,8 @@ impl<'g> JsonDoc<'g> {
     /// # Errors
     /// [`Error::WrongType`].
     pub fn of(entry: Entry<'g>) -> Result<JsonDoc<'g>, Error> {
-        let packed = of_kind(entry, Kind::Json)?.value_bytes();
-        Ok(JsonDoc { packed })
+        let entry = of_kind(entry, Kind::Json)?;
+        Ok(JsonDoc { entry })
     }
 
     /// The document in `entry`, if there is an entry.
@@ -39,25 +39,28 @@ impl<'g> JsonDoc<'g> {
 
     /// The document, to read and to edit.
     pub fn document(self) -> DocumentRef<'g> {
-        DocumentRef::packed(self.packed)
+        match self.entry.form() {
+            Form::Handle => DocumentRef::large(document::of_entry(self.entry)),
+            _ => DocumentRef::packed(self.entry.value_bytes()),
+        }
     }
 
     /// About how many bytes it takes.
     pub fn extent(self) -> usize {
-        self.packed.len()
+        super::memory_bytes(self.entry)
     }
-}
 
-/// A document that stays where it is, as a value.
-///
-/// # Errors
-/// [`Error::TooLong`].
-pub fn borrowed(document: DocumentRef<'_>) -> Result<NewValue<'_>, Error> {
-    check_len(document.packed_bytes().len())?;
-    Ok(plain(match document.packed_bytes() {
-        Cow::Borrowed(bytes) => Body::default().borrowed(bytes),
-        Cow::Owned(bytes) => Body::default().owned(bytes),
-    }))
+    /// What an edit made of this document, as the value that follows it.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`].
+    pub fn followed_by<'a>(self, document: Document) -> Result<NewValue<'a>, Error> {
+        if self.entry.form() == Form::Handle {
+            // SAFETY: the version belongs to the entry, which the guard of `'g` keeps.
+            unsafe { Handle::of(self.entry).note_successor() };
+        }
+        owned(document)
+    }
 }
 
 /// A document made for the purpose, as a value.
@@ -65,9 +68,34 @@ pub fn borrowed(document: DocumentRef<'_>) -> Result<NewValue<'_>, Error> {
 /// # Errors
 /// [`Error::TooLong`].
 pub fn owned<'a>(document: Document) -> Result<NewValue<'a>, Error> {
-    let bytes = document.into_packed_bytes();
-    check_len(bytes.len())?;
-    Ok(plain(Body::default().owned(bytes)))
+    check_len(document.memory_bytes())?;
+    Ok(match document {
+        Document::Packed(bytes) => plain(Body::default().owned(bytes.into_vec())),
+        Document::Large(large) => of_large(large),
+    })
+}
+
+/// A document that stays where it is, as a value.
+///
+/// # Errors
+/// [`Error::TooLong`].
+pub fn borrowed(document: &Document) -> Result<NewValue<'_>, Error> {
+    check_len(document.memory_bytes())?;
+    Ok(match document {
+        Document::Packed(bytes) => plain(Body::default().borrowed(bytes)),
+        Document::Large(large) => of_large(large.clone()),
+    })
+}
+
+/// A version of a large document, with a handle of its own.
+pub(super) fn of_large<'a>(large: LargeDocument) -> NewValue<'a> {
+    let handle = Handle::new(large);
+    NewValue {
+        kind: Kind::Json,
+        form: Form::Handle,
+        body: Body::default().copied(&handle.to_bytes()),
+        origin: Origin::New(Delta::of_document(handle)),
+    }
 }
 
 fn plain(body: Body<'_>) -> NewValue<'_> {
@@ -76,62 +104,78 @@ fn plain(body: Body<'_>) -> NewValue<'_> {
 
 #[cfg(test)]
 mod tests {
-    use json::Path;
+    use json::{Condition, Path};
 
+    use super::super::held::Held;
+    use super::super::{deep_copy, memory_bytes, same_value, string};
     use super::*;
-    use crate::entry::Meta;
+    use crate::memory::counted_here;
+    use crate::reclaim;
+    use crate::value::Edited;
 
-    /// Calls `check` with an entry that holds `value`.
-    fn with_entry(value: NewValue<'_>, check: impl FnOnce(Entry<'_>)) {
-        let shape = (value.kind, value.form);
-        let entry = Entry::allocate(1, b"key", shape, &value.body.slices(), &Meta::default());
-        check(entry);
-        // SAFETY: nobody else knows the entry.
-        unsafe { entry.block().free() };
+    fn large_text() -> String {
+        format!("[{}]", vec!["\"element\""; 1000].join(","))
+    }
+
+    fn document(text: &str) -> Document {
+        Document::parse(text.as_bytes()).unwrap()
+    }
+
+    fn text(entry: Entry<'_>) -> String {
+        let mut printed = Vec::new();
+        JsonDoc::of(entry)
+            .unwrap()
+            .document()
+            .root()
+            .print(&mut printed);
+        String::from_utf8(printed).unwrap()
+    }
+
+    /// The document in `held` with `value` at `path`.
+    fn set(held: &Held, path: &str, value: &str) -> NewValue<'static> {
+        let old = JsonDoc::of(held.entry()).unwrap();
+        let path = Path::parse(path.as_bytes()).unwrap();
+        let new = old
+            .document()
+            .set(&path, document(value).borrow(), Condition::Always);
+        old.followed_by(new.unwrap().unwrap()).unwrap()
     }
 
     #[test]
     fn an_entry_gives_back_the_document_it_was_made_of() {
-        let large = format!("[{}]", vec!["\"element\""; 1000].join(","));
-        for text in ["7", r#"{"a":[1,2.5]}"#, &large] {
-            let document = Document::parse(text.as_bytes()).unwrap();
-            for value in [borrowed(document.borrow()), owned(document.clone())] {
-                with_entry(value.unwrap(), |entry| {
-                    let root = JsonDoc::of(entry).unwrap().document().root();
-                    let mut printed = Vec::new();
-                    root.print(&mut printed);
-                    assert_eq!(String::from_utf8(printed).unwrap(), text);
-                });
-            }
+        for given in ["7", r#"{"a":[1,2.5]}"#, &large_text()] {
+            let document = document(given);
+            assert_eq!(text(Held::new(borrowed(&document).unwrap()).entry()), given);
+            assert_eq!(text(Held::new(owned(document).unwrap()).entry()), given);
         }
     }
 
     #[test]
-    fn an_edit_of_a_document_in_an_entry_is_a_value_again() {
-        let document = Document::parse(br#"{"a":1}"#).unwrap();
-        let two = Document::parse(b"2").unwrap();
-        with_entry(owned(document).unwrap(), |entry| {
-            let old = JsonDoc::of(entry).unwrap();
-            let path = Path::parse(b"$.a").unwrap();
-            let set = old
-                .document()
-                .set(&path, two.borrow(), json::Condition::Always);
-            with_entry(owned(set.unwrap().unwrap()).unwrap(), |entry| {
-                let mut printed = Vec::new();
-                JsonDoc::of(entry)
-                    .unwrap()
-                    .document()
-                    .root()
-                    .print(&mut printed);
-                assert_eq!(printed, br#"{"a":2}"#);
-            });
-        });
+    fn versions_follow_each_other_and_leave_nothing_behind() {
+        let before = counted_here().0;
+        let mut held = Held::new(owned(document(&large_text())).unwrap());
+        assert_eq!(counted_here().0 - before, memory_bytes(held.entry()) as i64);
+        for place in 0..300 {
+            let value = set(&held, &format!("$[{place}]"), "{\"a\":1}");
+            held = Held::after(Some(held), Edited::Changed(value)).unwrap();
+            // Not every value that is made is published.
+            drop(set(&held, "$[5]", "2"));
+        }
+        let copy = Held::new(deep_copy(held.entry()));
+        let same = same_value(held.entry());
+        held = Held::after(Some(held), Edited::Changed(same)).unwrap();
+        let shrunk = set(&held, "$", "[]");
+        held = Held::after(Some(held), Edited::Changed(shrunk)).unwrap();
+        assert_eq!(text(held.entry()), "[]");
+        assert_eq!(text(copy.entry()).matches("{\"a\":1}").count(), 300);
+        drop((held, copy));
+        reclaim::settle();
+        assert_eq!(counted_here().0, before);
     }
 
     #[test]
     fn other_types_are_not_documents() {
-        with_entry(super::super::string::bytes(b"{}"), |entry| {
-            assert_eq!(JsonDoc::of(entry).unwrap_err(), Error::WrongType);
-        });
+        let held = Held::new(string::bytes(b"{}"));
+        assert_eq!(JsonDoc::of(held.entry()).unwrap_err(), Error::WrongType);
     }
 }

@@ -24,6 +24,7 @@
 
 use smallvec::SmallVec;
 
+use crate::document::{self, Handle};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 use crate::reclaim::Guard;
@@ -239,6 +240,9 @@ pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
         let (root, delta) = copy.expect("an entry's tree has elements");
         return of_tree(entry.kind(), tag, root, Origin::New(delta));
     }
+    if entry.form() == Form::Handle {
+        return json::of_large(document::of_entry(entry).clone());
+    }
     let body = Body::default().borrowed(entry.value_bytes());
     NewValue::flat(entry.kind(), entry.form(), body)
 }
@@ -252,7 +256,8 @@ pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
         Form::Plain | Form::Raw => {}
         // SAFETY: the entry is unreachable and goes once, and its tree with it.
         Form::Tree => unsafe { tree::retire_tree(entry, guard) },
-        Form::Handle => unreachable!("no value is made in this form"),
+        // SAFETY: likewise.
+        Form::Handle => unsafe { Handle::of(entry).retire(guard) },
     }
 }
 
@@ -260,7 +265,8 @@ pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
 pub fn memory_bytes(entry: Entry<'_>) -> usize {
     let behind = match entry.form() {
         Form::Tree => tree::memory_bytes(entry),
-        Form::Plain | Form::Raw | Form::Handle => 0,
+        Form::Handle => document::of_entry(entry).memory_bytes(),
+        Form::Plain | Form::Raw => 0,
     };
     entry.memory_bytes() + behind
 }
