@@ -41,10 +41,12 @@ const TOO_LARGE: Line = "SERVER_ERROR object too large for cache";
 const OUT_OF_MEMORY: Line = "SERVER_ERROR out of memory storing object";
 
 /// What carrying out a request led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<'b> {
     /// The reply, if the client wants one, is written.
     Replied,
+    /// The start of a long reply is written: send some of it, then carry out what is left.
+    Partly(Request<'b>),
     /// A transaction was in the way, nothing was written: run the request again a little later.
     Busy,
     /// The connection is to be closed once its replies are sent.
@@ -64,6 +66,9 @@ pub(crate) struct Call<'c> {
     pub(crate) thread: usize,
     /// What a client may store.
     pub(crate) limits: Limits,
+    /// A reply that has become as long as this, in bytes, is sent before it grows further: a
+    /// line of keys can ask for more than there is memory for.
+    pub(crate) reply_bytes_max: usize,
 }
 
 /// Why nothing was done.
@@ -84,21 +89,39 @@ impl From<store::Error> for Failure {
 }
 
 /// Carries out a request and writes its reply. `facts` is called if the reply needs them.
-pub(crate) fn execute(
-    request: &Request<'_>,
+pub(crate) fn execute<'b>(
+    request: &Request<'b>,
     call: &Call<'_>,
     facts: impl FnOnce() -> Facts,
     out: &mut Vec<u8>,
-) -> Outcome {
+) -> Outcome<'b> {
     let len_before = out.len();
     let mut reply = Writer::new(out);
     let done = match *request {
-        Request::Get { keys, with_tokens } => call.get(keys, with_tokens, &mut reply),
+        Request::Get {
+            mut keys,
+            with_tokens,
+        } => {
+            if !call.get(&mut keys, with_tokens, &mut reply) {
+                return Outcome::Partly(Request::Get { keys, with_tokens });
+            }
+            Ok(())
+        }
         Request::GetAndTouch {
             exptime,
-            keys,
+            mut keys,
             with_tokens,
-        } => call.get_and_touch(keys, exptime, with_tokens, &mut reply),
+        } => match call.get_and_touch(&mut keys, exptime, with_tokens, &mut reply) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                return Outcome::Partly(Request::GetAndTouch {
+                    exptime,
+                    keys,
+                    with_tokens,
+                });
+            }
+            Err(failure) => Err(failure),
+        },
         Request::Store(item) => call.store(&item, &mut reply),
         Request::StoreTooLarge { mode, key, noreply } => {
             call.refuse_large(mode, key, noreply, &mut reply)
@@ -152,42 +175,61 @@ pub(crate) fn execute(
     }
 }
 
+/// How many keys are fetched into the cache together.
+pub(crate) const BATCH_KEYS: usize = 64;
+
+/// Fetches what `keys` lead to into the cache, where there are several.
+pub(crate) fn prefetch<'b>(db: &Db<'_>, keys: impl Iterator<Item = &'b [u8]> + Clone) {
+    if keys.clone().nth(1).is_none() {
+        return;
+    }
+    keys.clone().for_each(|key| db.prefetch_bucket(key));
+    keys.for_each(|key| db.prefetch_entry(key));
+}
+
 impl<'c> Call<'c> {
     fn note(&self, count: Count) {
         self.state.note(self.thread, count, 1);
     }
 
-    fn get(
-        &self,
-        keys: Keys<'_>,
-        with_tokens: bool,
-        reply: &mut Writer<'_>,
-    ) -> Result<(), Failure> {
-        let (mut hits, mut misses) = (0, 0);
-        for key in keys {
-            let found = self.db.read(key).and_then(string_of);
-            match found {
-                Some(item) => write_item(item, with_tokens, reply),
+    /// Replies with the items at `keys`; whether that was done with all of them.
+    fn get(&self, keys: &mut Keys<'_>, with_tokens: bool, reply: &mut Writer<'_>) -> bool {
+        let len_max = reply.len() + self.reply_bytes_max;
+        let (mut hits, mut misses) = (0_u64, 0);
+        while reply.len() <= len_max
+            && let Some(key) = keys.next()
+        {
+            if (hits + misses + 1).is_multiple_of(BATCH_KEYS as u64) {
+                let ahead = *keys;
+                prefetch(&self.db, ahead.take(BATCH_KEYS));
+            }
+            match self.db.read(key).and_then(string_of) {
+                Some(item) => {
+                    write_item(item, with_tokens, reply);
+                    hits += 1;
+                }
                 None => misses += 1,
             }
-            hits += u64::from(found.is_some());
         }
-        reply.line(END);
         self.state.note(self.thread, Count::CmdGet, hits + misses);
         self.state.note(self.thread, Count::GetHits, hits);
         self.state.note(self.thread, Count::GetMisses, misses);
-        Ok(())
+        self.end_items(reply, len_max)
     }
 
+    /// As [`Call::get`], with another expiry for the items.
     fn get_and_touch(
         &self,
-        keys: Keys<'_>,
+        keys: &mut Keys<'_>,
         exptime: Exptime,
         with_tokens: bool,
         reply: &mut Writer<'_>,
-    ) -> Result<(), Failure> {
-        let (mut hits, mut misses) = (0, 0);
-        for key in keys {
+    ) -> Result<bool, Failure> {
+        let len_max = reply.len() + self.reply_bytes_max;
+        let (mut hits, mut misses) = (0_u64, 0);
+        while reply.len() <= len_max
+            && let Some(key) = keys.next()
+        {
             match self.change_expiry(key, exptime)? {
                 Some(item) => {
                     write_item(item, with_tokens, reply);
@@ -196,11 +238,19 @@ impl<'c> Call<'c> {
                 None => misses += 1,
             }
         }
-        reply.line(END);
         self.state.note(self.thread, Count::CmdTouch, hits + misses);
         self.state.note(self.thread, Count::TouchHits, hits);
         self.state.note(self.thread, Count::TouchMisses, misses);
-        Ok(())
+        Ok(self.end_items(reply, len_max))
+    }
+
+    /// Ends a list of items, unless it stopped because it had become too long; whether it did end.
+    fn end_items(&self, reply: &mut Writer<'_>, len_max: usize) -> bool {
+        let is_end = reply.len() <= len_max;
+        if is_end {
+            reply.line(END);
+        }
+        is_end
     }
 
     fn touch(

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use smallvec::SmallVec;
-use store::Db;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::clock;
@@ -36,7 +35,7 @@ impl Connection {
         let result = loop {
             let mut requests = Requests::new();
             let parsed = parse(parser, &mut rest, &limits, &mut requests);
-            if let Err(end) = self.run_requests(&requests, limits).await {
+            if let Err(end) = self.run_requests(&mut requests, limits).await {
                 break Err(end);
             }
             if parsed.is_err() {
@@ -53,7 +52,11 @@ impl Connection {
         result
     }
 
-    async fn run_requests(&mut self, requests: &[Request<'_>], limits: Limits) -> Result<(), End> {
+    async fn run_requests(
+        &mut self,
+        requests: &mut [Request<'_>],
+        limits: Limits,
+    ) -> Result<(), End> {
         let mut next = 0;
         while next < requests.len() {
             let halt = self.run_requests_until_halt(requests, &mut next, limits);
@@ -65,7 +68,7 @@ impl Connection {
 
     fn run_requests_until_halt(
         &mut self,
-        requests: &[Request<'_>],
+        requests: &mut [Request<'_>],
         next: &mut usize,
         limits: Limits,
     ) -> Halt {
@@ -76,7 +79,9 @@ impl Connection {
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
         if *next == 0 && !is_refused {
-            prefetch(&shared.store.db(DB_INDEX, &guard, now_ms), requests);
+            let keys = requests.iter().flat_map(Request::keys);
+            let db = shared.store.db(DB_INDEX, &guard, now_ms);
+            memcached::prefetch(&db, keys.take(memcached::BATCH_KEYS));
         }
         while let Some(request) = requests.get(*next) {
             if is_refused && *request != Request::Quit {
@@ -95,9 +100,14 @@ impl Connection {
                 state: &shared.memcached,
                 thread: self.thread,
                 limits,
+                reply_bytes_max: SEND_BYTES,
             };
             match memcached::execute(request, &call, || facts(shared), &mut self.output) {
                 Outcome::Replied => *next += 1,
+                Outcome::Partly(rest) => {
+                    requests[*next] = rest;
+                    return Halt::FullOutput;
+                }
                 Outcome::Busy => return Halt::Busy,
                 Outcome::Closing => return Halt::Closing,
             }
@@ -125,24 +135,6 @@ fn parse<'b>(
         requests.push(request);
     }
     Ok(())
-}
-
-/// As for RESP; a single get of many keys is a batch, too.
-fn prefetch(db: &Db<'_>, requests: &[Request<'_>]) {
-    let is_single = requests.len() == 1
-        && !matches!(
-            requests[0],
-            Request::Get { .. } | Request::GetAndTouch { .. }
-        );
-    if is_single {
-        return;
-    }
-    for request in requests {
-        request.for_each_key(|key| db.prefetch_bucket(key));
-    }
-    for request in requests {
-        request.for_each_key(|key| db.prefetch_entry(key));
-    }
 }
 
 fn is_write(request: &Request<'_>) -> bool {

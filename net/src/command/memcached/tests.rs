@@ -32,7 +32,7 @@ impl Server {
             item_bytes_max: 1000,
         };
         let mut out = Vec::new();
-        while let Ok(Some(request)) = parser.next(&mut rest, &limits) {
+        while let Ok(Some(mut request)) = parser.next(&mut rest, &limits) {
             self.state.flush_if_due(&self.store, self.now_ms);
             let call = Call {
                 store: &self.store,
@@ -40,8 +40,13 @@ impl Server {
                 state: &self.state,
                 thread: 0,
                 limits,
+                reply_bytes_max: 50,
             };
-            let outcome = execute(&request, &call, Facts::default, &mut out);
+            let mut outcome = execute(&request, &call, Facts::default, &mut out);
+            while let Outcome::Partly(rest) = outcome {
+                request = rest;
+                outcome = execute(&request, &call, Facts::default, &mut out);
+            }
             assert_ne!(outcome, Outcome::Busy);
             if outcome == Outcome::Closing {
                 out.extend_from_slice(b"closed");
@@ -280,6 +285,24 @@ fn a_flush_comes_now_or_later() {
     server.check("flush_all 2|flush_all noreply|set a 0 0 1|x|", "OK|STORED|");
     server.now_ms += 2_000;
     server.check("get a|", "VALUE a 0 1|x|END|");
+}
+
+#[test]
+fn a_long_reply_comes_in_parts() {
+    let server = Server::new();
+    let value = "x".repeat(40);
+    server.check(&format!("set a 0 0 40|{value}|"), "STORED|");
+    let item = format!("VALUE a 0 40|{value}|");
+    for command in ["get", "gat 0"] {
+        for keys in 1..5 {
+            let reply = format!("{}END|", item.repeat(keys));
+            server.check(&format!("{command}{}|", " a".repeat(keys)), &reply);
+        }
+    }
+    assert_eq!(
+        [server.stat("get_hits"), server.stat("touch_hits")],
+        [10, 10]
+    );
 }
 
 #[test]

@@ -249,22 +249,23 @@ impl<'b> Request<'b> {
         }
     }
 
-    /// Calls `visit` with every key: for the prefetch.
-    pub(crate) fn for_each_key(&self, visit: impl FnMut(&'b [u8])) {
-        match *self {
-            Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } => keys.for_each(visit),
+    /// The keys it is about.
+    pub(crate) fn keys(&self) -> Keys<'b> {
+        let words = match *self {
+            Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } => return keys,
             Request::Store(Store { key, .. })
             | Request::StoreTooLarge { key, .. }
             | Request::Arithmetic { key, .. }
             | Request::Delete { key, .. }
-            | Request::Touch { key, .. } => std::iter::once(key).for_each(visit),
+            | Request::Touch { key, .. } => text::Words::of(key),
             Request::FlushAll { .. }
             | Request::Version
             | Request::Verbosity { .. }
             | Request::Stats { .. }
             | Request::Quit
-            | Request::Refused { .. } => {}
-        }
+            | Request::Refused { .. } => text::Words::of(b""),
+        };
+        Keys { words }
     }
 }
 

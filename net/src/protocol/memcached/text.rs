@@ -153,6 +153,13 @@ pub(super) struct Words<'b> {
     rest: &'b [u8],
 }
 
+impl<'b> Words<'b> {
+    /// Those of a line.
+    pub(super) fn of(line: &'b [u8]) -> Words<'b> {
+        Words { rest: line }
+    }
+}
+
 impl<'b> Iterator for Words<'b> {
     type Item = &'b [u8];
 
@@ -233,7 +240,7 @@ fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
 }
 
 fn parse_line(line: &[u8]) -> Step<'_> {
-    let mut words = Words { rest: line };
+    let mut words = Words::of(line);
     let Some(command) = words.next() else {
         return Err(Refusal::Unknown.into());
     };

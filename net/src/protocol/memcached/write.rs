@@ -15,6 +15,11 @@ impl<'o> Writer<'o> {
         Writer { out }
     }
 
+    /// How many bytes the buffer holds.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
     /// A line.
     pub(crate) fn line(&mut self, line: Line) {
         self.out.extend_from_slice(line.as_bytes());
