@@ -96,73 +96,10 @@ pub(crate) fn execute<'b>(
     out: &mut Vec<u8>,
 ) -> Outcome<'b> {
     let len_before = out.len();
-    let mut reply = Writer::new(out);
-    let done = match *request {
-        Request::Get {
-            mut keys,
-            with_tokens,
-        } => {
-            if !call.get(&mut keys, with_tokens, &mut reply) {
-                return Outcome::Partly(Request::Get { keys, with_tokens });
-            }
-            Ok(())
-        }
-        Request::GetAndTouch {
-            exptime,
-            mut keys,
-            with_tokens,
-        } => match call.get_and_touch(&mut keys, exptime, with_tokens, &mut reply) {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                return Outcome::Partly(Request::GetAndTouch {
-                    exptime,
-                    keys,
-                    with_tokens,
-                });
-            }
-            Err(failure) => Err(failure),
-        },
-        Request::Store(item) => call.store(&item, &mut reply),
-        Request::StoreTooLarge { mode, key, noreply } => {
-            call.refuse_large(mode, key, noreply, &mut reply)
-        }
-        Request::Arithmetic {
-            key,
-            change,
-            noreply,
-        } => call.arithmetic(key, change, noreply, &mut reply),
-        Request::Delete { key, noreply } => call.delete(key, noreply, &mut reply),
-        Request::Touch {
-            key,
-            exptime,
-            noreply,
-        } => call.touch(key, exptime, noreply, &mut reply),
-        Request::FlushAll { exptime, noreply } => {
-            call.state.flush(call.store, exptime, call.db.now_ms());
-            call.note(Count::CmdFlush);
-            reply.line_unless(noreply, OK);
-            Ok(())
-        }
-        Request::Version => {
-            reply.line(VERSION_LINE);
-            Ok(())
-        }
-        Request::Verbosity { noreply } => {
-            reply.line_unless(noreply, OK);
-            Ok(())
-        }
-        Request::Stats { what } => {
-            stats::write(call, what, &facts(), &mut reply);
-            Ok(())
-        }
-        Request::Quit => return Outcome::Closing,
-        Request::Refused { refusal, noreply } => {
-            reply.line_unless(noreply, refusal.line());
-            Ok(())
-        }
-    };
-    match done {
-        Ok(()) => Outcome::Replied,
+    match call.run(request, facts, &mut Writer::new(out)) {
+        Ok(_) if *request == Request::Quit => Outcome::Closing,
+        Ok(None) => Outcome::Replied,
+        Ok(Some(rest)) => Outcome::Partly(rest),
         Err(Failure::Busy) => {
             out.truncate(len_before);
             Outcome::Busy
@@ -188,6 +125,62 @@ pub(crate) fn prefetch<'b>(db: &Db<'_>, keys: impl Iterator<Item = &'b [u8]> + C
 }
 
 impl<'c> Call<'c> {
+    /// Carries out a request, or its beginning: then what is left of it is returned.
+    fn run<'b>(
+        &self,
+        request: &Request<'b>,
+        facts: impl FnOnce() -> Facts,
+        reply: &mut Writer<'_>,
+    ) -> Result<Option<Request<'b>>, Failure> {
+        match *request {
+            Request::Get {
+                mut keys,
+                with_tokens,
+            } => {
+                let is_whole = self.get(&mut keys, with_tokens, reply);
+                return Ok((!is_whole).then_some(Request::Get { keys, with_tokens }));
+            }
+            Request::GetAndTouch {
+                exptime,
+                mut keys,
+                with_tokens,
+            } => {
+                let is_whole = self.get_and_touch(&mut keys, exptime, with_tokens, reply)?;
+                return Ok((!is_whole).then_some(Request::GetAndTouch {
+                    exptime,
+                    keys,
+                    with_tokens,
+                }));
+            }
+            Request::Store(item) => self.store(&item, reply)?,
+            Request::StoreTooLarge { mode, key, noreply } => {
+                self.refuse_large(mode, key, noreply, reply)?;
+            }
+            Request::Arithmetic {
+                key,
+                change,
+                noreply,
+            } => self.arithmetic(key, change, noreply, reply)?,
+            Request::Delete { key, noreply } => self.delete(key, noreply, reply)?,
+            Request::Touch {
+                key,
+                exptime,
+                noreply,
+            } => self.touch(key, exptime, noreply, reply)?,
+            Request::FlushAll { exptime, noreply } => {
+                self.state.flush(self.store, exptime, self.db.now_ms());
+                self.note(Count::CmdFlush);
+                reply.line_unless(noreply, OK);
+            }
+            Request::Version => reply.line(VERSION_LINE),
+            Request::Verbosity { noreply } => reply.line_unless(noreply, OK),
+            Request::Stats { what } => stats::write(self, what, &facts(), reply),
+            Request::Quit => {}
+            Request::Refused { refusal, noreply } => reply.line_unless(noreply, refusal.line()),
+        }
+        Ok(None)
+    }
+
     fn note(&self, count: Count) {
         self.state.note(self.thread, count, 1);
     }
