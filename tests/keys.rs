@@ -1,100 +1,206 @@
-//! Keys of any type: DEL, RENAME, COPY, EXPIRE, SCAN, OBJECT and their kin.
+//! Keys of any type: removing, naming, expiring, finding.
 
-use tests::check;
+use tests::{Subject, check};
 
 #[test]
-fn counting_and_removing() {
+fn del_unlink_exists_touch_type() {
     check(
         r#"
         > MSET a 1 b 2 c 3
         OK
-        > EXISTS a b a absent
-        (integer) 3
-        > TOUCH a absent c
-        (integer) 2
-        > DEL a absent a
+        > SADD s x
         (integer) 1
-        > UNLINK b c b
+        > HSET h f v
+        (integer) 1
+        > EXISTS a b a none
+        (integer) 3
+        > TOUCH a none s
         (integer) 2
-        > EXISTS a b c
+        > TYPE a
+        string
+        > TYPE s
+        set
+        > TYPE h
+        hash
+        > TYPE none
+        none
+        > DEL a none s
+        (integer) 2
+        > UNLINK b c none
+        (integer) 2
+        > EXISTS a b c s
         (integer) 0
         > DEL
         (error) ERR wrong number of arguments for 'del' command
+        > DBSIZE
+        (integer) 1
         "#,
     );
 }
 
 #[test]
-fn every_key_has_a_type() {
+fn expire_and_its_conditions() {
     check(
         r#"
-        > SET string v
+        > EXPIRE k 100
+        (integer) 0
+        > SET k v
         OK
-        > SADD set member
+        > TTL k
+        (integer) -1
+        > PTTL k
+        (integer) -1
+        > EXPIRETIME k
+        (integer) -1
+        > TTL none
+        (integer) -2
+        > PEXPIRETIME none
+        (integer) -2
+        > EXPIRE k 100 XX
+        (integer) 0
+        > EXPIRE k 100 GT
+        (integer) 0
+        > EXPIRE k 100 LT
         (integer) 1
-        > HSET hash f v
+        > TTL k
+        (integer) 100
+        > EXPIRE k 100 NX
+        (integer) 0
+        > EXPIRE k 50 GT
+        (integer) 0
+        > EXPIRE k 200 GT
         (integer) 1
-        > TYPE string
-        string
-        > TYPE set
-        set
-        > TYPE hash
-        hash
-        > TYPE absent
-        none
+        > TTL k
+        (integer) 200
+        > EXPIRE k 300 LT
+        (integer) 0
+        > EXPIRE k 50 LT
+        (integer) 1
+        > TTL k
+        (integer) 50
+        > EXPIRE k 60 XX
+        (integer) 1
+        > PEXPIRE k 100000
+        (integer) 1
+        > TTL k
+        (integer) 100
+        > EXPIREAT k 4000000000
+        (integer) 1
+        > EXPIRETIME k
+        (integer) 4000000000
+        > PEXPIREAT k 4000000000123
+        (integer) 1
+        > PEXPIRETIME k
+        (integer) 4000000000123
+        > PERSIST k
+        (integer) 1
+        > PERSIST k
+        (integer) 0
+        > PERSIST none
+        (integer) 0
+        > EXPIRE k 10 NX XX
+        (error) ERR NX and XX, GT or LT options at the same time are not compatible
+        > EXPIRE k 10 GT LT
+        (error) ERR GT and LT options at the same time are not compatible
+        > EXPIRE k 10 nonsense
+        (error) ERR Unsupported option nonsense
+        > EXPIRE k abc
+        (error) ERR value is not an integer or out of range
+        > EXPIRE k 9223372036854775807
+        (error) ERR invalid expire time in 'expire' command
+        > PEXPIRE k 9223372036854775807
+        (error) ERR invalid expire time in 'pexpire' command
+        > EXPIRE k -9223372036854775808
+        (error) ERR invalid expire time in 'expire' command
+        > EXPIRE k 0
+        (integer) 1
+        > EXISTS k
+        (integer) 0
+        > SET k v
+        OK
+        > PEXPIREAT k 1
+        (integer) 1
+        > EXISTS k
+        (integer) 0
+        > SET k v
+        OK
+        > EXPIRE k -1
+        (integer) 1
+        > GET k
+        (nil)
         "#,
     );
 }
 
 #[test]
-fn a_key_changes_its_name() {
+fn an_expired_key_is_gone() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&["SET", "k", "v", "PX", "30"]);
+    client.call(&["HSET", "h", "f", "v"]);
+    client.call(&["PEXPIRE", "h", "30"]);
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    assert_eq!(
+        client.call(&["EXISTS", "k", "h"]),
+        tests::resp::Reply::Integer(0)
+    );
+    assert_eq!(
+        client.call(&["KEYS", "*"]),
+        tests::resp::Reply::Array(Vec::new())
+    );
+    assert_eq!(client.call(&["HLEN", "h"]), tests::resp::Reply::Integer(0));
+}
+
+#[test]
+fn rename_and_renamenx() {
     check(
         r#"
-        > MSET a 1 b 2
-        OK
-        > RENAME a b
-        OK
-        > MGET a b
-        1) (nil)
-        2) "1"
-        > RENAME a b
+        > RENAME none a
         (error) ERR no such key
+        > SET a 1 EX 100
+        OK
+        > RENAME a b
+        OK
+        > EXISTS a
+        (integer) 0
+        > TTL b
+        (integer) 100
+        > SADD s x
+        (integer) 1
+        > RENAME s b
+        OK
+        > TYPE b
+        set
+        > TTL b
+        (integer) -1
         > RENAME b b
         OK
-        > RENAMENX b b
-        (integer) 0
-        > SET a 1
-        OK
-        > RENAMENX b a
-        (integer) 0
-        > RENAMENX b c
-        (integer) 1
-        > MGET a b c
-        1) "1"
-        2) (nil)
-        3) "1"
-        > RENAMENX b c
+        > RENAMENX none c
         (error) ERR no such key
-        > SET k v PXAT 9999999999999
+        > SET c 1
         OK
-        > RENAME k moved
-        OK
-        > PEXPIRETIME moved
-        (integer) 9999999999999
+        > RENAMENX b c
+        (integer) 0
+        > RENAMENX c c
+        (integer) 0
+        > RENAMENX b d
+        (integer) 1
+        > EXISTS b c d
+        (integer) 2
         "#,
     );
 }
 
 #[test]
-fn a_copy_shares_nothing() {
+fn copy_and_move() {
     check(
         r#"
-        > SET a 1 PXAT 9999999999999
+        > SET a 1 EX 100
         OK
         > COPY a b
         (integer) 1
-        > PEXPIRETIME b
-        (integer) 9999999999999
+        > TTL b
+        (integer) 100
         > COPY a b
         (integer) 0
         > SET a 2
@@ -103,157 +209,91 @@ fn a_copy_shares_nothing() {
         (integer) 1
         > GET b
         "2"
+        > TTL b
+        (integer) -1
         > COPY a a
         (error) ERR source and destination objects are the same
+        > COPY none b
+        (integer) 0
         > COPY a a DB 1
         (integer) 1
-        > COPY absent b
-        (integer) 0
-        > COPY a b DB 16
+        > COPY a c DB 16
         (error) ERR DB index is out of range
-        > COPY a b DB one
+        > COPY a c DB abc
         (error) ERR value is not an integer or out of range
-        > COPY a b DB
+        > COPY a c nonsense
         (error) ERR syntax error
-        > SADD s member
+        > HSET h f v
         (integer) 1
-        > COPY s t
+        > COPY h h2
         (integer) 1
-        > SADD t another
+        > HSET h f w
+        (integer) 0
+        > HGET h2 f
+        "v"
+        > MOVE b 1
         (integer) 1
-        > SCARD s
-        (integer) 1
-        > SCARD t
+        > MOVE a 1
+        (integer) 0
+        > MOVE a 0
+        (error) ERR source and destination objects are the same
+        > MOVE none 1
+        (integer) 0
+        > MOVE a 16
+        (error) ERR DB index is out of range
+        > MOVE a x
+        (error) ERR value is not an integer or out of range
+        > SELECT 1
+        OK
+        > GET b
+        "2"
+        > DBSIZE
         (integer) 2
         "#,
     );
 }
 
 #[test]
-fn a_key_moves_to_another_database() {
+fn keys_scan_and_randomkey() {
     check(
         r#"
-        > SET a 1
-        OK
-        > MOVE a 1
-        (integer) 1
-        > EXISTS a
-        (integer) 0
-        > MOVE a 1
-        (integer) 0
-        > SET a 2
-        OK
-        > MOVE a 1
-        (integer) 0
-        > MOVE a 0
-        (error) ERR source and destination objects are the same
-        > MOVE a 16
-        (error) ERR DB index is out of range
-        > MOVE a one
-        (error) ERR value is not an integer or out of range
-        "#,
-    );
-}
-
-#[test]
-fn expiries_and_their_conditions() {
-    check(
-        r#"
-        > SET k v
-        OK
-        > TTL k
-        (integer) -1
-        > TTL absent
-        (integer) -2
-        > EXPIRE k 100
-        (integer) 1
-        > TTL k
-        (integer) 100
-        > EXPIRE k 200 NX
-        (integer) 0
-        > EXPIRE k 50 GT
-        (integer) 0
-        > EXPIRE k 50 LT
-        (integer) 1
-        > EXPIRE k 100 XX
-        (integer) 1
-        > TTL k
-        (integer) 100
-        > PEXPIREAT k 9999999999999
-        (integer) 1
-        > PEXPIRETIME k
-        (integer) 9999999999999
-        > EXPIRETIME k
-        (integer) 10000000000
-        > PERSIST k
-        (integer) 1
-        > PERSIST k
-        (integer) 0
-        > EXPIRE k 100 XX
-        (integer) 0
-        > EXPIRE k 100 GT
-        (integer) 0
-        > EXPIREAT k 9999999999 LT
-        (integer) 1
-        > PEXPIRETIME k
-        (integer) 9999999999000
-        > PTTL absent
-        (integer) -2
-        > PEXPIRETIME absent
-        (integer) -2
-        > EXPIRE k 10 NX XX
-        (error) ERR NX and XX, GT or LT options at the same time are not compatible
-        > EXPIRE k 10 GT LT
-        (error) ERR GT and LT options at the same time are not compatible
-        > EXPIRE k 10 SOON
-        (error) ERR Unsupported option SOON
-        > EXPIRE k ten
-        (error) ERR value is not an integer or out of range
-        > EXPIRE k 9223372036854775807
-        (error) ERR invalid expire time in 'expire' command
-        > PEXPIRE k 9223372036854775807
-        (error) ERR invalid expire time in 'pexpire' command
-        > EXPIRE absent 10
-        (integer) 0
-        > EXPIRE k -1
-        (integer) 1
-        > EXISTS k
-        (integer) 0
-        "#,
-    );
-}
-
-#[test]
-fn keys_and_scan_find_all_keys() {
-    check(
-        r#"
+        > RANDOMKEY
+        (nil)
         > MSET one 1 two 2 three 3
         OK
+        > SADD s x
+        (integer) 1
         ~> KEYS *
         1) "one"
-        2) "three"
-        3) "two"
-        > KEYS t[^h]*
+        2) "two"
+        3) "three"
+        4) "s"
+        ~> KEYS t*
         1) "two"
-        > KEYS ?n?
-        1) "one"
-        > KEYS nothing*
+        2) "three"
+        > KEYS [a-n]*
         (empty array)
-        > SCAN 0 COUNT 100 MATCH one*
+        > KEYS ?????
+        1) "three"
+        > KEYS none
+        (empty array)
+        > SCAN 0 MATCH on* COUNT 100
         1) "0"
         2) 1) "one"
-        > SCAN 0 COUNT 100 MATCH *hr*
-        1) "0"
-        2) 1) "three"
         > SCAN 0 COUNT 100 TYPE set
         1) "0"
+        2) 1) "s"
+        > SCAN 0 COUNT 100 TYPE hash
+        1) "0"
         2) (empty array)
-        > SCAN zero
+        > SCAN abc
         (error) ERR invalid cursor
         > SCAN 0 COUNT 0
         (error) ERR syntax error
-        > SCAN 0 COUNT many
+        > SCAN 0 COUNT x
         (error) ERR value is not an integer or out of range
+        > SCAN 0 nonsense 1
+        (error) ERR syntax error
         > SCAN 0 MATCH
         (error) ERR syntax error
         "#,
@@ -261,47 +301,120 @@ fn keys_and_scan_find_all_keys() {
 }
 
 #[test]
-fn a_random_key() {
+fn a_whole_scan_finds_every_key() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    for at in 0..1000 {
+        client.call(&["SET", &format!("key:{at}"), "v"]);
+    }
+    let mut found = std::collections::BTreeSet::new();
+    let mut cursor = b"0".to_vec();
+    loop {
+        let reply = client.call(&[&b"SCAN"[..], &cursor, b"COUNT", b"7"]);
+        let [next, batch] = reply.elements() else {
+            panic!("{reply:?}")
+        };
+        found.extend(
+            batch
+                .elements()
+                .iter()
+                .filter_map(|key| key.text())
+                .map(<[u8]>::to_vec),
+        );
+        cursor = next.text().expect("a cursor").to_vec();
+        if cursor == b"0" {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 1000);
+}
+
+#[test]
+fn databases_are_apart() {
     check(
         r#"
-        > RANDOMKEY
-        (nil)
-        > SET only v
+        > SET k zero
         OK
-        > RANDOMKEY
-        "only"
+        > SELECT 1
+        OK
+        > GET k
+        (nil)
+        > SET k one
+        OK
+        > SWAPDB 0 1
+        OK
+        > GET k
+        "zero"
+        > SELECT 0
+        OK
+        > GET k
+        "one"
+        > SWAPDB 0 16
+        (error) ERR DB index is out of range
+        > SWAPDB a 1
+        (error) ERR invalid first DB index
+        > SWAPDB 0 b
+        (error) ERR invalid second DB index
+        > FLUSHDB
+        OK
+        > EXISTS k
+        (integer) 0
+        > SELECT 1
+        OK
+        > GET k
+        "zero"
+        > FLUSHALL
+        OK
+        > DBSIZE
+        (integer) 0
+        > SELECT 16
+        (error) ERR DB index is out of range
+        > SELECT -1
+        (error) ERR DB index is out of range
+        > SELECT abc
+        (error) ERR value is not an integer or out of range
+        > FLUSHALL ASYNC
+        OK
+        > FLUSHDB SYNC
+        OK
+        > FLUSHDB nonsense
+        (error) ERR syntax error
         "#,
     );
 }
 
 #[test]
-fn object_looks_inside() {
+fn object_tells_about_a_value() {
     check(
         r#"
-        > SET n 12345
+        > SET k v
         OK
-        > SET s text
-        OK
-        > OBJECT ENCODING n
-        "int"
-        > OBJECT ENCODING s
+        > OBJECT ENCODING k
         "embstr"
-        > APPEND s more
-        (integer) 8
-        > OBJECT ENCODING s
-        "raw"
-        > OBJECT ENCODING absent
-        (nil)
-        > OBJECT REFCOUNT s
+        > OBJECT REFCOUNT k
         (integer) 1
-        > OBJECT IDLETIME absent
+        > OBJECT IDLETIME k
+        (integer) 0
+        > OBJECT FREQ k
+        (error) ERR An LFU maxmemory policy is not selected, …
+        > OBJECT ENCODING none
         (nil)
-        > OBJECT FREQ s
-        (error) ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.
-        > OBJECT NOTHING s
-        (error) ERR unknown subcommand 'NOTHING'. Try OBJECT HELP.
+        > OBJECT IDLETIME none
+        (nil)
+        > OBJECT nonsense k
+        (error) ERR unknown subcommand 'nonsense'. Try OBJECT HELP.
         > OBJECT ENCODING
         (error) ERR wrong number of arguments for 'object|encoding' command
+        > OBJECT
+        (error) ERR wrong number of arguments for 'object' command
+        > MEMORY USAGE none
+        (nil)
+        > MEMORY USAGE k SAMPLES -1
+        (error) ERR syntax error
+        > MEMORY USAGE k SAMPLES x
+        (error) ERR value is not an integer or out of range
+        > MEMORY nonsense
+        (error) ERR unknown subcommand 'nonsense'. Try MEMORY HELP.
         "#,
     );
 }

@@ -4,6 +4,9 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bitmaps;
+mod connection;
 mod differential;
+mod hashes;
 mod keys;
+mod sets;
 mod strings;

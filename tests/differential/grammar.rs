@@ -228,6 +228,7 @@ const VALUES: [&str; 24] = [
     "0123456789012345678901234567890123456789abcde",
 ];
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn word(kind: &str, random: &mut Rng) -> Vec<u8> {
     let text = match kind {
         "k" => pick(&KEYS, random),

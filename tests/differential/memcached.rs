@@ -61,20 +61,29 @@ fn answers_as_memcached_does() {
         peer: &peer,
         episodes: 0,
     };
+    // One report per verb: a verb that failed takes no part in the rest of the run.
+    let mut reports = BTreeMap::new();
     while left > 0 {
         let length = left.min(EPISODE_COMMANDS);
-        let episode: Vec<Request> = (0..length)
+        let mut episode: Vec<Request> = (0..length)
             .map(|_| request(&grammar, &mut random))
             .collect();
+        episode.retain(|request| !reports.contains_key(&request.words[0]));
         if let Some((at, answers)) = stage.play(&episode) {
             let shortest = stage.shrink(&episode[..=at]);
             let answers = stage
                 .play(&shortest)
                 .map_or(answers, |(_, answers)| answers);
-            panic!("{}", report(seed, &shortest, &answers));
+            let verb = shortest.last().expect("what fails").words[0].clone();
+            reports.insert(verb, report(&shortest, &answers));
         }
         left -= length;
     }
+    assert!(
+        reports.is_empty(),
+        "MAYFLY_TEST_SEED={seed}\n{}",
+        Vec::from_iter(reports.into_values()).join("\n")
+    );
 }
 
 fn request(grammar: &Grammar, random: &mut Rng) -> Request {
@@ -91,7 +100,7 @@ fn request(grammar: &Grammar, random: &mut Rng) -> Request {
         1 => words.push(b"extra".to_vec()),
         2 => {
             // No length beyond that of the data: both would wait for the rest.
-            const JUNK: [&str; 6] = ["-1", "abc", "", "0", "4294967296", "1.5"];
+            const JUNK: [&str; 5] = ["-1", "abc", "", "0", "1.5"];
             let at = random.usize(..words.len());
             words[at] = JUNK[random.usize(..JUNK.len())].into();
         }
@@ -263,8 +272,8 @@ fn masked(answer: &Result<Vec<u8>, Lost>) -> Result<Vec<Vec<u8>>, Lost> {
     Ok(answer.split(|byte| *byte == b'\n').map(mask).collect())
 }
 
-fn report(seed: u64, episode: &[Request], answers: &Answers) -> String {
-    let mut text = format!("mayfly and memcached answer differently (MAYFLY_TEST_SEED={seed}):\n");
+fn report(episode: &[Request], answers: &Answers) -> String {
+    let mut text = String::from("mayfly and memcached answer differently:\n");
     for (who, answer) in ["mayfly", "memcached"].into_iter().zip(answers) {
         text += &match answer {
             Ok(bytes) => format!("{who}: {}\n", quote(bytes)),

@@ -6,6 +6,8 @@
 use std::env;
 use std::net::SocketAddr;
 
+use net::Config;
+
 use crate::memcached::MemcachedClient;
 use crate::peer::{Kind, Peer};
 use crate::resp::RespClient;
@@ -18,28 +20,50 @@ pub struct Subject {
 
 #[derive(Debug)]
 enum Server {
-    Peers { resp: Peer, memcached: Peer },
+    /// None only while it is being dropped.
+    Mayfly(Option<net::Server>),
+    Peers {
+        resp: Peer,
+        memcached: Peer,
+    },
 }
 
 impl Subject {
-    /// Starts the server on free ports.
+    /// Starts the server on free ports, with two threads.
     pub fn start() -> Subject {
-        let kind = match env::var("MAYFLY_TEST_SUBJECT").as_deref() {
+        let peer = match env::var("MAYFLY_TEST_SUBJECT").as_deref() {
             Ok("redis") => Kind::Redis,
-            _ => Kind::Valkey,
+            Ok("valkey") => Kind::Valkey,
+            _ => return Subject::start_with(&[]),
         };
         let need = |kind| Peer::start(kind, "MAYFLY_TEST_SUBJECT").expect("an installed subject");
         Subject {
             server: Server::Peers {
-                resp: need(kind),
+                resp: need(peer),
                 memcached: need(Kind::Memcached),
             },
+        }
+    }
+
+    /// Starts mayfly on free ports with these parameters.
+    pub fn start_with(parameters: &[(&str, &str)]) -> Subject {
+        let config = [("threads", "2")]
+            .iter()
+            .chain(parameters)
+            .try_fold(Config::on_free_ports(), |config, (name, text)| {
+                config.with(name, text)
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+        let server = net::Server::start(config).unwrap_or_else(|error| panic!("{error}"));
+        Subject {
+            server: Server::Mayfly(Some(server)),
         }
     }
 
     /// Where it speaks RESP.
     pub fn resp_address(&self) -> SocketAddr {
         match &self.server {
+            Server::Mayfly(server) => server.as_ref().expect("not yet dropped").resp_addr(),
             Server::Peers { resp, .. } => resp.address,
         }
     }
@@ -47,6 +71,7 @@ impl Subject {
     /// Where it speaks Memcached's protocol.
     pub fn memcached_address(&self) -> SocketAddr {
         match &self.server {
+            Server::Mayfly(server) => server.as_ref().expect("not yet dropped").memcached_addr(),
             Server::Peers { memcached, .. } => memcached.address,
         }
     }
@@ -64,5 +89,15 @@ impl Subject {
     /// A new Memcached connection.
     pub fn memcached(&self) -> MemcachedClient {
         MemcachedClient::connect(self.memcached_address())
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        if let Server::Mayfly(server) = &mut self.server
+            && let Some(server) = server.take()
+        {
+            server.stop();
+        }
     }
 }

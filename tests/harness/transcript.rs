@@ -98,7 +98,11 @@ fn ask(client: &mut RespClient, command: &str, notation: Notation) -> Vec<String
         Notation::Flat => Reply::flat(reply),
         Notation::Resp2 | Notation::Resp3 => reply,
     };
-    render(&reply).lines().map(str::to_owned).collect()
+    // Blanks at the end of a line are not seen in a transcript.
+    render(&reply)
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 fn ask_memcached(client: &mut MemcachedClient, step: &Step) -> Vec<String> {

@@ -1,0 +1,327 @@
+//! Connections: who one is, what one speaks, and bytes that make no sense.
+
+use tests::resp::{Lost, Reply};
+use tests::{Subject, check, check_resp2, check_resp3};
+
+#[test]
+fn ping_echo_select_quit() {
+    check(
+        r#"
+        > PING
+        PONG
+        > PING "hello world"
+        "hello world"
+        > PING a b
+        (error) ERR wrong number of arguments for 'ping' command
+        > ECHO hello
+        "hello"
+        > ECHO
+        (error) ERR wrong number of arguments for 'echo' command
+        > SELECT 15
+        OK
+        > SELECT 16
+        (error) ERR DB index is out of range
+        > SELECT x
+        (error) ERR value is not an integer or out of range
+        > QUIT
+        OK
+        "#,
+    );
+}
+
+#[test]
+fn unknown_commands_are_named() {
+    check(
+        r#"
+        > nosuch
+        (error) ERR unknown command 'nosuch', with args beginning with: 
+        > nosuch a "b c"
+        (error) ERR unknown command 'nosuch', with args beginning with: 'a' 'b c' 
+        > CLIENT nosuch
+        (error) ERR unknown subcommand 'nosuch'. Try CLIENT HELP.
+        > CONFIG nosuch
+        (error) ERR unknown subcommand 'nosuch'. Try CONFIG HELP.
+        > COMMAND nosuch
+        (error) ERR unknown subcommand 'nosuch'. Try COMMAND HELP.
+        > CLIENT
+        (error) ERR wrong number of arguments for 'client' command
+        > CONFIG
+        (error) ERR wrong number of arguments for 'config' command
+        "#,
+    );
+}
+
+#[test]
+fn clients_have_names() {
+    check(
+        r#"
+        > CLIENT GETNAME
+        (nil)
+        > CLIENT SETNAME joe
+        OK
+        > CLIENT GETNAME
+        "joe"
+        > CLIENT SETNAME "a b"
+        (error) ERR Client names cannot contain spaces, newlines or special characters.
+        > CLIENT SETNAME ""
+        OK
+        > CLIENT GETNAME
+        (nil)
+        > CLIENT SETINFO lib-name mine
+        OK
+        > CLIENT SETINFO lib-ver 1.2
+        OK
+        > CLIENT SETINFO lib-name "a b"
+        (error) ERR lib-name cannot contain spaces, newlines or special characters.
+        > CLIENT SETINFO nonsense x
+        (error) ERR Unrecognized option 'nonsense'
+        > CLIENT NO-EVICT on
+        OK
+        > CLIENT NO-EVICT off
+        OK
+        > CLIENT NO-EVICT maybe
+        (error) ERR syntax error
+        > CLIENT NO-TOUCH on
+        OK
+        > CLIENT NO-TOUCH off
+        OK
+        > CLIENT NO-TOUCH maybe
+        (error) ERR syntax error
+        "#,
+    );
+}
+
+#[test]
+fn client_kill_and_pause() {
+    check(
+        r#"
+        > CLIENT KILL 1.2.3.4:5
+        (error) ERR No such client
+        > CLIENT KILL ID 99999
+        (integer) 0
+        > CLIENT KILL ID x
+        (error) ERR syntax error
+        > CLIENT KILL nonsense x
+        (error) ERR syntax error
+        > CLIENT PAUSE x
+        (error) ERR timeout is not an integer or out of range
+        > CLIENT PAUSE -1
+        (error) ERR timeout is negative
+        > CLIENT PAUSE 0
+        OK
+        > CLIENT PAUSE 1 WRITE
+        OK
+        > CLIENT PAUSE 1 nonsense
+        (error) ERR CLIENT PAUSE mode must be WRITE or ALL
+        > CLIENT UNPAUSE
+        OK
+        > CLIENT LIST nonsense
+        (error) ERR syntax error
+        > CLIENT LIST ID x
+        (error) ERR syntax error
+        "#,
+    );
+}
+
+#[test]
+fn hello_switches_protocols() {
+    check_resp2(
+        r#"
+        > HELLO 4
+        (error) NOPROTO unsupported protocol version
+        > HELLO x
+        (error) ERR Protocol version is not an integer or out of range
+        > HELLO 3 nonsense
+        (error) ERR Syntax error in HELLO option 'nonsense'
+        > HELLO 3 SETNAME "a b"
+        (error) ERR Client names cannot contain spaces, newlines or special characters.
+        > AUTH x
+        (error) ERR AUTH <password> called without any password configured for the default user. …
+        > AUTH default x
+        OK
+        > AUTH joe x
+        (error) WRONGPASS invalid username-password pair or user is disabled.
+        > AUTH a b c
+        (error) ERR syntax error
+        > CLIENT SETNAME joe
+        OK
+        > SELECT 3
+        OK
+        > RESET
+        RESET
+        > CLIENT GETNAME
+        (nil)
+        "#,
+    );
+    check_resp3(
+        r#"
+        > GET none
+        (nil)
+        > CLIENT GETNAME
+        (nil)
+        > HGETALL none
+        (empty hash)
+        > SMEMBERS none
+        (empty set)
+        > RESET
+        RESET
+        > GET none
+        (nil)
+        "#,
+    );
+}
+
+#[test]
+fn hello_tells_who_is_there() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let reply = client.call(&["HELLO", "3", "SETNAME", "joe"]);
+    assert!(matches!(reply, Reply::Map(_)));
+    let words: Vec<&[u8]> = reply
+        .elements()
+        .iter()
+        .step_by(2)
+        .filter_map(Reply::text)
+        .collect();
+    assert_eq!(
+        words,
+        [
+            &b"server"[..],
+            b"version",
+            b"proto",
+            b"id",
+            b"mode",
+            b"role",
+            b"modules"
+        ]
+    );
+    assert_eq!(
+        client.call(&["CLIENT", "GETNAME"]),
+        Reply::Bulk(b"joe".to_vec())
+    );
+}
+
+#[test]
+fn a_reply_can_be_skipped() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.send_raw(b"CLIENT REPLY SKIP\r\nPING a\r\nPING b\r\n");
+    assert_eq!(client.receive().raw, b"$1\r\nb\r\n");
+    client.send_raw(b"CLIENT REPLY OFF\r\nPING a\r\nCLIENT REPLY ON\r\nPING b\r\n");
+    assert_eq!(client.receive().raw, b"+OK\r\n");
+    assert_eq!(client.receive().raw, b"$1\r\nb\r\n");
+}
+
+#[test]
+fn a_killed_client_is_gone() {
+    let subject = Subject::start();
+    let (mut one, mut other) = (subject.resp(), subject.resp());
+    let Reply::Integer(id) = other.call(&["CLIENT", "ID"]) else {
+        panic!("no id")
+    };
+    let killed = one.call(&["CLIENT", "KILL", "ID", &id.to_string()]);
+    assert_eq!(killed, Reply::Integer(1));
+    assert_eq!(other.try_receive(), Err(Lost::Closed));
+    let list = one.call(&["CLIENT", "LIST"]);
+    let list = String::from_utf8(list.text().expect("a text").to_vec()).expect("UTF-8");
+    assert_eq!(list.lines().count(), 1, "{list}");
+    assert!(list.starts_with("id="), "{list}");
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let subject = Subject::start_with(&[("requirepass", "secret")]);
+    let mut client = subject.resp();
+    let refused = Reply::Error(b"NOAUTH Authentication required.".to_vec());
+    assert_eq!(client.call(&["GET", "k"]), refused);
+    let wrong = b"WRONGPASS invalid username-password pair or user is disabled.";
+    assert_eq!(
+        client.call(&["AUTH", "nonsense"]),
+        Reply::Error(wrong.to_vec())
+    );
+    assert_eq!(
+        client.call(&["AUTH", "secret"]),
+        Reply::Status(b"OK".to_vec())
+    );
+    assert_eq!(client.call(&["GET", "k"]), Reply::Nil);
+    let mut other = subject.resp();
+    let reply = other.call(&["HELLO", "3", "AUTH", "default", "secret"]);
+    assert!(matches!(reply, Reply::Map(_)), "{reply:?}");
+    let answer = subject.memcached().call(&["get k"]);
+    assert!(
+        answer.contains("ERROR"),
+        "the Memcached port is an open back door: {answer}"
+    );
+}
+
+/// Each is answered with this error, and then the connection ends.
+#[test]
+fn bytes_that_make_no_sense_end_their_connection_alone() {
+    let subject = Subject::start();
+    let mut other = subject.resp();
+    for (bytes, error) in [
+        (
+            &b"*1\r\n:1\r\n"[..],
+            "ERR Protocol error: expected '$', got ':'",
+        ),
+        (b"*x\r\n", "ERR Protocol error: invalid multibulk length"),
+        (
+            b"*1000000000\r\n",
+            "ERR Protocol error: invalid multibulk length",
+        ),
+        (b"*1\r\n$x\r\n", "ERR Protocol error: invalid bulk length"),
+        (b"*1\r\n$-1\r\n", "ERR Protocol error: invalid bulk length"),
+        (
+            b"*1\r\n$999999999999\r\n",
+            "ERR Protocol error: invalid bulk length",
+        ),
+        (
+            b"PING \"a\r\n",
+            "ERR Protocol error: unbalanced quotes in request",
+        ),
+    ] {
+        let mut client = subject.resp();
+        client.send_raw(bytes);
+        let reply = client.receive().reply;
+        assert_eq!(
+            reply,
+            Reply::Error(error.into()),
+            "{:?}",
+            String::from_utf8_lossy(bytes)
+        );
+        assert_eq!(client.try_receive(), Err(Lost::Closed));
+        assert_eq!(other.call(&["PING"]), Reply::Status(b"PONG".to_vec()));
+    }
+}
+
+#[test]
+fn inline_commands_and_pieces() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.send_raw(b"\r\n  SET k \"a b\"\r\nGET k\nget 'k'\r\n*0\r\nPING\r\n");
+    assert_eq!(client.receive().raw, b"+OK\r\n");
+    assert_eq!(client.receive().raw, b"$3\r\na b\r\n");
+    assert_eq!(client.receive().raw, b"$3\r\na b\r\n");
+    assert_eq!(client.receive().raw, b"+PONG\r\n");
+    for byte in b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n" {
+        client.send_raw(&[*byte]);
+    }
+    assert_eq!(client.receive().raw, b"$3\r\na b\r\n");
+}
+
+#[test]
+fn a_long_pipeline_is_answered_in_order() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let mut bytes = Vec::new();
+    for at in 0..20_000 {
+        tests::resp::encode(&["ECHO", &at.to_string()], &mut bytes);
+    }
+    client.send_raw(&bytes);
+    for at in 0..20_000 {
+        assert_eq!(
+            client.receive().reply,
+            Reply::Bulk(at.to_string().into_bytes())
+        );
+    }
+}
