@@ -75,7 +75,7 @@ fn bitcount_counts() {
         > BITCOUNT none 0 -1
         (integer) 0
         > BITCOUNT k 0
-        (integer) 26
+        (error) ERR syntax error
         > BITCOUNT k 0 1 nonsense
         (error) ERR syntax error
         > BITCOUNT k a b

@@ -40,7 +40,7 @@ const SHRINK_ATTEMPTS_MAX: usize = 300;
 type Words = Vec<Vec<u8>>;
 
 #[test]
-#[ignore = "waits for the last families"]
+
 fn answers_as_redis_or_valkey_does() {
     let peers: Vec<(Kind, Peer)> = [Kind::Redis, Kind::Valkey]
         .into_iter()

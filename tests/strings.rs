@@ -505,7 +505,7 @@ fn encodings_are_those_of_redis() {
         > SET k 012345678901234567890123456789012345678901234
         OK
         > OBJECT ENCODING k
-        "embstr"
+        "raw"
         > SET k short
         OK
         > APPEND k er

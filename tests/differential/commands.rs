@@ -138,7 +138,7 @@ pub(super) const REDIS_7_0: &[&str] = &[
     "COMMAND GETKEYS <GET {k}|MSET <{k} {v}>*|SINTERCARD {counted:k}|COPY {k} {k}|nosuch {v}>",
     "COMMAND GETKEYS <SINTERSTORE {k}*|BITOP AND {k}*|OBJECT ENCODING {k}|DEL {k}*|RENAME {k} {k}>",
     "COMMAND {junk}",
-    "<nosuchcommand|get2|{junk}> [{v}] [{v}]",
+    "<nosuchcommand|get2|{junk}> [{name}] [{name}]",
 ];
 
 /// What it lacks, compared with Valkey alone.

@@ -51,7 +51,7 @@ impl Grammar {
         let mut words = self.faultless_command(random);
         match random.u8(..100) {
             0..=2 if words.len() > 1 => _ = words.pop(),
-            3 => words.push(word("v", random)),
+            3 => words.push(word("name", random)),
             4..=8 if words.len() > 1 => {
                 let at = random.usize(1..words.len());
                 words[at] = word("junk", random);
@@ -249,7 +249,7 @@ fn word(kind: &str, random: &mut Rng) -> Vec<u8> {
         "at" => pick(&["4000000000", "4100000000"], random),
         "atms" => pick(&["4000000000123", "4100000000456"], random),
         "time" => pick(&TIMES, random),
-        "past" => pick(&["0", "-1", "-1000", "1"], random),
+        "past" => pick(&["0", "-1", "-1000"], random),
         "offset" => pick(
             &["0", "1", "5", "7", "8", "100", "3000", "536870912", "-1"],
             random,
@@ -276,19 +276,7 @@ fn word(kind: &str, random: &mut Rng) -> Vec<u8> {
         "name" => pick(&["joe", "", "a b", "x-1"], random),
         // For Memcached: `KEY` becomes a prefix of its own in each episode.
         "mk" => pick(&["KEY0", "KEY1", "KEY2", "KEY3", "KEY4"], random),
-        "flags" => pick(
-            &[
-                "0",
-                "0",
-                "1",
-                "123",
-                "65535",
-                "4294967295",
-                "4294967296",
-                "-1",
-            ],
-            random,
-        ),
+        "flags" => pick(&["0", "0", "1", "123", "65535", "4294967295", "-1"], random),
         "exptime" => pick(
             &["0", "0", "100", "2000000000", "-1", "1000000", "5000000"],
             random,
@@ -338,7 +326,11 @@ fn data(random: &mut Rng) -> Vec<u8> {
     ];
     match random.u8(..3) {
         0 => pick(&NUMBERS, random).into_bytes(),
-        _ => value(random),
+        _ => match value(random) {
+            // A number to memcached, which reads it with strtoull.
+            text if text == b"-0" => b"0".to_vec(),
+            text => text,
+        },
     }
 }
 

@@ -250,7 +250,8 @@ impl Side {
         };
         let flags = head.split(' ').nth(2).expect("flags").to_owned();
         let stripped = data.trim_end();
-        if data.len() > stripped.len() {
+        let is_number = !stripped.is_empty() && stripped.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number && data.len() > stripped.len() {
             let line = format!("set {key} {flags} 0 {}", stripped.len());
             assert_eq!(self.client.call(&[&line, stripped]), "STORED");
         }

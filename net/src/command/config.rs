@@ -103,7 +103,7 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
 fn set(call: &mut Call<'_>) -> Result<(), Error> {
     let words = call.args.rest();
     if !words.len().is_multiple_of(2) {
-        return Err(super::error::wrong_arity("config|set"));
+        return Err(super::error::SYNTAX);
     }
     let mut changes: Vec<(&Parameter, String)> = Vec::new();
     for pair in words.chunks_exact(2) {

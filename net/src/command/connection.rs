@@ -167,11 +167,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn select(call: &mut Call<'_>) -> Result<(), Error> {
-    let index = call.args.integer()?;
-    call.session.db_index = usize::try_from(index)
-        .ok()
-        .filter(|index| *index < call.shared.store.databases())
-        .ok_or(NO_SUCH_DB)?;
+    call.session.db_index = super::keys::db_index(&mut call.args, call.shared.store.databases())?;
     call.reply.ok();
     Ok(())
 }

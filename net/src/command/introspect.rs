@@ -374,6 +374,9 @@ fn write_docs(reply: &mut Reply<'_>, entry: &Entry) {
 /// The entry for the words of a command and where their keys stand.
 fn keys_of(words: &[&[u8]]) -> Result<(&'static Entry, Vec<usize>), Error> {
     let entry = dispatch::resolve(words).ok_or(Error::Text("ERR Invalid command specified"))?;
+    if !entry.subcommands().is_empty() && words.len() > 1 {
+        return Err(Error::Text("ERR Invalid command specified"));
+    }
     if entry.command.keys.is_empty() {
         return Err(Error::Text("ERR The command has no key arguments"));
     }

@@ -277,7 +277,11 @@ fn move_key(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn db_index(args: &mut Args<'_>, databases: usize) -> Result<usize, Error> {
+/// Takes the number of a database.
+///
+/// # Errors
+/// Not a number, or not of a database.
+pub(super) fn db_index(args: &mut Args<'_>, databases: usize) -> Result<usize, Error> {
     let index = parse_integer(args.word()?).ok_or(error::NOT_AN_INTEGER)?;
     let index = i32::try_from(index).map_err(|_| NOT_AN_INT)?;
     usize::try_from(index)

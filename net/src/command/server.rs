@@ -149,11 +149,14 @@ fn flushdb(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn swapdb(call: &mut Call<'_>) -> Result<(), Error> {
-    let mut index = |wrong: &'static str| call.args.integer().map_err(|_| Error::Text(wrong));
+    let mut index = |wrong: &'static str| {
+        let index = call.args.integer().ok().map(i32::try_from);
+        index.and_then(Result::ok).ok_or(Error::Text(wrong))
+    };
     let one = index("ERR invalid first DB index")?;
     let other = index("ERR invalid second DB index")?;
     let store = &call.shared.store;
-    let known = |index: i64| {
+    let known = |index: i32| {
         usize::try_from(index)
             .ok()
             .filter(|i| *i < store.databases())
