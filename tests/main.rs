@@ -8,5 +8,7 @@ mod connection;
 mod differential;
 mod hashes;
 mod keys;
+mod memcached;
 mod sets;
+mod story;
 mod strings;
