@@ -202,14 +202,14 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::TcpKeepalive,
         ("tcp_keepalive", "tcp-keepalive"),
-        number(0, 32_767),
+        number(0, i32::MAX as u64),
         "300",
         "Seconds of silence after which TCP asks whether a client is still there; 0: never",
     ),
     mutable(
         Setting::ProtoMaxBulkLen,
         ("proto_max_bulk_len", "proto-max-bulk-len"),
-        bytes(1 << 20, 1 << 40),
+        bytes(1 << 20, i64::MAX as u64),
         "512mb",
         "The longest argument and the longest string",
     ),
@@ -351,7 +351,7 @@ impl Parameter {
     fn parse(&self, text: &str) -> Result<Value, Invalid> {
         let number = match self.kind {
             Kind::Number { min, max } => within(parse_number(text)?, min, max)?,
-            Kind::Bytes { min, max } => within(parse_bytes(text)?, min, max)?,
+            Kind::Bytes { min, max } => within(parse_bytes(text)?.into(), min, max)?,
             Kind::Switch => u64::from(parse_switch(text)?),
             Kind::Choice(words) => parse_choice(text, words)?,
             Kind::Text => 0,
@@ -366,16 +366,18 @@ impl Parameter {
     }
 }
 
-fn within(number: u64, min: u64, max: u64) -> Result<u64, Invalid> {
-    match (min..=max).contains(&number) {
-        true => Ok(number),
-        false => Err(Invalid(format!(
-            "argument must be between {min} and {max} inclusive"
-        ))),
-    }
+fn within(number: i128, min: u64, max: u64) -> Result<u64, Invalid> {
+    u64::try_from(number)
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| {
+            Invalid(format!(
+                "argument must be between {min} and {max} inclusive"
+            ))
+        })
 }
 
-fn parse_number(text: &str) -> Result<u64, Invalid> {
+fn parse_number(text: &str) -> Result<i128, Invalid> {
     text.parse()
         .map_err(|_| Invalid("argument couldn't be parsed into an integer".into()))
 }
@@ -400,8 +402,8 @@ fn parse_bytes(text: &str) -> Result<u64, Invalid> {
 
 fn parse_switch(text: &str) -> Result<bool, Invalid> {
     match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "on" | "1" => Ok(true),
-        "no" | "false" | "off" | "0" => Ok(false),
+        "yes" => Ok(true),
+        "no" => Ok(false),
         _ => Err(Invalid("argument must be 'yes' or 'no'".into())),
     }
 }
@@ -465,6 +467,12 @@ impl Config {
             .iter()
             .find(|parameter| parameter.flag == name || parameter.name == name)
             .ok_or_else(|| Invalid(format!("no parameter '{name}'")))?;
+        // What other programs' flags call it; CONFIG SET takes Redis's two words alone.
+        let text = match (parameter.kind, text.to_ascii_lowercase().as_str()) {
+            (Kind::Switch, "true" | "on" | "1") => "yes",
+            (Kind::Switch, "false" | "off" | "0") => "no",
+            _ => text,
+        };
         self.put(parameter.setting, text)?;
         Ok(self)
     }

@@ -33,6 +33,8 @@ use crate::shared::Shared;
 
 /// Connections the kernel may hold that are not yet accepted.
 const BACKLOG: i32 = 511;
+/// The kernel takes no more.
+const KEEPALIVE_S_MAX: u64 = 32_767;
 /// How long nothing is accepted after the kernel could not give a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -478,6 +480,7 @@ fn tune(socket: &Socket, keepalive_s: u64) -> io::Result<()> {
         return Ok(());
     };
     stream.set_nodelay(true)?;
+    let keepalive_s = keepalive_s.min(KEEPALIVE_S_MAX);
     if keepalive_s > 0 {
         // As Redis: asks three times within as long again.
         let keepalive = TcpKeepalive::new()

@@ -1,6 +1,11 @@
 //! A server in this process, spoken to through raw sockets: what concerns connections and not
 //! what any one command does.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test has patience, not a clock"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

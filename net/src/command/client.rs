@@ -215,7 +215,11 @@ fn pause(call: &mut Call<'_>) -> Result<(), Error> {
             return Err(Error::Text("ERR CLIENT PAUSE mode must be WRITE or ALL"));
         }
     };
-    call.args.end()?;
+    if !call.args.is_empty() {
+        return Err(Error::Text(
+            "ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.",
+        ));
+    }
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::Text("ERR timeout is negative"))?;
     let now_ms = call.db.now_ms();
@@ -240,14 +244,14 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn list(call: &mut Call<'_>) -> Result<(), Error> {
-    let mut ids: Option<Vec<u64>> = None;
+    let mut ids: Option<Vec<i64>> = None;
     let mut kind = ClientKind::Normal;
     let option = call.args.next().map(<[u8]>::to_ascii_lowercase);
     match (option.as_deref(), call.args.rest()) {
         (None, _) => {}
         (Some(b"type"), [word]) => kind = ClientKind::parse(word)?,
         (Some(b"id"), words @ [_, ..]) => {
-            let parsed = words.iter().map(|word| parse_id(word).ok_or(BAD_ID));
+            let parsed = words.iter().map(|word| parse_integer(word).ok_or(BAD_ID));
             ids = Some(parsed.collect::<Result<_, _>>()?);
         }
         _ => return Err(error::SYNTAX),
@@ -255,8 +259,10 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
     call.session.publish();
     let mut text = String::new();
     for client in call.shared.clients.all() {
-        let is_wanted =
-            kind == ClientKind::Normal && ids.as_ref().is_none_or(|ids| ids.contains(&client.id));
+        let is_wanted = kind == ClientKind::Normal
+            && ids
+                .as_ref()
+                .is_none_or(|ids| ids.contains(&(client.id as i64)));
         if is_wanted {
             describe(&client, call.db.now_ms(), &mut text);
         }

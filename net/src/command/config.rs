@@ -80,24 +80,33 @@ fn help(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {
-    let patterns: Vec<Vec<u8>> = call
-        .args
-        .rest()
+    let patterns = call.args.rest();
+    let wanted: Vec<_> = PARAMETERS
         .iter()
-        .map(|pattern| pattern.to_ascii_lowercase())
+        .filter_map(|parameter| Some((shown_name(parameter, patterns)?, parameter.setting)))
         .collect();
-    let is_wanted = |parameter: &&Parameter| {
-        let name = parameter.name.as_bytes();
-        patterns.iter().any(|pattern| glob::matches(pattern, name))
-    };
-    let wanted: Vec<&Parameter> = PARAMETERS.iter().filter(is_wanted).collect();
     call.reply.map(wanted.len());
-    for parameter in wanted {
-        let value = call.shared.settings.text(parameter.setting);
-        call.reply.bulk(parameter.name.as_bytes());
-        call.reply.bulk(value.as_bytes());
+    for (name, setting) in wanted {
+        call.reply.bulk(name);
+        call.reply
+            .bulk(call.shared.settings.text(setting).as_bytes());
     }
     Ok(())
+}
+
+/// The name under which a parameter is shown if any of `patterns` means it: as it was written
+/// by who asked for it alone.
+fn shown_name<'n>(parameter: &Parameter, patterns: &[&'n [u8]]) -> Option<&'n [u8]> {
+    let name = parameter.name.as_bytes();
+    let pattern = patterns
+        .iter()
+        .find(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name))?;
+    let is_glob = pattern.iter().any(|byte| b"[*?".contains(byte));
+    Some(if is_glob {
+        parameter.name.as_bytes()
+    } else {
+        pattern
+    })
 }
 
 fn set(call: &mut Call<'_>) -> Result<(), Error> {

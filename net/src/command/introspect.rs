@@ -137,7 +137,7 @@ fn info(call: &mut Call<'_>) -> Result<(), Error> {
     for name in call.args.rest() {
         match dispatch::find_full(name) {
             Some(entry) => write_info(&mut call.reply, entry),
-            None => call.reply.null_array(),
+            None => call.reply.null(),
         }
     }
     Ok(())
