@@ -29,11 +29,6 @@ const ITEM_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
 const ITEM_FLAGS_BYTES: usize = 4;
 
 impl Limits {
-    /// Memcached's own.
-    pub(crate) const DEFAULT: Limits = Limits {
-        item_bytes_max: 1 << 20,
-    };
-
     /// Whether an item is not too large.
     pub(crate) fn fits(&self, key: &[u8], client_flags: u32, value_bytes: usize) -> bool {
         let flags_bytes = if client_flags == 0 {

@@ -27,10 +27,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Redis's own.
+    /// Redis's own, but for the number of words: each takes memory beyond its bytes, and who needs
+    /// more than four million at once cannot be served at the side of others.
     pub(crate) const DEFAULT: Limits = Limits {
         bulk_bytes_max: 512 << 20,
-        words_max: i32::MAX as usize,
+        words_max: 4 << 20,
         line_bytes_max: 64 << 10,
         is_authenticated: true,
     };
@@ -40,6 +41,9 @@ impl Limits {
 const UNAUTHENTICATED_WORDS_MAX: usize = 10;
 /// The longest word before AUTH, in bytes.
 const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 << 10;
+
+/// Room for at most so many words is kept between requests.
+const IDLE_WORDS_MAX: usize = 1024;
 
 /// Bytes that are no request. The connection answers and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +165,9 @@ impl Parser {
     }
 
     fn reset(&mut self) {
+        if self.spans.capacity() > IDLE_WORDS_MAX {
+            self.spans = SmallVec::new();
+        }
         self.spans.clear();
         self.words_left = 0;
         self.at = 0;
@@ -170,21 +177,8 @@ impl Parser {
 
     /// Reads on in an array; its length in bytes when it is complete.
     fn array(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError> {
-        if self.words_left == 0 {
-            let too_big = ProtocolError::MultibulkCountTooBig;
-            let Some(end) = self.line_end(input, b'\r', limits, too_big)? else {
-                return Ok(None);
-            };
-            let count = integer(&input[1..end - 1]).ok_or(ProtocolError::MultibulkLength)?;
-            let count = usize::try_from(count).unwrap_or(0);
-            if count > limits.words_max {
-                return Err(ProtocolError::MultibulkLength);
-            }
-            if !limits.is_authenticated && count > UNAUTHENTICATED_WORDS_MAX {
-                return Err(ProtocolError::UnauthenticatedMultibulk);
-            }
-            self.words_left = count;
-            self.go_to(end + 1);
+        if self.words_left == 0 && !self.word_count(input, limits)? {
+            return Ok(None);
         }
         while self.words_left > 0 {
             let Some(bytes) = self.bulk_length(input, limits)? else {
@@ -205,31 +199,62 @@ impl Parser {
         Ok(Some(self.at))
     }
 
+    /// Reads the first line of an array, if it is complete; whether it is.
+    fn word_count(&mut self, input: &[u8], limits: &Limits) -> Result<bool, ProtocolError> {
+        let (count, end) = match short_number(input) {
+            Some((count, line_bytes)) => (count, line_bytes),
+            None => {
+                let too_big = ProtocolError::MultibulkCountTooBig;
+                let Some(end) = self.line_end(input, b'\r', limits, too_big)? else {
+                    return Ok(false);
+                };
+                let count = integer(&input[1..end - 1]).ok_or(ProtocolError::MultibulkLength)?;
+                (usize::try_from(count).unwrap_or(0), end + 1)
+            }
+        };
+        if count > limits.words_max {
+            return Err(ProtocolError::MultibulkLength);
+        }
+        if !limits.is_authenticated && count > UNAUTHENTICATED_WORDS_MAX {
+            return Err(ProtocolError::UnauthenticatedMultibulk);
+        }
+        self.words_left = count;
+        self.go_to(end);
+        Ok(true)
+    }
+
     /// The length of the bulk whose line or content is next, if the line is complete.
     fn bulk_length(
         &mut self,
         input: &[u8],
         limits: &Limits,
     ) -> Result<Option<usize>, ProtocolError> {
-        if self.bulk_bytes.is_none() {
-            let too_big = ProtocolError::BulkCountTooBig;
-            let Some(end) = self.line_end(input, b'\r', limits, too_big)? else {
-                return Ok(None);
-            };
-            let line = &input[self.at..end - 1];
-            let Some((b'$', digits)) = line.split_first() else {
-                return Err(ProtocolError::ExpectedBulk(input[self.at]));
-            };
-            let bytes = integer(digits)
-                .and_then(|bytes| usize::try_from(bytes).ok())
-                .filter(|bytes| *bytes <= limits.bulk_bytes_max)
-                .ok_or(ProtocolError::BulkLength)?;
-            if !limits.is_authenticated && bytes > UNAUTHENTICATED_BULK_BYTES_MAX {
-                return Err(ProtocolError::UnauthenticatedBulk);
-            }
-            self.go_to(end + 1);
-            self.bulk_bytes = Some(bytes);
+        if self.bulk_bytes.is_some() {
+            return Ok(self.bulk_bytes);
         }
+        let rest = &input[self.at..];
+        let (bytes, end) = match short_number(rest) {
+            Some((bytes, line_bytes)) if rest[0] == b'$' => (bytes, self.at + line_bytes),
+            _ => {
+                let too_big = ProtocolError::BulkCountTooBig;
+                let Some(end) = self.line_end(input, b'\r', limits, too_big)? else {
+                    return Ok(None);
+                };
+                let Some((b'$', digits)) = input[self.at..end - 1].split_first() else {
+                    return Err(ProtocolError::ExpectedBulk(input[self.at]));
+                };
+                let bytes = integer(digits).and_then(|bytes| usize::try_from(bytes).ok());
+                (bytes.ok_or(ProtocolError::BulkLength)?, end + 1)
+            }
+        };
+        if bytes > limits.bulk_bytes_max {
+            return Err(ProtocolError::BulkLength);
+        }
+        if !limits.is_authenticated && bytes > UNAUTHENTICATED_BULK_BYTES_MAX {
+            return Err(ProtocolError::UnauthenticatedBulk);
+        }
+        self.go_to(end);
+        self.bulk_bytes = Some(bytes);
         Ok(self.bulk_bytes)
     }
 
@@ -260,6 +285,18 @@ impl Parser {
     fn go_to(&mut self, at: usize) {
         self.at = at;
         self.searched = at;
+    }
+}
+
+/// The number in a line of a mark and one or two digits, which nearly all are, and the length of
+/// the line in bytes.
+fn short_number(line: &[u8]) -> Option<(usize, usize)> {
+    match *line {
+        [_, one @ b'0'..=b'9', b'\r', _, ..] => Some((usize::from(one - b'0'), 4)),
+        [_, ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _, ..] => {
+            Some((10 * usize::from(ten - b'0') + usize::from(one - b'0'), 5))
+        }
+        _ => None,
     }
 }
 
