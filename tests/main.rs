@@ -8,6 +8,7 @@ mod connection;
 mod differential;
 mod hashes;
 mod keys;
+mod linearizability;
 mod memcached;
 mod sets;
 mod story;
