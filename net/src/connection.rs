@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// How much of `output` is sent.
     sent: usize,
+    /// When the last wait of any kind ended, in milliseconds since 1970.
+    now_ms: u64,
 }
 
 /// Why a connection ends; an orderly end is one, too.
@@ -84,6 +86,7 @@ impl Connection {
             input: Input::default(),
             output: Vec::new(),
             sent: 0,
+            now_ms: clock::now_ms(),
         }
     }
 
@@ -112,6 +115,7 @@ impl Connection {
             .query_bytes
             .store(self.input.len(), Ordering::Relaxed);
         self.fill(bytes_needed).await?;
+        self.now_ms = clock::now_ms();
         self.note_state();
         Ok(())
     }
@@ -119,12 +123,14 @@ impl Connection {
     /// Waits as a halted batch has to, if it can go on with the same request afterwards.
     async fn wait_for(&mut self, halt: Halt) -> Result<(), End> {
         match halt {
-            Halt::Done | Halt::Heavy => {}
+            Halt::Done => return self.check_kick(),
+            Halt::Heavy => {}
             Halt::FullOutput => self.send_down_to(self.output_bytes_max()).await?,
             Halt::Busy => runtime::yield_now().await,
             Halt::Paused => runtime::sleep(PAUSE_STEP).await,
             Halt::Closing => return Err(End::Closing),
         }
+        self.now_ms = clock::now_ms();
         self.check_kick()
     }
 
@@ -208,6 +214,8 @@ impl Connection {
             let room = &mut self.input.bytes[self.input.end..];
             let room_bytes = room.len();
             match self.stream.read(room) {
+                // It may have closed its own side alone and wait for the replies.
+                Ok(0) if self.sent < self.output.len() => return Err(End::Closing),
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
                     self.input.end += bytes;
@@ -245,7 +253,7 @@ impl Connection {
     fn note_state(&self) {
         let client = &self.session.client;
         let relaxed = Ordering::Relaxed;
-        client.last_use_ms.store(clock::now_ms(), relaxed);
+        client.last_use_ms.store(self.now_ms, relaxed);
         client.query_bytes.store(self.input.len(), relaxed);
         client
             .query_bytes_max

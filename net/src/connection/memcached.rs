@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use smallvec::SmallVec;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
-use crate::clock;
 use crate::command::memcached::{self, Call, Facts, Outcome};
 use crate::config::Setting;
 use crate::error;
@@ -75,7 +74,7 @@ impl Connection {
         let shared = &*self.shared;
         let settings = &shared.settings;
         let is_refused = settings.has_password() && !settings.is_on(Setting::MemcachedNoauth);
-        let now_ms = clock::now_ms();
+        let now_ms = self.now_ms;
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
         if *next == 0 && !is_refused {

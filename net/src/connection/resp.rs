@@ -72,7 +72,7 @@ impl Connection {
     /// Runs commands from `next` on until one has to wait.
     fn run_until_halt(&mut self, batch: &Batch<'_>, next: &mut usize) -> Halt {
         let shared = &*self.shared;
-        let now_ms = clock::now_ms();
+        let now_ms = self.now_ms;
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
         if *next == 0 && batch.requests.len() > 1 {
