@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
+use super::filter::{Filter, Scene};
 use super::{Path, Segment, Selector, Slice};
 use crate::error::SearchTooLong;
 use crate::value::{Array, Value, View};
@@ -58,18 +59,11 @@ pub(super) fn locate(path: &Path<'_>, root: Value<'_>) -> Result<Vec<Trail>, Sea
 type Visit<'v, 'a> = &'v mut dyn FnMut(&Trail, Value<'a>) -> ControlFlow<()>;
 
 fn search<'a>(path: &Path<'_>, root: Value<'a>, visit: Visit<'_, 'a>) -> Result<(), SearchTooLong> {
-    let mut search = Search {
-        visits_left: root
-            .extent()
-            .saturating_mul(VISITS_PER_BYTE)
-            .saturating_add(VISITS_MIN),
-        trail: Trail::new(),
-        visit,
-    };
-    match search.follow(&path.segments, root) {
-        ControlFlow::Break(Stop::TooLong) => Err(SearchTooLong),
-        ControlFlow::Break(Stop::Enough) | ControlFlow::Continue(()) => Ok(()),
-    }
+    let mut visits_left = root
+        .extent()
+        .saturating_mul(VISITS_PER_BYTE)
+        .saturating_add(VISITS_MIN);
+    Search::run(path, root, root, &mut visits_left, visit)
 }
 
 /// Why a search ends before its time.
@@ -78,13 +72,36 @@ enum Stop {
     TooLong,
 }
 
-struct Search<'v, 'a> {
-    visits_left: usize,
+/// The evaluation of one path.
+pub(super) struct Search<'v, 'a> {
+    /// The document's root, for filters.
+    root: Value<'a>,
+    visits_left: &'v mut usize,
     trail: Trail,
     visit: Visit<'v, 'a>,
 }
 
-impl<'a> Search<'_, 'a> {
+impl<'v, 'a> Search<'v, 'a> {
+    /// Visits what `path` means from the value `from` of a document.
+    pub(super) fn run(
+        path: &Path<'_>,
+        root: Value<'a>,
+        from: Value<'a>,
+        visits_left: &'v mut usize,
+        visit: Visit<'v, 'a>,
+    ) -> Result<(), SearchTooLong> {
+        let mut search = Search {
+            root,
+            visits_left,
+            trail: Trail::new(),
+            visit,
+        };
+        match search.follow(&path.segments, from) {
+            ControlFlow::Break(Stop::TooLong) => Err(SearchTooLong),
+            ControlFlow::Break(Stop::Enough) | ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+
     /// Visits what `segments` lead to from `value`, where `trail` stands.
     fn follow(&mut self, segments: &[Segment<'_>], value: Value<'a>) -> ControlFlow<Stop> {
         let Some((segment, rest)) = segments.split_first() else {
@@ -125,6 +142,13 @@ impl<'a> Search<'_, 'a> {
                 }
             }
             (Selector::Slice(slice), View::Array(array)) => self.slice(slice, segments, array)?,
+            (Selector::Filter(filter), View::Array(_) | View::Object(_)) => {
+                for (place, child) in value.children() {
+                    if self.holds(filter, child)? {
+                        self.step(place, segments, child)?;
+                    }
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -157,6 +181,24 @@ impl<'a> Search<'_, 'a> {
         ControlFlow::Continue(())
     }
 
+    fn holds(&mut self, filter: &Filter<'_>, child: Value<'a>) -> ControlFlow<Stop, bool> {
+        self.spend()?;
+        let root = self.root;
+        match filter.holds(Scene { root, child }, self.visits_left) {
+            Ok(holds) => ControlFlow::Continue(holds),
+            Err(SearchTooLong) => ControlFlow::Break(Stop::TooLong),
+        }
+    }
+
+    /// Takes one visit off the budget.
+    fn spend(&mut self) -> ControlFlow<Stop> {
+        if *self.visits_left == 0 {
+            return ControlFlow::Break(Stop::TooLong);
+        }
+        *self.visits_left -= 1;
+        ControlFlow::Continue(())
+    }
+
     /// Goes down to the child at `place` and follows `segments` from there.
     fn step(
         &mut self,
@@ -164,10 +206,7 @@ impl<'a> Search<'_, 'a> {
         segments: &[Segment<'_>],
         child: Value<'a>,
     ) -> ControlFlow<Stop> {
-        if self.visits_left == 0 {
-            return ControlFlow::Break(Stop::TooLong);
-        }
-        self.visits_left -= 1;
+        self.spend()?;
         self.trail.push(place as u32);
         self.follow(segments, child)?;
         self.trail.pop();

@@ -5,7 +5,8 @@
 //! root) and means the first match when it is read. Both compile to the same segments.
 //!
 //! What the RFC refuses and RedisJSON accepts, is accepted here too: names in dot notation may
-//! begin with a digit and contain `-` (`$.0`, `$.a-b`), and a blank may follow the dot (`$. a`).
+//! begin with a digit and contain `-` (`$.0`, `$.a-b`), a blank may follow the dot (`$. a`), and
+//! filters have an operator `=~`: the string on its left contains a match of the pattern.
 
 use std::borrow::Cow;
 
@@ -15,9 +16,11 @@ use crate::error::{PathError, SearchTooLong};
 use crate::value::Value;
 
 mod eval;
+mod filter;
 mod parse;
 
 pub(crate) use eval::Trail;
+use filter::Filter;
 
 /// A path, compiled from text; names without escapes borrow from it.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub(crate) enum Selector<'t> {
     Wildcard,
     /// Some elements.
     Slice(Box<Slice>),
+    /// The children of which the condition holds.
+    Filter(Box<Filter<'t>>),
 }
 
 /// `start:end:step`; what is left out depends on the step's sign.

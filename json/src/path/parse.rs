@@ -7,6 +7,10 @@ use smallvec::{SmallVec, smallvec};
 use super::{Path, Segment, Selector, Slice};
 use crate::error::PathError;
 
+mod filter;
+
+type Segments<'t> = SmallVec<[Segment<'t>; 4]>;
+
 /// What JSON numbers can say exactly: 2^53 - 1. The RFC bounds indexes by it.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
 
@@ -68,6 +72,8 @@ struct Parser<'t> {
     /// syntax to a `$` path first.
     shift: usize,
     is_legacy: bool,
+    /// Filters around this place.
+    filters_open: usize,
 }
 
 impl<'t> Parser<'t> {
@@ -77,6 +83,7 @@ impl<'t> Parser<'t> {
             at,
             shift,
             is_legacy: false,
+            filters_open: 0,
         }
     }
 
@@ -86,10 +93,7 @@ impl<'t> Parser<'t> {
     }
 
     /// The segments up to the end of the text, behind those already `found`.
-    fn segments(
-        mut self,
-        mut found: SmallVec<[Segment<'t>; 4]>,
-    ) -> Result<SmallVec<[Segment<'t>; 4]>, PathError> {
+    fn segments(mut self, mut found: Segments<'t>) -> Result<Segments<'t>, PathError> {
         while self.at < self.text.len() {
             let segment = self.segment()?;
             found.push(segment);
@@ -173,6 +177,11 @@ impl<'t> Parser<'t> {
                 Ok(Selector::Wildcard)
             }
             Some(b'-' | b':' | b'0'..=b'9') => self.index_or_slice(),
+            Some(b'?') => {
+                self.at += 1;
+                self.filter()
+                    .map(|filter| Selector::Filter(Box::new(filter)))
+            }
             _ => Err(self.error(SELECTOR_EXPECTED)),
         }
     }
