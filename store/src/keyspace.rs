@@ -16,7 +16,7 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use crate::entry::Entry;
 use crate::publish;
 use crate::reclaim::{self, Drain, Guard};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use crate::table::{Occupant, Occupied, Page, Table};
 use crate::thread;
 use crate::transaction::Descriptor;
@@ -28,6 +28,8 @@ pub(crate) struct Database {
     pub(crate) keys: Count,
     /// How many of them have an expiry.
     pub(crate) expiring: Count,
+    /// Where shrinking goes on.
+    pub(crate) shrink_place: AtomicU64,
 }
 
 impl Database {
@@ -37,6 +39,7 @@ impl Database {
             table: Table::new(Occupants(secrets), version_floor),
             keys: Count::default(),
             expiring: Count::default(),
+            shrink_place: AtomicU64::new(0),
         }
     }
 

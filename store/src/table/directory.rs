@@ -73,12 +73,13 @@ impl Directory {
             // SAFETY: a segment is retired only when no entry of its range names it or a segment
             // it succeeded; this one was named under the caller's guard.
             let segment = unsafe { &*named };
-            if segment.depth >= self.depth {
-                return true;
-            }
             let Some(next) = segment.successor(place) else {
                 return true;
             };
+            // SAFETY: as above, for what follows it.
+            if unsafe { next.as_ref() }.depth > self.depth {
+                return true;
+            }
             // A failure means that somebody else moved or froze it: look again.
             let _ = self.entries[index].compare_exchange(
                 named,
@@ -130,7 +131,9 @@ impl Root {
     pub(super) fn unlink(&self, segment: &Segment, place: u64, guard: &Guard) {
         'directory: loop {
             let directory = self.directory(guard);
-            if directory.depth <= segment.depth {
+            let successor = segment.successor(place).expect("it was published");
+            // SAFETY: reached from a segment that is not retired yet, under a guard.
+            if directory.depth < unsafe { successor.as_ref() }.depth {
                 self.double(directory, guard);
                 continue;
             }

@@ -9,8 +9,9 @@
 //!
 //! Everything a slot names is immutable. Replacing is one compare-and-swap of the slot, removing
 //! as well, and the slot is free at once: no tombstones. New keys are [`insert`]ed under a small
-//! protocol that keeps a key from getting two slots. A full segment is [`split`] into two without
-//! anybody else noticing; there is no moment at which the whole table is copied.
+//! protocol that keeps a key from getting two slots. A full segment is [`split`] into two, and two
+//! nearly empty ones are [`merge`]d, without anybody else noticing; there is no moment at which
+//! the whole table is copied.
 //!
 //! Uniform hashes fill all segments at the same time, and the bytes per key would swing by two
 //! as the keyspace doubles. Places are therefore hashes bent a little ([`place_of`]): segments at
@@ -31,6 +32,7 @@ use std::ptr::NonNull;
 mod directory;
 mod find;
 mod insert;
+mod merge;
 mod scan;
 mod segment;
 mod split;
@@ -44,6 +46,7 @@ pub(crate) use find::{Look, Sighting, Spot};
 use segment::{POSITIONS, Segment};
 pub(crate) use word::Occupied;
 
+use crate::keyspace::Count;
 use crate::reclaim::Guard;
 
 /// What the table must know about the things its slots name.
@@ -110,6 +113,8 @@ fn prefetch(address: usize) {
 /// The table. All methods but those with `&mut self` may run at once on any threads.
 pub(crate) struct Table<O> {
     root: Root,
+    /// How many segments there are.
+    segments: Count,
     occupants: O,
 }
 
@@ -122,7 +127,13 @@ impl<O: Occupant> Table<O> {
     /// An empty table; versions of what is inserted start above `version_floor`.
     pub(crate) fn new(occupants: O, version_floor: u64) -> Table<O> {
         let root = Root::new(Segment::allocate(0, version_floor));
-        Table { root, occupants }
+        let segments = Count::default();
+        segments.add(1);
+        Table {
+            root,
+            segments,
+            occupants,
+        }
     }
 
     /// The segment the directory names for a place; its successors may have the keys.
@@ -130,6 +141,11 @@ impl<O: Occupant> Table<O> {
         let segment = self.root.directory(guard).segment(place);
         // SAFETY: a segment is retired after no entry names it, and a guard is held.
         unsafe { segment.as_ref() }
+    }
+
+    /// How many slots there are, taken or not.
+    pub(crate) fn slots(&self) -> u64 {
+        self.segments.sum() * POSITIONS as u64
     }
 
     /// A hint that the key's bucket will be wanted.
@@ -181,6 +197,8 @@ impl<O> Drop for Table<O> {
         self.root.for_each_segment(|segment| segments.push(segment));
         for segment in segments {
             // SAFETY: the table is ours alone, and each segment was listed once.
+            unsafe { segment.as_ref() }.free_origin();
+            // SAFETY: as above.
             unsafe { Segment::free(segment) };
         }
     }

@@ -1,36 +1,37 @@
 //! Visiting the whole table while it changes.
 //!
-//! A cursor is a prefix of places, behind a marker bit that tells its length, and a bucket. A
-//! word never leaves its position, and a split copies it to the same one; so whoever walks the
-//! segments in order of place, bucket by bucket, meets every key that is there throughout. A
-//! split behind the cursor or before it changes nothing; one at it makes some keys be met twice.
+//! A cursor is a prefix of places, behind a marker bit that tells its length, and a home. A key
+//! never changes its place or home; so whoever walks the segments in order of place, home by
+//! home, meets every key that is there throughout. Splits and merges elsewhere change nothing; one
+//! at the cursor makes some keys be met twice, since a segment that reaches before the cursor's
+//! prefix is begun anew.
 
-use super::segment::{BUCKETS, SLOTS};
-use super::word::Occupied;
+use super::segment::{BUCKETS, HOMES, SLOTS, Segment};
+use super::word::{Occupied, Word};
 use super::{Occupant, Table};
 use crate::reclaim::Guard;
 
-const BUCKET_BITS: u32 = 6;
-const _: () = assert!(BUCKETS < 1 << BUCKET_BITS);
+const HOME_BITS: u32 = 6;
+const _: () = assert!(HOMES < 1 << HOME_BITS);
 
 /// Where a scan goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cursor {
     depth: u32,
     prefix: u64,
-    bucket: usize,
+    home: usize,
 }
 
 impl Cursor {
     const START: Cursor = Cursor {
         depth: 0,
         prefix: 0,
-        bucket: 0,
+        home: 0,
     };
 
     /// Any number is some cursor: clients may send what they like.
     fn from_bits(bits: u64) -> Cursor {
-        let marked = bits >> BUCKET_BITS;
+        let marked = bits >> HOME_BITS;
         if marked == 0 {
             return Cursor::START;
         }
@@ -38,12 +39,12 @@ impl Cursor {
         Cursor {
             depth,
             prefix: marked ^ (1 << depth),
-            bucket: (bits & ((1 << BUCKET_BITS) - 1)) as usize,
+            home: (bits & ((1 << HOME_BITS) - 1)) as usize,
         }
     }
 
     fn bits(self) -> u64 {
-        (1 << self.depth | self.prefix) << BUCKET_BITS | self.bucket as u64
+        (1 << self.depth | self.prefix) << HOME_BITS | self.home as u64
     }
 
     fn place(self) -> u64 {
@@ -63,41 +64,60 @@ impl<O: Occupant> Table<O> {
     ) -> u64 {
         let mut cursor = Cursor::from_bits(cursor);
         // An empty table must not be walked in one call either.
-        let mut work_left = count.saturating_mul(10).max(BUCKETS);
+        let mut work_left = count.saturating_mul(10).max(HOMES);
         let mut left = count.max(1);
         while left > 0 && work_left > 0 {
             let segment = self.live_segment(cursor.place(), guard);
             let depth = segment.depth;
             if cursor.depth > depth {
-                cursor.bucket = 0;
+                cursor.home = 0;
             }
             let prefix = cursor.place().checked_shr(64 - depth).unwrap_or(0);
-            if cursor.bucket < BUCKETS {
-                for word in segment.bucket_words(cursor.bucket) {
-                    if !word.is_empty() && !word.is_tentative() {
-                        visit(word.occupied());
-                        left = left.saturating_sub(1);
-                    }
+            if cursor.home < HOMES {
+                for word in self.words_of_home(segment, cursor.home) {
+                    visit(word.occupied());
+                    left = left.saturating_sub(1);
                 }
-                cursor = Cursor {
-                    depth,
-                    prefix,
-                    bucket: cursor.bucket + 1,
-                };
             }
+            let home = cursor.home + 1;
+            cursor = Cursor {
+                depth,
+                prefix,
+                home,
+            };
             work_left -= 1;
-            if cursor.bucket >= BUCKETS {
+            if home >= HOMES {
                 if prefix + 1 == 1 << depth {
                     return 0;
                 }
                 cursor = Cursor {
                     depth,
                     prefix: prefix + 1,
-                    bucket: 0,
+                    home: 0,
                 };
             }
         }
         cursor.bits()
+    }
+
+    fn words_of_home<'g>(
+        &'g self,
+        segment: &'g Segment,
+        home: usize,
+    ) -> impl Iterator<Item = Word> + 'g {
+        let near = [home, home + 1]
+            .into_iter()
+            .flat_map(|at| segment.bucket_words(at));
+        let stash = match segment.control(home).stashed() {
+            0 => 0..0,
+            _ => Segment::stash(),
+        };
+        near.chain(stash.map(|position| segment.word(position)))
+            .filter(move |word| {
+                // SAFETY: committed words, seen under the caller's guard.
+                let hash = || unsafe { self.hash_of(*word) };
+                !word.is_empty() && !word.is_tentative() && Segment::home_of(hash()) == home
+            })
     }
 
     /// Something from around a random place; none if nothing is there.
@@ -116,8 +136,8 @@ impl<O: Occupant> Table<O> {
             })
     }
 
-    /// The segment of a place, not about to be split.
-    fn live_segment<'g>(&self, place: u64, guard: &'g Guard) -> &'g super::Segment {
+    /// The segment of a place, not about to be split or merged.
+    pub(super) fn live_segment<'g>(&self, place: u64, guard: &'g Guard) -> &'g Segment {
         loop {
             let segment = self.segment(place, guard);
             if !segment.control(0).is_frozen() {
@@ -141,7 +161,7 @@ mod tests {
         let cursor = Cursor {
             depth: 9,
             prefix: 0b1_0110_0001,
-            bucket: 62,
+            home: 55,
         };
         assert_eq!(Cursor::from_bits(cursor.bits()), cursor);
         assert_eq!(Cursor::from_bits(Cursor::START.bits()), Cursor::START);

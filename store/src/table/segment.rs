@@ -11,8 +11,10 @@
 use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
 
+use super::merge::Merge;
 use super::word::{Control, FROZEN, Word};
 use crate::memory;
+use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// Slots in a bucket.
@@ -57,14 +59,18 @@ pub(super) struct Segment {
     pub(super) depth: u32,
     /// Where the segment's keys have gone. Invariant: set once, when everything is frozen.
     pub(super) successors: AtomicPtr<Successors>,
+    /// What the segment is frozen for; see `merge`. Nothing is frozen before this is set.
+    pub(super) plan: AtomicPtr<Merge>,
+    /// The merge that made the segment, if one did. Invariant: retired with the segment.
+    pub(super) origin: *const Merge,
     /// No version a key of this segment ever had before it was removed is higher.
     pub(super) removed_version_max: AtomicU64,
     buckets: [Bucket; BUCKETS],
 }
 
-/// The two segments a split one went on in.
+/// The segments another one went on in.
 pub(super) struct Successors {
-    /// By the bit of the place behind the shared ones.
+    /// By the bit of the place behind the shared ones; both are the same after a merge.
     pub(super) by_bit: [NonNull<Segment>; 2],
 }
 
@@ -77,6 +83,15 @@ impl Segment {
 
     /// An empty segment, counted as live memory.
     pub(super) fn allocate(depth: u32, removed_version_max: u64) -> NonNull<Segment> {
+        Segment::allocate_merged(depth, removed_version_max, ptr::null())
+    }
+
+    /// An empty segment that a merge makes.
+    pub(super) fn allocate_merged(
+        depth: u32,
+        removed_version_max: u64,
+        origin: *const Merge,
+    ) -> NonNull<Segment> {
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc::alloc_zeroed(Segment::layout()) };
         let Some(segment) = NonNull::new(start.cast::<Segment>()) else {
@@ -86,6 +101,8 @@ impl Segment {
         let fresh = Segment {
             depth,
             successors: AtomicPtr::new(ptr::null_mut()),
+            plan: AtomicPtr::new(ptr::null_mut()),
+            origin,
             removed_version_max: AtomicU64::new(removed_version_max),
             buckets: std::array::from_fn(|_| Bucket {
                 slots: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -173,6 +190,73 @@ impl Segment {
             .store(control.0, Ordering::Relaxed);
     }
 
+    /// How many slots are taken, about.
+    pub(super) fn occupied(&self) -> usize {
+        (0..POSITIONS)
+            .filter(|&position| !Word(self.slot(position).load(Ordering::Relaxed)).is_empty())
+            .count()
+    }
+
+    /// The words of a frozen segment that count, with their positions.
+    pub(super) fn committed(&self) -> impl Iterator<Item = (usize, Word)> {
+        let mut pending = [false; POSITIONS];
+        for control in (0..HOMES).map(|home| self.control(home)) {
+            if control.is_pending() {
+                pending[control.position()] = true;
+            }
+        }
+        (0..POSITIONS)
+            .map(|position| (position, self.word(position)))
+            .filter(move |&(position, word)| {
+                !word.is_empty() && (!word.is_tentative() || pending[position])
+            })
+    }
+
+    /// Fetches what the slots name into the cache, so that their hashes are soon known.
+    pub(super) fn prefetch_occupants(&self) {
+        (0..POSITIONS).for_each(|position| self.word(position).prefetch());
+    }
+
+    /// Says where the keys have gone; false if somebody else did before.
+    pub(super) fn publish(&self, by_bit: [NonNull<Segment>; 2]) -> bool {
+        if self.successors().is_some() {
+            return false;
+        }
+        let successors = Box::into_raw(Box::new(Successors { by_bit }));
+        let published = self.successors.compare_exchange(
+            ptr::null_mut(),
+            successors,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if published.is_err() {
+            // SAFETY: nobody else has seen it.
+            drop(unsafe { Box::from_raw(successors) });
+        }
+        published.is_ok()
+    }
+
+    /// Retires a segment that no directory entry leads to any more, with what belongs to it.
+    ///
+    /// # Safety
+    /// Called once, by whoever published the successors.
+    pub(super) unsafe fn retire(&self, guard: &Guard) {
+        let successors = self.successors.load(Ordering::Acquire);
+        let old = Retired(NonNull::from(self), successors, self.origin.cast_mut());
+        memory::count_live(-(size_of::<Segment>() as i64));
+        memory::count_garbage(size_of::<Segment>() as i64);
+        // SAFETY: passed on to the caller.
+        unsafe { guard.retire_with(size_of::<Segment>(), move || old.free()) };
+    }
+
+    /// Frees the merge that made the segment, where one did. Nobody else may use the table.
+    pub(super) fn free_origin(&self) {
+        if !self.origin.is_null() {
+            // SAFETY: the segment owns it, and is freed next.
+            drop(unsafe { Box::from_raw(self.origin.cast_mut()) });
+        }
+    }
+
     /// Makes every word final. Controls first: once they are frozen no insertion commits, so
     /// that which tentative words count is settled before the slots are.
     pub(super) fn freeze(&self) {
@@ -202,5 +286,24 @@ impl Segment {
     pub(super) fn successor(&self, place: u64) -> Option<NonNull<Segment>> {
         let bit = place << self.depth >> 63;
         Some(self.successors()?.by_bit[bit as usize])
+    }
+}
+
+struct Retired(NonNull<Segment>, *mut Successors, *mut Merge);
+// SAFETY: a retired segment is plain memory that its last owner frees.
+unsafe impl Send for Retired {}
+
+impl Retired {
+    fn free(self) {
+        memory::count_garbage(-(size_of::<Segment>() as i64));
+        memory::count_live(size_of::<Segment>() as i64);
+        // SAFETY: called once, when no guard can reach it.
+        drop(unsafe { Box::from_raw(self.1) });
+        if !self.2.is_null() {
+            // SAFETY: as above; only segments that cannot be reached either refer to it.
+            drop(unsafe { Box::from_raw(self.2) });
+        }
+        // SAFETY: as above.
+        unsafe { Segment::free(self.0) };
     }
 }

@@ -9,113 +9,94 @@
 //! are. A reader in the old segment looks at the successors after it saw a frozen control word
 //! and before it searches: what it then finds was present at that moment.
 
-use super::segment::{HOMES, POSITIONS, SLOTS, STASHES, Segment, Successors};
-use super::word::{Occupied, Word};
+use super::merge::{Merge, Plan};
+use super::segment::{HOMES, Segment};
+use super::word::Word;
 use super::{Occupant, Table, place_of};
-use crate::memory;
 use crate::reclaim::Guard;
 use crate::sync::Ordering;
 use std::ptr::NonNull;
 
-/// So many entries are fetched into the cache together.
-const FETCHED_TOGETHER: usize = 32;
-
 impl<O: Occupant> Table<O> {
-    /// Splits a segment, of which `place` is one of the places, or helps to.
+    /// Splits a segment, of which `place` is one of the places, or helps with what it is frozen
+    /// for. Afterwards it has successors.
     pub(super) fn split(&self, segment: &Segment, place: u64, guard: &Guard) {
+        // SAFETY: a segment's origin lives as long as the segment.
+        if let Some(origin) = unsafe { segment.origin.as_ref() } {
+            // Else the other half of what was merged might be led here when this is gone.
+            self.finish_merge(origin, guard);
+        }
+        loop {
+            match segment.plan_for_split() {
+                Plan::Split => break,
+                Plan::Merge(merge) => {
+                    self.finish_merge(merge, guard);
+                    return;
+                }
+                Plan::Undecided(merge) => merge.cancel(),
+            }
+        }
         segment.freeze();
         if segment.successors().is_some() {
             return;
         }
-        let successors = Box::into_raw(Box::new(self.successors_of(segment)));
-        let published = segment.successors.compare_exchange(
-            std::ptr::null_mut(),
-            successors,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        if published.is_err() {
-            // SAFETY: nobody else has seen these.
-            let successors = unsafe { Box::from_raw(successors) };
-            for child in successors.by_bit {
-                // SAFETY: as above.
+        let children = self.copied_apart(segment);
+        if !segment.publish(children) {
+            for child in children {
+                // SAFETY: nobody else has seen it.
                 unsafe { Segment::free(child) };
             }
             return;
         }
+        self.segments.add(1);
         self.root.unlink(segment, place, guard);
-        let old = Retired(NonNull::from(segment), successors);
-        // SAFETY: no entry of the directory leads here any more, and only the publisher retires.
-        unsafe { guard.retire_with(size_of::<Segment>(), move || old.free()) };
-        memory::count_live(-(size_of::<Segment>() as i64));
-        memory::count_garbage(size_of::<Segment>() as i64);
+        // SAFETY: published by this thread; no entry of the directory leads here any more.
+        unsafe { segment.retire(guard) };
     }
 
-    fn successors_of(&self, segment: &Segment) -> Successors {
+    fn copied_apart(&self, segment: &Segment) -> [NonNull<Segment>; 2] {
         let floor = segment.removed_version_max.load(Ordering::Acquire);
-        let by_bit = [(); 2].map(|()| Segment::allocate(segment.depth + 1, floor));
+        let children = [(); 2].map(|()| Segment::allocate(segment.depth + 1, floor));
         // SAFETY: both are new and live.
-        let children = by_bit.map(|child| unsafe { child.as_ref() });
-        let committed = pending_positions(segment);
+        let by_bit = children.map(|child| unsafe { child.as_ref() });
         let mut stashed = [[0; HOMES]; 2];
-        for start in (0..POSITIONS).step_by(FETCHED_TOGETHER) {
-            let positions = start..(start + FETCHED_TOGETHER).min(POSITIONS);
-            positions
-                .clone()
-                .for_each(|position| segment.word(position).prefetch());
-            for position in positions {
-                let word = segment.word(position);
-                if word.is_empty() || (word.is_tentative() && !committed[position]) {
-                    continue;
-                }
-                // SAFETY: a committed word of a segment without successors, seen under a guard.
-                let hash = unsafe { self.hash_of(word) };
-                let bit = (place_of(hash) << segment.depth >> 63) as usize;
-                children[bit].fill(position, word.thawed());
-                if Segment::is_in_stash(position) {
-                    stashed[bit][Segment::home_of(hash)] += 1;
-                }
+        segment.prefetch_occupants();
+        for (position, word) in segment.committed() {
+            // SAFETY: a committed word of a segment without successors, seen under a guard.
+            let hash = unsafe { self.hash_of(word) };
+            let bit = (place_of(hash) << segment.depth >> 63) as usize;
+            by_bit[bit].fill(position, word.thawed());
+            if Segment::is_in_stash(position) {
+                stashed[bit][Segment::home_of(hash)] += 1;
             }
         }
         for home in 0..HOMES {
-            for (child, stashed) in children.iter().zip(&stashed) {
+            for (child, stashed) in by_bit.iter().zip(&stashed) {
                 child.fill_control(home, segment.control(home).succeeded(stashed[home]));
             }
         }
-        Successors { by_bit }
+        children
     }
 
-    unsafe fn hash_of(&self, word: Word) -> u64 {
-        let occupied: Occupied = word.occupied();
+    /// # Safety
+    /// As for [`Occupant::hash_of`].
+    pub(super) unsafe fn hash_of(&self, word: Word) -> u64 {
         // SAFETY: passed on to the caller.
-        unsafe { self.occupants.hash_of(occupied) }
+        unsafe { self.occupants.hash_of(word.occupied()) }
     }
 }
 
-/// The tentative words of a frozen segment that count.
-fn pending_positions(segment: &Segment) -> [bool; POSITIONS] {
-    let mut committed = [false; POSITIONS];
-    for control in (0..HOMES).map(|home| segment.control(home)) {
-        if control.is_pending() {
-            committed[control.position()] = true;
+impl Segment {
+    /// What the segment is to be frozen for, if it is to be frozen now.
+    fn plan_for_split(&self) -> Plan<'_> {
+        let split = Merge::NONE_BUT_SPLIT;
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        match self
+            .plan
+            .compare_exchange(std::ptr::null_mut(), split, order.0, order.1)
+        {
+            Ok(_) => Plan::Split,
+            Err(plan) => Plan::of(plan),
         }
     }
-    committed
 }
-
-struct Retired(NonNull<Segment>, *mut Successors);
-// SAFETY: a retired segment is plain memory that its last owner frees.
-unsafe impl Send for Retired {}
-
-impl Retired {
-    fn free(self) {
-        memory::count_garbage(-(size_of::<Segment>() as i64));
-        memory::count_live(size_of::<Segment>() as i64);
-        // SAFETY: called once, when no guard can reach them.
-        drop(unsafe { Box::from_raw(self.1) });
-        // SAFETY: as above.
-        unsafe { Segment::free(self.0) };
-    }
-}
-
-const _: () = assert!((HOMES + 1 + STASHES) * SLOTS == POSITIONS);

@@ -150,6 +150,98 @@ fn segments_are_well_filled_at_any_size() {
     assert!(worst < 17.0, "{worst} bytes per key");
 }
 
+/// Merges wherever segments are nearly empty, over the whole table.
+fn shrink(table: &Table<Items>) {
+    let mut place = Some(0);
+    while let Some(at) = place {
+        place = table.shrink_at(at, &pin());
+    }
+}
+
+#[test]
+fn a_table_shrinks_and_keeps_what_is_left() {
+    let table = Table::new(Items, 0);
+    (0..100_000).for_each(|key| assert!(put(&table, key, key)));
+    let slots = table.slots();
+    (0..100_000).filter(|key| key % 50 != 0).for_each(|key| {
+        take(&table, key);
+    });
+    (0..20).for_each(|_| shrink(&table));
+    assert!(
+        table.slots() < slots / 10,
+        "{} of {slots} slots",
+        table.slots()
+    );
+    let mut keys = scan_all(&table, 10, || {});
+    keys.sort_unstable();
+    assert_eq!(keys, (0..100_000).step_by(50).collect::<Vec<_>>());
+    (0..50_000).for_each(|key| assert_eq!(put(&table, key, key), key % 50 != 0));
+}
+
+#[test]
+fn a_scan_meets_every_key_that_stays_while_the_table_shrinks_and_grows() {
+    let table = Table::new(Items, 0);
+    (0..50_000).for_each(|key| assert!(put(&table, key, key)));
+    (0..50_000).filter(|key| key % 25 != 0).for_each(|key| {
+        take(&table, key);
+    });
+    let mut round = 0;
+    let mut keys = scan_all(&table, 7, || {
+        round += 1;
+        if round % 10 == 0 {
+            shrink(&table);
+        }
+        if round % 7 == 0 {
+            let fresh = 1_000_000 + round * 1_000..1_000_500 + round * 1_000;
+            fresh.clone().for_each(|key| assert!(put(&table, key, key)));
+            fresh.for_each(|key| assert!(take(&table, key).is_some()));
+        }
+    });
+    keys.sort_unstable();
+    keys.dedup();
+    assert!(
+        (0..50_000)
+            .step_by(25)
+            .all(|key| keys.binary_search(&key).is_ok())
+    );
+}
+
+#[test]
+fn nothing_is_lost_when_threads_fill_empty_and_shrink_at_once() {
+    let table = Table::new(Items, 0);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let shrinker = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                shrink(&table);
+            }
+        });
+        let writers: Vec<_> = (0..3u64)
+            .map(|thread| {
+                let table = &table;
+                scope.spawn(move || {
+                    let keys = thread * 1_000_000..thread * 1_000_000 + 3_000;
+                    for round in 0..10 {
+                        keys.clone().for_each(|key| assert!(put(table, key, round)));
+                        for key in keys.clone() {
+                            assert_eq!(value_of(table, key), Some(round));
+                        }
+                        for key in keys.clone() {
+                            assert_eq!(take(table, key), Some(round));
+                        }
+                    }
+                })
+            })
+            .collect();
+        writers
+            .into_iter()
+            .for_each(|writer| writer.join().expect("a writer"));
+        is_over.store(true, Ordering::Relaxed);
+        shrinker.join().expect("the shrinker");
+    });
+    assert!(scan_all(&table, 100, || {}).is_empty());
+}
+
 #[test]
 fn one_of_many_inserters_of_a_key_wins() {
     let table = Table::new(Items, 0);

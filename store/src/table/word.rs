@@ -173,6 +173,11 @@ impl Control {
         Control(self.0 - STASHED_ONE)
     }
 
+    /// After one of the home's keys was put into the stash of a private segment.
+    pub(super) fn stashed_one_more(self) -> Control {
+        Control(self.0 + STASHED_ONE)
+    }
+
     /// In a successor of the segment: other insertions than any before, and a new count.
     pub(super) fn succeeded(self, stashed: usize) -> Control {
         let insertions = (self.0 & !(INSERTION - 1)).wrapping_add(INSERTION);
