@@ -20,6 +20,8 @@ const SWEEP_VISITS: usize = 1_000;
 const SWEEP_WORTHWHILE: usize = 10;
 /// ... but no more often than this: a quarter of the thread's time at most.
 const SWEEPS_PER_TICK_MAX: usize = 50;
+/// So many pages of each nearly empty table are looked at per tick: 1 MB.
+const SHRINK_PAGES_PER_TICK: usize = 256;
 
 /// What changes by the second.
 #[derive(Debug, Default)]
@@ -48,6 +50,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
         sweep(&shared).await;
+        shared.store.shrink(SHRINK_PAGES_PER_TICK);
         shared
             .memcached
             .flush_if_due(&shared.store, clock::now_ms());
