@@ -1,6 +1,7 @@
 //! A tree made from elements that come in order, in linear time.
 
-use super::edit::{encode, free_fresh, free_fresh_outside};
+use super::edit::encode;
+use super::ledger::{free_fresh, free_fresh_outside};
 use super::node::{
     self, FANOUT_MAX, Items, LEAF_BYTES_MAX, Link, Slot, allocate_inner, allocate_leaf,
     leaf_bytes_of,

@@ -5,17 +5,14 @@ use std::marker::PhantomData;
 
 use smallvec::SmallVec;
 
+use super::ledger::{Grown, Ledger, Slots, free_fresh};
 use super::node::{
     self, FANOUT_MAX, FANOUT_MIN, INLINE_BYTES_MAX, Inner, Items, LEAF_BYTES_MAX, LEAF_BYTES_MIN,
     Link, Node, Outside, Slot, allocate_inner, allocate_leaf, leaf_bytes,
 };
 use super::{Delta, Root, Tree, hash_of, split};
 use crate::entry::Entry;
-use crate::memory::{Block, usable_bytes};
 use crate::value::packed::length_prefix;
-
-/// The children of one node, with room for one too many.
-type Slots = SmallVec<[Slot; FANOUT_MAX + 1]>;
 
 /// A tree with changes that nobody else sees yet. Dropping it drops the changes.
 #[derive(Debug)]
@@ -23,15 +20,8 @@ pub(crate) struct TreeEdit<'a, const ARITY: usize> {
     /// Invariant: every fresh block below is reached by exactly one fresh link, from a fresh node.
     link: Option<Link>,
     len: u64,
-    pub(super) memory_bytes: u64,
-    replaced: Vec<Block>,
+    pub(super) ledger: Ledger,
     _old: PhantomData<&'a ()>,
-}
-
-/// What became of a node that was put into.
-enum Grown {
-    One(Link),
-    Two((Link, u64), Slot),
 }
 
 impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
@@ -41,8 +31,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         TreeEdit {
             link: Some(root.link),
             len: root.len,
-            memory_bytes: root.memory_bytes,
-            replaced: Vec::new(),
+            ledger: Ledger::new(root.memory_bytes),
             _old: PhantomData,
         }
     }
@@ -52,8 +41,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         TreeEdit {
             link,
             len,
-            memory_bytes,
-            replaced: Vec::new(),
+            ledger: Ledger::new(memory_bytes),
             _old: PhantomData,
         }
     }
@@ -74,7 +62,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
     /// The bytes of all elements, if they are few enough to stand in one leaf.
     pub(crate) fn leaf_bytes(&self) -> Option<usize> {
         let link = self.link?;
-        match self.node(link) {
+        match self.ledger.node(link) {
             Node::Inner(_) => None,
             Node::Leaf(items) => Some((0..items.len()).map(|at| items.bytes(at).len()).sum()),
         }
@@ -85,25 +73,17 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         let before = self.len;
         let element = Element::new(hash_of(group[0]), &group);
         if let Some(outside) = element.outside {
-            self.memory_bytes += usable_bytes(outside.block.bytes()) as u64;
+            self.ledger.count(outside.block);
         }
         let root = match self.link {
             None => {
                 self.len = 1;
-                self.made(allocate_leaf(&[element.items()]))
+                self.ledger.made(allocate_leaf(&[element.items()]))
             }
-            Some(link) => match self.put_below(link, &element) {
-                Grown::One(link) => link,
-                Grown::Two((link, count), right) => {
-                    let level = match self.node(link) {
-                        Node::Leaf(_) => 0,
-                        Node::Inner(inner) => inner.level,
-                    };
-                    let first = 0;
-                    let left = Slot { link, count, first };
-                    self.made(allocate_inner(level + 1, &[left, right]))
-                }
-            },
+            Some(link) => {
+                let grown = self.put_below(link, &element);
+                self.ledger.root_of(grown)
+            }
         };
         self.link = Some(root);
         self.len > before
@@ -116,11 +96,11 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         };
         self.link = self.remove_below(link, hash_of(key), key);
         while let Some(link) = self.link {
-            match self.node(link) {
+            match self.ledger.node(link) {
                 Node::Inner(Inner { links: [only], .. }) => self.link = Some(*only),
                 Node::Inner(_) | Node::Leaf(_) => break,
             }
-            self.discard(link);
+            self.ledger.discard(link);
         }
         true
     }
@@ -128,56 +108,11 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
     /// The changed tree, unless it is empty, and what it takes to publish it.
     pub(crate) fn finish(mut self) -> Option<(Root, Delta)> {
         let link = self.link.take()?;
-        let mut fresh = Vec::with_capacity(8);
-        settle(link, &mut fresh);
-        let root = Root {
-            link: link.settled(),
-            len: self.len,
-            memory_bytes: self.memory_bytes,
-        };
-        Some((root, Delta::new(fresh, std::mem::take(&mut self.replaced))))
-    }
-
-    fn node<'n>(&self, link: Link) -> Node<'n> {
-        // SAFETY: the tree's nodes are there as long as the edit does not discard them, and the
-        // callers let go of a view before they change or discard its node.
-        unsafe { link.node() }
-    }
-
-    fn inner<'n>(&self, link: Link) -> Inner<'n> {
-        match self.node(link) {
-            Node::Inner(inner) => inner,
-            Node::Leaf(_) => unreachable!("a leaf has no children"),
-        }
-    }
-
-    /// Counts a new node.
-    fn made(&mut self, link: Link) -> Link {
-        // SAFETY: the node was just made.
-        let bytes = unsafe { link.bytes() };
-        self.memory_bytes += usable_bytes(bytes) as u64;
-        link
-    }
-
-    /// Does without a node.
-    fn discard(&mut self, link: Link) {
-        // SAFETY: the node is there until now.
-        let block = unsafe { link.block() };
-        self.discard_block(block, link.is_fresh());
-    }
-
-    fn discard_block(&mut self, block: Block, is_fresh: bool) {
-        self.memory_bytes -= usable_bytes(block.bytes()) as u64;
-        if is_fresh {
-            // SAFETY: only this edit knew the block, and nothing leads to it any more.
-            unsafe { block.free() };
-        } else {
-            self.replaced.push(block);
-        }
+        Some(std::mem::take(&mut self.ledger).finish(link, self.len))
     }
 
     fn put_below(&mut self, link: Link, element: &Element<'_>) -> Grown {
-        let (at, child) = match self.node(link) {
+        let (at, child) = match self.ledger.node(link) {
             Node::Leaf(_) => return self.put_leaf(link, element),
             Node::Inner(inner) => {
                 let at = inner.child_of(element.hash[0]);
@@ -189,44 +124,31 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         let grown = self.put_below(child, element);
         let added = self.len - before;
         match grown {
-            Grown::One(child) => Grown::One(self.with_child(link, at, child, |was| was + added)),
+            Grown::One(child) => {
+                Grown::One(self.ledger.with_child(link, at, child, |was| was + added))
+            }
             Grown::Two((child, count), right) => {
-                let inner = self.inner(link);
+                let inner = self.ledger.inner(link);
                 let mut slots: Slots = inner.slots().collect();
                 slots[at].link = child;
                 slots[at].count = count;
                 slots.insert(at + 1, right);
                 let level = inner.level;
-                self.discard(link);
-                self.grow_inner(level, &slots)
+                self.ledger.discard(link);
+                self.ledger.grow_inner(level, &slots)
             }
         }
     }
 
-    fn grow_inner(&mut self, level: u8, slots: &[Slot]) -> Grown {
-        if slots.len() <= FANOUT_MAX {
-            return Grown::One(self.made(allocate_inner(level, slots)));
-        }
-        let (left, right) = slots.split_at(slots.len() / 2);
-        let count = |slots: &[Slot]| slots.iter().map(|slot| slot.count).sum::<u64>();
-        let left_link = self.made(allocate_inner(level, left));
-        let right_slot = Slot {
-            link: self.made(allocate_inner(level, right)),
-            count: count(right),
-            first: right[0].first,
-        };
-        Grown::Two((left_link, count(left)), right_slot)
-    }
-
     fn put_leaf(&mut self, link: Link, element: &Element<'_>) -> Grown {
-        let Node::Leaf(items) = self.node(link) else {
+        let Node::Leaf(items) = self.ledger.node(link) else {
             unreachable!("the caller looked")
         };
         let (before, after) = match place::<ARITY>(items, element) {
             Ok(at) => {
                 if let Some(Outside { block, is_fresh }) = items.outside(at) {
                     // The leaf that names the block goes below, before anyone reads on.
-                    self.discard_block(block, is_fresh);
+                    self.ledger.discard_block(block, is_fresh);
                 }
                 (at, at + 1)
             }
@@ -245,21 +167,21 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             false => None,
         };
         let grown = match at {
-            None => Grown::One(self.made(allocate_leaf(&runs))),
+            None => Grown::One(self.ledger.made(allocate_leaf(&runs))),
             Some(at) => {
                 let [left, right] = node::parted(&runs, at).map(|runs| allocate_leaf(&runs));
                 let count = (items.len() + 1 - (after - before) - at) as u64;
-                let left = (self.made(left), at as u64);
-                let right = self.made(right);
+                let left = (self.ledger.made(left), at as u64);
+                let right = self.ledger.made(right);
                 Grown::Two(left, self.leaf_slot(right, count))
             }
         };
-        self.discard(link);
+        self.ledger.discard(link);
         grown
     }
 
     fn leaf_slot(&self, link: Link, count: u64) -> Slot {
-        match self.node(link) {
+        match self.ledger.node(link) {
             Node::Leaf(items) => Slot {
                 link,
                 count,
@@ -269,30 +191,9 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         }
     }
 
-    /// The inner node with another child, in place if it is fresh.
-    fn with_child(
-        &mut self,
-        link: Link,
-        at: usize,
-        child: Link,
-        count: impl FnOnce(u64) -> u64,
-    ) -> Link {
-        let count = count(self.inner(link).counts[at]);
-        let mut target = link;
-        if !link.is_fresh() {
-            // SAFETY: the node is there.
-            let copy = unsafe { link.copy() };
-            target = self.made(copy);
-            self.discard(link);
-        }
-        // SAFETY: a fresh inner node with that child, which nobody views.
-        unsafe { target.write_child(at, child, count) };
-        target
-    }
-
     /// What is left of a node without the element of `key`, which is below it.
     fn remove_below(&mut self, link: Link, hash: u32, key: &[u8]) -> Option<Link> {
-        let (at, child) = match self.node(link) {
+        let (at, child) = match self.ledger.node(link) {
             Node::Leaf(_) => return self.remove_leaf(link, hash, key),
             Node::Inner(inner) => {
                 let at = inner.child_of(hash);
@@ -300,38 +201,38 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             }
         };
         if let Some(child) = self.remove_below(child, hash, key) {
-            let link = self.with_child(link, at, child, |was| was - 1);
+            let link = self.ledger.with_child(link, at, child, |was| was - 1);
             return Some(match self.is_small(child) {
                 true => self.join_child(link, at),
                 false => link,
             });
         }
-        let inner = self.inner(link);
+        let inner = self.ledger.inner(link);
         let mut slots: Slots = inner.slots().collect();
         slots.remove(at);
         let level = inner.level;
-        self.discard(link);
-        (!slots.is_empty()).then(|| self.made(allocate_inner(level, &slots)))
+        self.ledger.discard(link);
+        (!slots.is_empty()).then(|| self.ledger.made(allocate_inner(level, &slots)))
     }
 
     fn remove_leaf(&mut self, link: Link, hash: u32, key: &[u8]) -> Option<Link> {
-        let Node::Leaf(items) = self.node(link) else {
+        let Node::Leaf(items) = self.ledger.node(link) else {
             unreachable!("the caller looked")
         };
         let (at, _) = super::find_in::<ARITY>(items, hash, key).expect("the caller looked");
         self.len -= 1;
         if let Some(Outside { block, is_fresh }) = items.outside(at) {
             // The leaf that names the block goes below, before anyone reads on.
-            self.discard_block(block, is_fresh);
+            self.ledger.discard_block(block, is_fresh);
         }
         let runs = [items.range(0..at), items.range(at + 1..items.len())];
-        let left = (items.len() > 1).then(|| self.made(allocate_leaf(&runs)));
-        self.discard(link);
+        let left = (items.len() > 1).then(|| self.ledger.made(allocate_leaf(&runs)));
+        self.ledger.discard(link);
         left
     }
 
     fn is_small(&self, link: Link) -> bool {
-        match self.node(link) {
+        match self.ledger.node(link) {
             Node::Leaf(items) => leaf_bytes(&[items]) < LEAF_BYTES_MIN,
             Node::Inner(inner) => inner.links.len() < FANOUT_MIN,
         }
@@ -339,7 +240,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
 
     /// Joins a small child with a neighbour if both fit in one node.
     fn join_child(&mut self, link: Link, at: usize) -> Link {
-        let inner = self.inner(link);
+        let inner = self.ledger.inner(link);
         let (level, len) = (inner.level, inner.links.len());
         for left in [at.checked_sub(1), Some(at)].into_iter().flatten() {
             let right = left + 1;
@@ -351,27 +252,28 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             };
             let mut slots: Slots = inner.slots().collect();
             let gone = slots.remove(right);
-            self.discard(gone.link);
-            self.discard(slots[left].link);
+            self.ledger.discard(gone.link);
+            self.ledger.discard(slots[left].link);
             slots[left].link = joined;
             slots[left].count += gone.count;
-            self.discard(link);
-            return self.made(allocate_inner(level, &slots));
+            self.ledger.discard(link);
+            return self.ledger.made(allocate_inner(level, &slots));
         }
         link
     }
 
     /// One node of two neighbours, if it would not be too large.
     fn joined(&mut self, left: Slot, right: Slot) -> Option<Link> {
-        match (self.node(left.link), self.node(right.link)) {
+        match (self.ledger.node(left.link), self.ledger.node(right.link)) {
             (Node::Leaf(left), Node::Leaf(right)) => {
                 let runs = [left, right];
-                (leaf_bytes(&runs) <= LEAF_BYTES_MAX).then(|| self.made(allocate_leaf(&runs)))
+                (leaf_bytes(&runs) <= LEAF_BYTES_MAX)
+                    .then(|| self.ledger.made(allocate_leaf(&runs)))
             }
             (Node::Inner(a), Node::Inner(b)) if a.links.len() + b.links.len() <= FANOUT_MAX => {
                 let mut slots: Slots = a.slots().chain(b.slots()).collect();
                 slots[a.links.len()].first = right.first;
-                Some(self.made(allocate_inner(a.level, &slots)))
+                Some(self.ledger.made(allocate_inner(a.level, &slots)))
             }
             _ => None,
         }
@@ -453,62 +355,4 @@ fn place<const ARITY: usize>(items: Items<'_>, element: &Element<'_>) -> Result<
         }
     }
     Err(range.end)
-}
-
-/// Takes the marks of freshness from all links below and lists the blocks that had one.
-fn settle(link: Link, fresh: &mut Vec<Block>) {
-    if !link.is_fresh() {
-        return;
-    }
-    // SAFETY: fresh nodes are there until the edit is published or dropped.
-    let children = match unsafe { link.node() } {
-        Node::Leaf(_) => {
-            // SAFETY: a fresh leaf, and the view above has ended.
-            unsafe { link.settle_outside(|block| fresh.push(block)) };
-            0
-        }
-        Node::Inner(inner) => inner.links.len(),
-    };
-    for at in 0..children {
-        // SAFETY: as above; each view ends before the write.
-        let Node::Inner(inner) = (unsafe { link.node() }) else {
-            unreachable!("it has children")
-        };
-        let Slot {
-            link: child, count, ..
-        } = inner.slot(at);
-        if child.is_fresh() {
-            settle(child, fresh);
-            // SAFETY: a fresh inner node with that child, which nobody views.
-            unsafe { link.write_child(at, child.settled(), count) };
-        }
-    }
-    // SAFETY: the node is there.
-    fresh.push(unsafe { link.block() });
-}
-
-/// Frees all fresh blocks below.
-pub(super) fn free_fresh(link: Link) {
-    if !link.is_fresh() {
-        return;
-    }
-    // SAFETY: fresh nodes are there until the edit is published or dropped.
-    match unsafe { link.node() } {
-        Node::Leaf(items) => free_fresh_outside(items),
-        Node::Inner(inner) => inner.links.iter().copied().for_each(free_fresh),
-    }
-    // SAFETY: the node is there.
-    let block = unsafe { link.block() };
-    // SAFETY: only this edit knew it.
-    unsafe { block.free() };
-}
-
-/// Frees the blocks of fresh elements.
-pub(super) fn free_fresh_outside(items: Items<'_>) {
-    for Outside { block, is_fresh } in items.all_outside() {
-        if is_fresh {
-            // SAFETY: only this edit knew it.
-            unsafe { block.free() };
-        }
-    }
 }

@@ -52,12 +52,15 @@ use crate::entry::{Entry, Form};
 use node::{Items, Link, Node};
 
 mod build;
+mod chunks;
 mod delta;
 mod drain;
 mod edit;
+mod ledger;
 mod node;
 
 pub(crate) use build::{Builder, build};
+pub(crate) use chunks::{Chunks, ChunksEdit, Pieces};
 pub(crate) use delta::Delta;
 pub(crate) use drain::retire_tree;
 pub(crate) use edit::TreeEdit;

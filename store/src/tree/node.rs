@@ -4,6 +4,7 @@
 //! ```text
 //! inner: | header 16 | firsts 4·n, to a multiple of 8 | links 8·n | counts 8·n |
 //! leaf:  | header 16 | hashes 4·n | ends 2·n (wide: 4·n) | body |
+//! chunk: | header 16 | bytes |                        (a leaf without elements, so to say)
 //! ```
 //!
 //! Every node is exactly as long as its content. `firsts` are lower bounds of the children's
@@ -27,6 +28,9 @@ pub(super) const LEAF_BYTES_MAX: usize = 1024;
 pub(super) const LEAF_BYTES_MIN: usize = 256;
 /// A longer element has a block of its own, so that changing its neighbours does not copy it.
 pub(super) const INLINE_BYTES_MAX: usize = 255;
+
+/// The most bytes of a chunk: with its header, one size class of the allocator.
+pub(super) const CHUNK_BYTES: usize = 4096 - HEADER_BYTES;
 
 /// In a link: the node was made by the edit in progress, which alone knows it.
 const FRESH: usize = 1;
@@ -232,6 +236,18 @@ impl Link {
         unsafe { count_at.cast::<u64>().write(count) };
     }
 
+    /// Changes bytes of a fresh chunk.
+    ///
+    /// # Safety
+    /// The node is a chunk of at least `offset` and `patch` bytes, fresh, and nobody views it.
+    pub(super) unsafe fn write_chunk(self, offset: usize, patch: &[u8]) {
+        debug_assert!(self.is_fresh());
+        // SAFETY: the node is there.
+        let block = unsafe { self.block() };
+        // SAFETY: passed on to the caller.
+        unsafe { write_all(block, HEADER_BYTES + offset, patch) };
+    }
+
     /// Takes the mark of freshness from every outside element of a fresh leaf and visits the
     /// blocks of those that had it.
     ///
@@ -428,6 +444,12 @@ impl<'g> Items<'g> {
         self.hashes.len()
     }
 
+    /// The bytes of a chunk.
+    pub(super) fn chunk(self) -> &'g [u8] {
+        debug_assert!(self.hashes.is_empty());
+        self.body
+    }
+
     fn start(self, index: usize) -> usize {
         match index {
             0 => self.base,
@@ -600,6 +622,28 @@ pub(super) fn allocate_leaf(runs: &[Items<'_>]) -> Link {
     };
     // SAFETY: the block is ours and longer than a header.
     unsafe { block.start().cast().write(header) };
+    Link::fresh(block)
+}
+
+/// A fresh chunk of all bytes of `parts`.
+pub(super) fn allocate_chunk(parts: &[&[u8]]) -> Link {
+    let bytes: usize = parts.iter().map(|part| part.len()).sum();
+    debug_assert!((1..=CHUNK_BYTES).contains(&bytes));
+    let block = Block::allocate(HEADER_BYTES + bytes);
+    let header = Header {
+        bytes: block.bytes() as u32,
+        len: 0,
+        level: 0,
+        flags: 0,
+    };
+    // SAFETY: the block is ours and longer than a header.
+    unsafe { block.start().cast().write(header) };
+    let mut at = HEADER_BYTES;
+    for part in parts {
+        // SAFETY: the block is as long as the header and all parts.
+        unsafe { write_all(block, at, part) };
+        at += part.len();
+    }
     Link::fresh(block)
 }
 

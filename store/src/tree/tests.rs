@@ -247,7 +247,7 @@ fn what_is_built_in_order_is_a_tree() {
         assert_eq!(edit.remove(&key_of(0)), len > 0);
         check_shape(edit.view());
         let live = memory::counted_here().0 - before.0;
-        assert_eq!(live as u64, edit.memory_bytes);
+        assert_eq!(live as u64, edit.ledger.memory_bytes);
     }
     let mut builder = Builder::<1>::new();
     builder.push(5, &[&[b'x'; 1000]]);

@@ -235,6 +235,12 @@ pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
         let tag = entry.value_bytes()[0];
         let copy = match entry.kind() {
             Kind::Hash => tree::Builder::with(Tree::<2>::of(entry)).finish().finish(),
+            Kind::String => {
+                let old = tree::Chunks::of(entry);
+                let mut edit = tree::ChunksEdit::new();
+                old.range(0..old.len()).for_each(|piece| edit.append(piece));
+                edit.finish()
+            }
             _ => tree::Builder::with(Tree::<1>::of(entry)).finish().finish(),
         };
         let (root, delta) = copy.expect("an entry's tree has elements");

@@ -3,25 +3,35 @@
 //! A [`Str`] views a string that is there; the functions build its successor. Positions are
 //! bytes from 0. Where a function takes Redis's signed indices (negative ones count from the
 //! end), it says so.
+//!
+//! A string that is written whole stands in its entry, whatever its length. One of more than
+//! 16 kB that is changed in part goes over to a tree of chunks, so that the next APPEND, SETRANGE
+//! or SETBIT copies a chunk and not the string.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::number::{LongDouble, parse_integer};
-use super::{Body, Encoding, NewValue, of_kind};
+use super::{Body, Encoding, NewValue, Origin, of_kind, of_tree};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
+use crate::tree::{Chunks, ChunksEdit, Pieces};
 
 /// The longest string, in bytes.
 pub const STRING_BYTES_MAX: usize = 512 << 20;
 /// The longest string that OBJECT ENCODING calls embstr.
 const EMBSTR_BYTES_MAX: usize = 44;
+/// A longer string becomes a tree of chunks when it is changed in part.
+const FLAT_BYTES_MAX: usize = 16 << 10;
 
 /// A string as an entry holds it.
 #[derive(Clone, Copy, Debug)]
-pub struct Str<'g> {
-    flat: &'g [u8],
-    form: Form,
+pub struct Str<'g>(Repr<'g>);
+
+#[derive(Clone, Copy, Debug)]
+enum Repr<'g> {
+    Flat(&'g [u8]),
+    Chunks(Chunks<'g>),
 }
 
 impl<'g> Str<'g> {
@@ -31,10 +41,10 @@ impl<'g> Str<'g> {
     /// [`Error::WrongType`].
     pub fn of(entry: Entry<'g>) -> Result<Str<'g>, Error> {
         let entry = of_kind(entry, Kind::String)?;
-        Ok(Str {
-            flat: entry.value_bytes(),
-            form: entry.form(),
-        })
+        Ok(Str(match entry.form() {
+            Form::Tree => Repr::Chunks(Chunks::of(entry)),
+            _ => Repr::Flat(entry.value_bytes()),
+        }))
     }
 
     /// The string in `entry`, if there is an entry.
@@ -47,15 +57,15 @@ impl<'g> Str<'g> {
 
     /// The bytes of an argument, viewed as a string.
     pub fn from_slice(bytes: &'g [u8]) -> Str<'g> {
-        Str {
-            flat: bytes,
-            form: Form::Plain,
-        }
+        Str(Repr::Flat(bytes))
     }
 
     /// Its length in bytes.
     pub fn len(self) -> usize {
-        self.flat.len()
+        match self.0 {
+            Repr::Flat(bytes) => bytes.len(),
+            Repr::Chunks(chunks) => chunks.len(),
+        }
     }
 
     /// Whether it has no bytes.
@@ -65,14 +75,21 @@ impl<'g> Str<'g> {
 
     /// All bytes, when they stand in one place.
     pub fn as_slice(self) -> Option<&'g [u8]> {
-        Some(self.flat)
+        match self.0 {
+            Repr::Flat(bytes) => Some(bytes),
+            Repr::Chunks(_) => None,
+        }
     }
 
     /// All bytes, copied together if they do not stand in one place.
     pub fn to_cow(self) -> Cow<'g, [u8]> {
         match self.as_slice() {
             Some(bytes) => Cow::Borrowed(bytes),
-            None => Cow::Owned(self.parts().flatten().copied().collect()),
+            None => {
+                let mut all = Vec::with_capacity(self.len());
+                self.parts().for_each(|part| all.extend_from_slice(part));
+                Cow::Owned(all)
+            }
         }
     }
 
@@ -85,14 +102,21 @@ impl<'g> Str<'g> {
     pub fn range(self, range: Range<usize>) -> Parts<'g> {
         let end = range.end.min(self.len());
         let start = range.start.min(end);
-        Parts {
-            flat: &self.flat[start..end],
-        }
+        Parts(match self.0 {
+            Repr::Flat(bytes) => PartsRepr::Flat(&bytes[start..end]),
+            Repr::Chunks(chunks) => PartsRepr::Chunks(chunks.range(start..end)),
+        })
     }
 
     /// The byte at a position, if the string reaches that far.
     pub fn byte(self, at: usize) -> Option<u8> {
-        self.flat.get(at).copied()
+        match self.0 {
+            Repr::Flat(bytes) => bytes.get(at).copied(),
+            Repr::Chunks(_) => self
+                .range(at..at.saturating_add(1))
+                .next()
+                .map(|part| part[0]),
+        }
     }
 
     /// The integer it spells in Redis's canonical form.
@@ -115,14 +139,21 @@ impl<'g> Str<'g> {
 
 /// Iterator over a string's bytes in pieces, none of them empty.
 #[derive(Clone, Debug)]
-pub struct Parts<'g> {
-    flat: &'g [u8],
+pub struct Parts<'g>(PartsRepr<'g>);
+
+#[derive(Clone, Debug)]
+enum PartsRepr<'g> {
+    Flat(&'g [u8]),
+    Chunks(Pieces<'g>),
 }
 
 impl Parts<'_> {
     /// How many bytes are left.
     pub fn bytes_left(&self) -> usize {
-        self.flat.len()
+        match &self.0 {
+            PartsRepr::Flat(bytes) => bytes.len(),
+            PartsRepr::Chunks(pieces) => pieces.bytes_left(),
+        }
     }
 }
 
@@ -130,8 +161,13 @@ impl<'g> Iterator for Parts<'g> {
     type Item = &'g [u8];
 
     fn next(&mut self) -> Option<&'g [u8]> {
-        let part = std::mem::take(&mut self.flat);
-        (!part.is_empty()).then_some(part)
+        match &mut self.0 {
+            PartsRepr::Flat(bytes) => {
+                let part = std::mem::take(bytes);
+                (!part.is_empty()).then_some(part)
+            }
+            PartsRepr::Chunks(pieces) => pieces.next(),
+        }
     }
 }
 
@@ -182,8 +218,18 @@ pub fn append<'a>(old: Option<Str<'a>>, tail: &'a [u8]) -> Result<NewValue<'a>, 
     let Some(old) = old else {
         return Ok(bytes(tail));
     };
-    check_len(old.len().saturating_add(tail.len()))?;
-    Ok(raw(Body::default().borrowed(old.flat).borrowed(tail)))
+    let bytes = old.len().saturating_add(tail.len());
+    check_len(bytes)?;
+    match old.0 {
+        Repr::Flat(flat) if bytes <= FLAT_BYTES_MAX => {
+            Ok(raw(Body::default().borrowed(flat).borrowed(tail)))
+        }
+        _ => {
+            let mut edit = StrEdit::new(Some(old));
+            edit.chunks().append(tail);
+            Ok(edit.finish())
+        }
+    }
 }
 
 /// The old bytes with `head` before them.
@@ -192,7 +238,8 @@ pub fn append<'a>(old: Option<Str<'a>>, tail: &'a [u8]) -> Result<NewValue<'a>, 
 /// [`Error::TooLong`].
 pub fn prepend<'a>(old: Str<'a>, head: &'a [u8]) -> Result<NewValue<'a>, Error> {
     check_len(old.len().saturating_add(head.len()))?;
-    Ok(raw(Body::default().borrowed(head).borrowed(old.flat)))
+    let body = Body::default().borrowed(head);
+    Ok(raw(old.parts().fold(body, Body::borrowed)))
 }
 
 /// The old bytes with `patch` from `offset` on, and zeros in between where the string was too
@@ -296,21 +343,40 @@ pub(super) fn check_len(bytes: usize) -> Result<(), Error> {
 
 /// Changes a string in several places at once.
 #[derive(Debug)]
-pub struct StrEdit<'a> {
-    flat: Cow<'a, [u8]>,
+pub struct StrEdit<'a>(State<'a>);
+
+#[derive(Debug)]
+enum State<'a> {
+    Flat(Cow<'a, [u8]>),
+    Chunks {
+        edit: ChunksEdit<'a>,
+        /// Whether the old string is a tree, of which the changed one is then a part.
+        old_is_tree: bool,
+    },
 }
 
 impl<'a> StrEdit<'a> {
     /// Starts from the old string, or from an empty one.
     pub fn new(old: Option<Str<'a>>) -> StrEdit<'a> {
-        StrEdit {
-            flat: old.map_or(Cow::Borrowed(&[]), |old| Cow::Borrowed(old.flat)),
-        }
+        StrEdit(match old.map(|old| old.0) {
+            None => State::Flat(Cow::Borrowed(&[])),
+            Some(Repr::Flat(flat)) => State::Flat(Cow::Borrowed(flat)),
+            Some(Repr::Chunks(chunks)) => State::Chunks {
+                edit: ChunksEdit::of(chunks),
+                old_is_tree: true,
+            },
+        })
     }
 
     /// The string as it is now.
     pub fn view(&self) -> Str<'_> {
-        Str::from_slice(&self.flat)
+        match &self.0 {
+            State::Flat(flat) => Str::from_slice(flat),
+            State::Chunks { edit, .. } => match edit.view() {
+                Some(chunks) => Str(Repr::Chunks(chunks)),
+                None => Str::from_slice(&[]),
+            },
+        }
     }
 
     /// Writes `patch` at `offset`, after zeros if the string is too short.
@@ -320,7 +386,12 @@ impl<'a> StrEdit<'a> {
     pub fn write(&mut self, offset: usize, patch: &[u8]) -> Result<(), Error> {
         let end = offset.saturating_add(patch.len());
         self.grow(end)?;
-        self.flat.to_mut()[offset..end].copy_from_slice(patch);
+        match &mut self.0 {
+            State::Flat(flat) if flat.len() <= FLAT_BYTES_MAX => {
+                flat.to_mut()[offset..end].copy_from_slice(patch);
+            }
+            _ => self.chunks().overwrite(offset, patch),
+        }
         Ok(())
     }
 
@@ -330,18 +401,48 @@ impl<'a> StrEdit<'a> {
     /// [`Error::TooLong`].
     pub fn grow(&mut self, bytes: usize) -> Result<(), Error> {
         check_len(bytes)?;
-        if bytes > self.flat.len() {
-            self.flat.to_mut().resize(bytes, 0);
+        let zeros = bytes.saturating_sub(self.view().len());
+        if zeros == 0 {
+            return Ok(());
+        }
+        match &mut self.0 {
+            State::Flat(flat) if bytes <= FLAT_BYTES_MAX => flat.to_mut().resize(bytes, 0),
+            _ => self.chunks().append_zeros(zeros),
         }
         Ok(())
     }
 
     /// The changed string.
     pub fn finish(self) -> NewValue<'a> {
-        raw(match self.flat {
-            Cow::Borrowed(bytes) => Body::default().borrowed(bytes),
-            Cow::Owned(bytes) => Body::default().owned(bytes),
-        })
+        let (edit, old_is_tree) = match self.0 {
+            State::Flat(Cow::Borrowed(bytes)) => return raw(Body::default().borrowed(bytes)),
+            State::Flat(Cow::Owned(bytes)) => return raw(Body::default().owned(bytes)),
+            State::Chunks { edit, old_is_tree } => (edit, old_is_tree),
+        };
+        let Some((root, delta)) = edit.finish() else {
+            return raw(Body::default());
+        };
+        let origin = match old_is_tree {
+            true => Origin::Derived(delta),
+            false => Origin::New(delta),
+        };
+        of_tree(Kind::String, 0, root, origin)
+    }
+
+    /// The string as a tree, which it may have to become first.
+    fn chunks(&mut self) -> &mut ChunksEdit<'a> {
+        if let State::Flat(flat) = &self.0 {
+            let mut edit = ChunksEdit::new();
+            edit.append(flat);
+            self.0 = State::Chunks {
+                edit,
+                old_is_tree: false,
+            };
+        }
+        match &mut self.0 {
+            State::Chunks { edit, .. } => edit,
+            State::Flat(_) => unreachable!("it became a tree"),
+        }
     }
 }
 
@@ -355,3 +456,6 @@ pub(super) fn encoding(entry: Entry<'_>) -> Encoding {
         Form::Raw | Form::Tree | Form::Handle => Encoding::Raw,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,8 @@
 use super::hash::{Hash, HashEdit};
 use super::held::Held;
 use super::set::{self, Set, SetBuilder, SetEdit};
-use super::{Limits, memory_bytes};
+use super::string::{self, Str};
+use super::{Edited, Limits, bitmap, memory_bytes};
 use crate::reclaim;
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -149,4 +150,40 @@ fn timing_of_sets() {
     });
     let mut edit = SetEdit::new(Some(a.entry()), &LIMITS).expect("a set");
     time("SPOP of 10,000, per member", 10_000, || edit.pop(10_000));
+}
+
+#[test]
+#[ignore = "prints times"]
+fn timing_of_strings() {
+    const BYTES: usize = 64 << 20;
+    eprintln!("-- a string of {BYTES} bytes");
+    let patch = string::set_range(None, BYTES - 1, b"x").expect("not too long");
+    let mut version = Some(Held::new(patch));
+    time("random SETBIT", 100_000, || {
+        for _ in 0..100_000 {
+            let old = version.take().expect("a string");
+            let string = Str::of(old.entry()).expect("a string");
+            let at = fastrand::usize(..8 * BYTES);
+            let (_, value) = bitmap::set_bit(Some(string), at, true).expect("not too long");
+            version = Held::after(Some(old), Edited::Changed(value));
+        }
+    });
+    time("APPEND of 16 bytes", 100_000, || {
+        for _ in 0..100_000 {
+            let old = version.take().expect("a string");
+            let string = Str::of(old.entry()).expect("a string");
+            let value = string::append(Some(string), b"sixteen bytes...").expect("not too long");
+            version = Held::after(Some(old), Edited::Changed(value));
+        }
+    });
+    let entry = version.as_ref().expect("a string").entry();
+    let string = Str::of(entry).expect("a string");
+    time("random GETBIT", 500_000, || {
+        for _ in 0..500_000 {
+            black_box(bitmap::bit(string, fastrand::usize(..8 * BYTES)));
+        }
+    });
+    time("BITCOUNT, per kilobyte", BYTES >> 10, || {
+        bitmap::count_ones(string, 0..8 * string.len())
+    });
 }
