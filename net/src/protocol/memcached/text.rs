@@ -158,6 +158,11 @@ impl<'b> Words<'b> {
     pub(super) fn of(line: &'b [u8]) -> Words<'b> {
         Words { rest: line }
     }
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.rest.iter().all(|byte| *byte == b' ')
+    }
 }
 
 impl<'b> Iterator for Words<'b> {
@@ -170,7 +175,9 @@ impl<'b> Iterator for Words<'b> {
             self.rest = start;
             return None;
         }
-        let end = memchr(b' ', start).unwrap_or(start.len());
+        // Words are short: setting up a vector search costs more than it saves.
+        let end = start.iter().position(|byte| *byte == b' ');
+        let end = end.unwrap_or(start.len());
         let (word, rest) = start.split_at(end);
         self.rest = rest;
         Some(word)
@@ -229,14 +236,27 @@ impl<'b> Arguments<'b> {
         }
     }
 
-    fn number<N: std::str::FromStr>(&self, index: usize, refusal: Refusal) -> Result<N, Refused> {
+    fn number<N: TryFrom<i128>>(&self, index: usize, refusal: Refusal) -> Result<N, Refused> {
         number(self.at(index)).ok_or(Refused(refusal, self.noreply()))
     }
 }
 
-/// A decimal number, with a plus if need be.
-fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+/// A decimal number that fits, with a sign if need be.
+fn number<N: TryFrom<i128>>(text: &[u8]) -> Option<N> {
+    let (digits, is_negative) = match text {
+        [b'-', digits @ ..] => (digits, true),
+        [b'+', digits @ ..] => (digits, false),
+        digits => (digits, false),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let append = |value: u64, digit: &u8| {
+        let shifted = value.checked_mul(10)?;
+        shifted.checked_add(u64::from(digit - b'0'))
+    };
+    let value = i128::from(digits.iter().try_fold(0, append)?);
+    N::try_from(if is_negative { -value } else { value }).ok()
 }
 
 fn parse_line(line: &[u8]) -> Step<'_> {
@@ -277,17 +297,19 @@ fn whole(request: Request<'_>) -> Step<'_> {
 /// Keys up to the end of the line.
 fn keys(mut words: Words<'_>) -> Result<Keys<'_>, Refused> {
     let keys = Keys { words };
-    match words.all(|key| key.len() <= KEY_BYTES_MAX) {
+    // Most lines are shorter than one key may be.
+    let is_valid = words.rest.len() <= KEY_BYTES_MAX || words.all(|key| key.len() <= KEY_BYTES_MAX);
+    match is_valid {
         true => Ok(keys),
         false => Err(Refusal::BadFormat.into()),
     }
 }
 
 fn get(words: Words<'_>, with_tokens: bool) -> Step<'_> {
-    if words.clone().next().is_none() {
+    let keys = keys(words)?;
+    if keys.words.is_empty() {
         return Err(Refusal::Unknown.into());
     }
-    let keys = keys(words)?;
     whole(Request::Get { keys, with_tokens })
 }
 
