@@ -1,4 +1,4 @@
-//! Threads that change large hashes and sets of one store at once: nothing is lost, nothing is
+//! Threads that change large hashes, sets and strings of one store at once: nothing is lost, nothing is
 //! freed twice or never, to the byte.
 
 use std::ops::ControlFlow;
@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use store::value::hash::{Hash, HashEdit};
 use store::value::set::{self, Set, SetBuilder, SetEdit};
-use store::value::{Edited, Limits, deep_copy, memory_bytes, same_value};
+use store::value::string::{self, Str};
+use store::value::{Edited, Limits, NewValue, deep_copy, memory_bytes, same_value};
 use store::{Change, Db, Draft, Error, Options, Store, reclaim};
 
 const LIMITS: Limits = Limits::DEFAULT;
@@ -14,6 +15,7 @@ const THREADS: usize = 3;
 const STEPS: usize = 4_000;
 const HASHES: [&[u8]; 3] = [b"h0", b"h1", b"h2"];
 const SETS: [&[u8]; 3] = [b"s0", b"s1", b"s2"];
+const STRINGS: [&[u8]; 3] = [b"t0", b"t1", b"t2"];
 const NAMES: usize = 3_000;
 
 fn name(number: usize) -> Vec<u8> {
@@ -31,7 +33,7 @@ fn some_names() -> Vec<Vec<u8>> {
     (0..count).map(|_| name(fastrand::usize(..NAMES))).collect()
 }
 
-fn pick<'k>(keys: [&'k [u8]; 3]) -> &'k [u8] {
+fn pick(keys: [&[u8]; 3]) -> &[u8] {
     keys[fastrand::usize(..3)]
 }
 
@@ -98,6 +100,22 @@ fn copy(db: &Db<'_>, from: &[u8], to: &[u8]) -> Result<(), Error> {
     }
 }
 
+/// Changes a string of only `x` and zeros.
+fn edit_string(db: &Db<'_>, key: &[u8]) -> Result<(), Error> {
+    const PATCH: [u8; 5_000] = [b'x'; 5_000];
+    let (kind, at) = (fastrand::u8(..4), fastrand::usize(..100_000));
+    let patch = &PATCH[..fastrand::usize(1..5_000)];
+    db.update(key, |entry| {
+        let old = Str::of_any(entry)?;
+        let value: NewValue<'_> = match kind {
+            0 => string::set_range(old, at, patch)?,
+            1 if old.is_none_or(|old| old.len() > 300_000) => string::bytes(patch),
+            _ => string::append(old, patch)?,
+        };
+        Ok((Change::Put(Draft::keeping_any(entry, value)), ()))
+    })
+}
+
 /// Moves all of a hash, changed before and after.
 fn rename_in_between(db: &Db<'_>, names: &[Vec<u8>]) -> Result<(), Error> {
     let (from, to) = (pick(HASHES), pick(HASHES));
@@ -116,7 +134,7 @@ fn rename_in_between(db: &Db<'_>, names: &[Vec<u8>]) -> Result<(), Error> {
 
 fn step(db: &Db<'_>) -> Result<(), Error> {
     let names = some_names();
-    match fastrand::u8(..16) {
+    match fastrand::u8(..18) {
         0..=3 => set_fields(db, pick(HASHES), &names),
         4..=6 => add_members(db, pick(SETS), &names),
         7 => edit_hash(db, pick(HASHES), |edit| {
@@ -147,9 +165,16 @@ fn step(db: &Db<'_>) -> Result<(), Error> {
             add_members(db, other, &names)?;
             add_members(db, one, &names)
         }),
+        15 => edit_string(db, pick(STRINGS)),
+        16 => db.atomic(|db| {
+            edit_string(db, pick(STRINGS))?;
+            copy(db, pick(STRINGS), pick(STRINGS))?;
+            edit_string(db, pick(STRINGS))
+        }),
         _ => match fastrand::u8(..10) {
             0 => db.remove(pick(HASHES)).map(|_| ()),
             1 => db.remove(pick(SETS)).map(|_| ()),
+            2 => db.remove(pick(STRINGS)).map(|_| ()),
             _ => {
                 look(db);
                 Ok(())
@@ -177,6 +202,14 @@ fn look(db: &Db<'_>) {
         };
         assert!(set.iter().all(|member| member.starts_with(b"name:")));
         assert_eq!(set.iter().count(), set.len());
+    }
+    for key in STRINGS {
+        let Some(string) = Str::of_any(db.read(key)).expect("a string") else {
+            continue;
+        };
+        let is_known = |part: &[u8]| part.iter().all(|byte| matches!(byte, 0 | b'x'));
+        assert!(string.parts().all(is_known));
+        assert_eq!(string.parts().map(<[u8]>::len).sum::<usize>(), string.len());
     }
 }
 
@@ -207,11 +240,11 @@ fn threads_that_change_large_values_leave_no_byte_behind() {
         let guard = store.pin();
         let db = store.db(0, &guard, 1);
         look(&db);
-        let keys = HASHES.iter().chain(&SETS);
+        let keys = HASHES.iter().chain(&SETS).chain(&STRINGS);
         keys.filter_map(|key| db.read(key)).map(memory_bytes).sum()
     };
     assert_eq!(settled_live_bytes(&store) - before, bytes as i64);
-    for key in HASHES.iter().chain(&SETS) {
+    for key in HASHES.iter().chain(&SETS).chain(&STRINGS) {
         let guard = store.pin();
         store.db(0, &guard, 1).remove(key).expect("not busy");
     }

@@ -106,6 +106,10 @@ pub enum Encoding {
 }
 
 /// What an edit of a collection leaves.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made and taken apart once per command, and nearly always the large one"
+)]
 #[derive(Debug)]
 pub enum Edited<'a> {
     /// The key can stay as it is.
@@ -201,11 +205,6 @@ impl<'a> Body<'a> {
     /// All parts, for [`Entry::allocate`].
     pub(crate) fn slices(&self) -> SmallVec<[&[u8]; 6]> {
         self.parts.iter().map(Part::bytes).collect()
-    }
-
-    /// How many bytes all parts have.
-    pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.bytes().len()).sum()
     }
 }
 

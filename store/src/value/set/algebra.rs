@@ -178,7 +178,7 @@ impl<'g> Iterator for Ordered<'g> {
 
 /// A set that is compared with members that come in order.
 enum Other<'g> {
-    Walked(Peekable<Ordered<'g>>),
+    Walked(Box<Peekable<Ordered<'g>>>),
     Asked(Set<'g>),
 }
 
@@ -186,7 +186,7 @@ impl<'g> Other<'g> {
     fn of(set: Set<'g>, driver_len: usize) -> Other<'g> {
         match set.len() > driver_len.saturating_mul(ASK_RATIO) {
             true => Other::Asked(set),
-            false => Other::Walked(Ordered::of(set).peekable()),
+            false => Other::Walked(Box::new(Ordered::of(set).peekable())),
         }
     }
 
