@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +26,10 @@ pub(crate) struct Entry {
     pub(crate) full_name: String,
     /// 1 for a subcommand: the words before its own arguments' name.
     depth: usize,
+    /// How many words it takes, all names included.
+    words: RangeInclusive<usize>,
+    /// Its flags, as bits by their order.
+    flags: u32,
     /// The numbers of its subcommands.
     subcommands: std::ops::Range<usize>,
 }
@@ -62,6 +67,8 @@ fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Comm
         family,
         full_name: command.name.into(),
         depth: 0,
+        words: command.words(0),
+        flags: bits_of(command.flags),
         subcommands: first..first + subcommands.len(),
     });
     for subcommand in subcommands {
@@ -71,9 +78,15 @@ fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Comm
             family,
             full_name: format!("{}|{}", command.name, subcommand.name),
             depth: 1,
+            words: subcommand.words(1),
+            flags: bits_of(subcommand.flags),
             subcommands: 0..0,
         });
     }
+}
+
+fn bits_of(flags: &[Flag]) -> u32 {
+    flags.iter().fold(0, |bits, &flag| bits | 1 << flag as u32)
 }
 
 /// All commands and subcommands by number.
@@ -138,7 +151,12 @@ impl Entry {
 
     /// Whether so many words, all names included, are as many as it takes.
     pub(crate) fn accepts(&self, words: usize) -> bool {
-        self.command.accepts(words, self.depth)
+        self.words.contains(&words)
+    }
+
+    /// Whether the command has `flag`.
+    pub(crate) fn is(&self, flag: Flag) -> bool {
+        self.flags & 1 << flag as u32 != 0
     }
 
     fn handler(&self, words: usize) -> Option<Handler> {
@@ -174,17 +192,16 @@ pub(crate) fn check(
     shared: &Shared,
 ) -> Result<(&'static Entry, Handler), Error> {
     let entry = entry.ok_or_else(|| unknown_command(words))?;
-    let command = entry.command;
     if !entry.accepts(words.len()) {
         return Err(error::wrong_arity(&entry.full_name));
     }
     let handler = entry
         .handler(words.len())
         .ok_or_else(|| unknown_subcommand(entry, words))?;
-    if !session.is_authenticated && !command.is(Flag::NoAuth) {
+    if !session.is_authenticated && !entry.is(Flag::NoAuth) {
         return Err(error::NO_AUTH);
     }
-    if command.is(Flag::DenyOom) && shared.store.is_full() {
+    if entry.is(Flag::DenyOom) && shared.store.is_full() {
         return Err(store::Error::OutOfMemory.into());
     }
     Ok((entry, handler))
@@ -237,9 +254,7 @@ pub(crate) fn run(
 }
 
 fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {
-    shared
-        .pause
-        .stops(entry.command.is(Flag::Write), db.now_ms())
+    shared.pause.stops(entry.is(Flag::Write), db.now_ms())
 }
 
 fn silence(session: &mut Session, start: usize, out: &mut Vec<u8>) {

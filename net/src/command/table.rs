@@ -1,5 +1,7 @@
 //! The facts about a command, each said once, and what follows from them.
 
+use std::ops::RangeInclusive;
+
 use super::{FAMILIES, Handler};
 
 /// Commands that belong together: one file.
@@ -135,12 +137,14 @@ impl Command {
         self.flags.contains(&flag)
     }
 
-    /// Whether `words` words are as many as the command takes. A subcommand counts from its
-    /// container's name: `depth` is 1 for it and 0 for others.
-    pub(crate) fn accepts(&self, words: usize, depth: usize) -> bool {
+    /// How many words the command takes, with `depth` names of containers before its own.
+    pub(crate) fn words(&self, depth: usize) -> RangeInclusive<usize> {
         let arity = self.arity();
-        let needed = arity.unsigned_abs() as usize + depth;
-        words == needed || (arity < 0 && words > needed)
+        let least = arity.unsigned_abs() as usize + depth;
+        match arity {
+            0.. => least..=least,
+            _ => least..=usize::MAX,
+        }
     }
 
     /// Calls `visit` with the index of each word that is a key.
