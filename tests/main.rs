@@ -7,6 +7,7 @@ mod bitmaps;
 mod connection;
 mod differential;
 mod hashes;
+mod json;
 mod keys;
 mod linearizability;
 mod memcached;
