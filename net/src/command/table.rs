@@ -163,10 +163,7 @@ impl Command {
                         .for_each(&mut visit);
                 }
                 Keys::Counted { at } => {
-                    let count = words
-                        .get(at)
-                        .and_then(|word| std::str::from_utf8(word).ok()?.parse::<usize>().ok())
-                        .unwrap_or(0);
+                    let count = words.get(at).map_or(0, |word| leading_number(word));
                     let end = (at + 1).saturating_add(count);
                     if end <= words.len() {
                         (at + 1..end).for_each(&mut visit);
@@ -175,6 +172,15 @@ impl Command {
             }
         }
     }
+}
+
+/// The number that C's `atoi` finds at the start of a word; 0 if it is none or negative.
+fn leading_number(word: &[u8]) -> usize {
+    let word = word.trim_ascii_start();
+    let word = word.strip_prefix(b"+").unwrap_or(word);
+    let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = std::str::from_utf8(&word[..digits]).unwrap_or_default();
+    digits.parse().unwrap_or(0)
 }
 
 /// Counts the words of a syntax, the command's name included. What stands in brackets is

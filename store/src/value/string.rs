@@ -304,17 +304,23 @@ pub fn saturating_decrement(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'sta
     Ok((difference, unsigned_text(difference)))
 }
 
-/// The number that C's `strtoull` finds at the start, if nothing but blanks may follow it.
+/// What memcached takes for a number: what C's `strtoull` finds at the start, if a blank, a zero
+/// byte or nothing follows it. Of a blank without a number behind it, it makes 0.
 fn unsigned(old: Str<'_>) -> Result<u64, Error> {
-    let text = old.as_slice().ok_or(Error::NotAnInteger)?;
-    let text = text.trim_ascii_start();
-    let digits = text.strip_prefix(b"+").unwrap_or(text);
-    let count = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let (digits, rest) = digits.split_at(count);
-    if rest.first().is_some_and(|byte| !byte.is_ascii_whitespace()) {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b';
+    let text = old.to_cow();
+    let blanks = text.iter().take_while(|byte| is_blank(byte)).count();
+    let unsigned = &text[blanks..];
+    let unsigned = unsigned.strip_prefix(b"+").unwrap_or(unsigned);
+    let is_digit = |byte: &&u8| byte.is_ascii_digit();
+    let (digits, rest) = unsigned.split_at(unsigned.iter().take_while(is_digit).count());
+    if digits.is_empty() && blanks > 0 && !unsigned.starts_with(b"-") {
+        return Ok(0);
+    }
+    if rest
+        .first()
+        .is_some_and(|byte| !is_blank(byte) && *byte != 0)
+    {
         return Err(Error::NotAnInteger);
     }
     let digits = std::str::from_utf8(digits).map_err(|_| Error::NotAnInteger)?;

@@ -172,6 +172,9 @@ fn a_number_may_have_blanks_around_it_but_no_minus() {
         (" +7", "8|"),
         ("7 x", "8|"),
         ("007", "8|"),
+        ("7\0x", "8|"),
+        (" x", "1|"),
+        ("\r", "1|"),
         ("18446744073709551615", "0|"),
     ] {
         let set = format!("set n 0 0 {}|{value}|", value.len());
