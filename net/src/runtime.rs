@@ -446,6 +446,7 @@ fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -
     let mut running = pin!(local.executor.run(main));
     let mut events = Events::with_capacity(EVENTS_MAX);
     loop {
+        // Whoever wakes a task from here on does it before or during the next sleep.
         alarm.wake_up();
         if let Poll::Ready(output) = running.as_mut().poll(&mut context) {
             return Ok(output);
@@ -454,7 +455,10 @@ fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -
             true => None,
             false => Some(Duration::ZERO),
         };
-        match poll.poll(&mut events, timeout) {
+        let polled = poll.poll(&mut events, timeout);
+        // What is delivered wakes tasks of this very thread, for which no signal is needed.
+        alarm.wake_up();
+        match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => events.iter().for_each(|event| local.deliver(event)),
         }
