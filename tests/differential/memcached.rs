@@ -91,7 +91,12 @@ fn request(grammar: &Grammar, random: &mut Rng) -> Request {
     let mut words = grammar.faultless_command(random);
     let data = STORING
         .contains(&&words[0][..])
-        .then(|| words.pop().expect("its data"));
+        .then(|| words.pop().expect("its data"))
+        .map(|data| match data.iter().all(u8::is_ascii_whitespace) {
+            // Behind blanks alone memcached reads on, beyond the item, to find a number.
+            true => Vec::new(),
+            false => data,
+        });
     if let Some(data) = &data {
         words.insert(4, data.len().to_string().into_bytes());
     }

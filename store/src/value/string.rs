@@ -305,22 +305,16 @@ pub fn saturating_decrement(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'sta
 }
 
 /// What memcached takes for a number: what C's `strtoull` finds at the start, if a blank, a zero
-/// byte or nothing follows it. Of a blank without a number behind it, it makes 0.
+/// byte or nothing follows it.
 fn unsigned(old: Str<'_>) -> Result<u64, Error> {
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b';
-    let text = old.to_cow();
-    let blanks = text.iter().take_while(|byte| is_blank(byte)).count();
-    let unsigned = &text[blanks..];
-    let unsigned = unsigned.strip_prefix(b"+").unwrap_or(unsigned);
+    let text = old.as_slice().ok_or(Error::NotAnInteger)?;
+    let text = &text[text.iter().take_while(|byte| is_blank(byte)).count()..];
+    let text = text.strip_prefix(b"+").unwrap_or(text);
     let is_digit = |byte: &&u8| byte.is_ascii_digit();
-    let (digits, rest) = unsigned.split_at(unsigned.iter().take_while(is_digit).count());
-    if digits.is_empty() && blanks > 0 && !unsigned.starts_with(b"-") {
-        return Ok(0);
-    }
-    if rest
-        .first()
-        .is_some_and(|byte| !is_blank(byte) && *byte != 0)
-    {
+    let (digits, rest) = text.split_at(text.iter().take_while(is_digit).count());
+    let is_end = |byte: &u8| is_blank(byte) || *byte == 0;
+    if !rest.first().is_none_or(is_end) {
         return Err(Error::NotAnInteger);
     }
     let digits = std::str::from_utf8(digits).map_err(|_| Error::NotAnInteger)?;
