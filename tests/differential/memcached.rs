@@ -25,7 +25,7 @@ const LINES: &[&str] = &[
     "2 replace {mk} {flags} {exptime} [noreply] {data}",
     "2 append {mk} {flags} {exptime} [noreply] {data}",
     "2 prepend {mk} {flags} {exptime} [noreply] {data}",
-    "4 cas {mk} {flags} {exptime} <{token}|1|x> [noreply] {data}",
+    "4 cas {mk} {flags} {exptime} <{token}|9999999999|x> [noreply] {data}",
     "4 get {mk}*",
     "4 gets {mk}*",
     "gat {exptime} {mk}*",
@@ -226,7 +226,7 @@ impl Side {
                 self.tokens
                     .get(&key)
                     .cloned()
-                    .unwrap_or_else(|| b"1".to_vec())
+                    .unwrap_or_else(|| b"9999999999".to_vec())
             }
             _ => word.to_vec(),
         }
