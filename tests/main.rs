@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bitmaps;
+mod clients;
 mod connection;
 mod differential;
 mod hashes;
