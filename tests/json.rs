@@ -194,7 +194,7 @@ fn large_documents_are_moved_copied_and_dropped() {
     let mut client = subject.resp();
     let large = format!(
         "{{\"list\":[{}],\"n\":0}}",
-        vec!["\"element\""; 20_000].join(",")
+        vec!["\"element\""; 120_000].join(",")
     );
     client.call(&["JSON.SET", "from", "$", &large]);
     assert_eq!(client.call(&["COPY", "from", "copy"]), Reply::Integer(1));

@@ -177,8 +177,8 @@ impl<'a> Value<'a> {
         elements.chain(members.into_iter().flatten()).enumerate()
     }
 
-    /// About how many bytes the value takes.
-    pub(crate) fn extent(self) -> usize {
+    /// About how many bytes the value takes with all that is in it; takes constant time.
+    pub fn extent(self) -> usize {
         match self.repr {
             Repr::Packed(bytes) => bytes.len(),
             Repr::Tree(tree) => tree.extent(),

@@ -93,6 +93,17 @@ impl<'t> Path<'t> {
         self.segments.is_empty()
     }
 
+    /// Whether the path can mean one value at most: names and indexes only.
+    pub fn is_singular(&self) -> bool {
+        self.segments.iter().all(|segment| {
+            !segment.descends
+                && matches!(
+                    segment.selectors[..],
+                    [Selector::Name(_) | Selector::Index(_)]
+                )
+        })
+    }
+
     /// Every value the path means, in the RFC's order, repeated as often as it says.
     pub fn find<'a>(&self, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
         eval::find(self, root)
@@ -106,17 +117,6 @@ impl<'t> Path<'t> {
     /// Where the values stand that the path means.
     pub(crate) fn locate(&self, root: Value<'_>) -> Result<Vec<Trail>, SearchTooLong> {
         eval::locate(self, root)
-    }
-
-    /// Whether the path can mean one value at most: names and indexes only.
-    pub(crate) fn is_singular(&self) -> bool {
-        self.segments.iter().all(|segment| {
-            !segment.descends
-                && matches!(
-                    segment.selectors[..],
-                    [Selector::Name(_) | Selector::Index(_)]
-                )
-        })
     }
 
     /// A singular path without its last step, and that step. None for the root.

@@ -9,6 +9,7 @@
 use json::{Condition, DocumentRef, EditError, Layout, Path, Rest, Value};
 use json::{Deletion, Document, PathError, SearchTooLong, print_string};
 use store::value::json::{JsonDoc, borrowed, owned};
+use store::value::memory_bytes;
 use store::{Change, Draft, Entry, Kind, NewValue};
 
 use super::Body::Run;
@@ -126,6 +127,9 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     call.heavy(request.text.len() / KILOBYTE)?;
     let value = request.document()?;
     let is_set = call.db.update(key, |entry| {
+        if let Err(offload) = heavy_edit(call, entry, &request.path) {
+            return Ok((Change::Keep, Err(offload)));
+        }
         let old = entry.map(Old::of).transpose()?;
         let new = match request.decide(old, &value) {
             Ok(Decision::Keep) => return Ok((Change::Keep, Ok(false))),
@@ -140,6 +144,20 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         false => call.reply.null(),
     }
     Ok(())
+}
+
+/// Says what an edit costs: where a path may lead anywhere, the whole document is visited.
+fn heavy_edit(
+    call: &Call<'_>,
+    entry: Option<Entry<'_>>,
+    path: &Result<Path<'_>, PathError>,
+) -> Result<(), Error> {
+    match (entry, path) {
+        (Some(entry), Ok(path)) if !path.is_singular() => {
+            call.heavy(memory_bytes(entry) / KILOBYTE)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What an edit made of the document in `entry`, as a value.
@@ -224,6 +242,9 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
         let Some(entry) = entry else {
             return Ok((Change::Keep, Ok(0)));
         };
+        if let Err(offload) = heavy_edit(call, Some(entry), &path) {
+            return Ok((Change::Keep, Err(offload)));
+        }
         let Deletion { count, rest } = match delete(Old::of(entry)?, &path) {
             Ok(deletion) => deletion,
             Err(error) => return Ok((Change::Keep, Err(error))),
@@ -255,7 +276,7 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
         call.args.word()?,
         GetRequest::parse(&mut call.args, call.reply.version())?,
     );
-    match read(call, key)? {
+    match read(call, key, &request.paths)? {
         Some(document) => request.reply(document, &mut call.reply),
         None => {
             call.reply.null();
@@ -392,7 +413,7 @@ impl<'c> GetRequest<'c> {
 
 fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, path) = (call.args.word()?, optional_path(&mut call.args)?);
-    let document = read(call, key)?;
+    let document = read(call, key, &[path])?;
     reply_type(document, path, &mut call.reply)
 }
 
@@ -454,14 +475,38 @@ fn optional_path<'c>(args: &mut Args<'c>) -> Result<&'c [u8], Error> {
     Ok(path)
 }
 
-/// The document at a key, for a command that may visit all of it.
-fn read<'c>(call: &Call<'c>, key: &[u8]) -> Result<Option<DocumentRef<'c>>, Error> {
+/// The document at a key, for a command that visits what `paths` mean.
+fn read<'c>(
+    call: &Call<'c>,
+    key: &[u8],
+    paths: &[&[u8]],
+) -> Result<Option<DocumentRef<'c>>, Error> {
     let Some(entry) = call.db.read(key) else {
         return Ok(None);
     };
-    let document = JsonDoc::of(entry).map_err(|_| WRONG_REDIS_TYPE)?;
-    call.heavy(document.extent() / KILOBYTE)?;
-    Ok(Some(document.document()))
+    let found = JsonDoc::of(entry).map_err(|_| WRONG_REDIS_TYPE)?;
+    let document = found.document();
+    if let Err(offload) = call.heavy(found.extent() / KILOBYTE) {
+        // Few paths of one match each may still lead to little.
+        let Some(bytes) = bytes_of_singular(document, paths) else {
+            return Err(offload);
+        };
+        call.heavy(bytes / KILOBYTE)?;
+    }
+    Ok(Some(document))
+}
+
+/// About how many bytes the values take that `paths` mean, if that is one value for each.
+fn bytes_of_singular(document: DocumentRef<'_>, paths: &[&[u8]]) -> Option<usize> {
+    let bytes = paths.iter().map(|text| match Path::parse(text) {
+        Ok(path) if path.is_singular() => {
+            let value = path.first(document.root()).ok()?;
+            Some(value.map_or(0, Value::extent))
+        }
+        Ok(_) => None,
+        Err(_) => Some(0),
+    });
+    (!paths.is_empty()).then(|| bytes.sum())?
 }
 
 #[cfg(test)]
