@@ -1,0 +1,158 @@
+//! Mayfly beside every other server there is on this machine, under the same load.
+//!
+//! ```text
+//! cargo bench -p benches --bench compare -- --mode cpu --quick
+//! ```
+//!
+//! Starts mayfly (`MAYFLY_BINARY`, or else built with the release profile), `redis-server`,
+//! `valkey-server` (`MAYFLY_VALKEY_SERVER`) and `memcached` as far as they are found on the PATH,
+//! and any other by `--other 'name=command line'` with `{resp}`, `{memcached}` and `{threads}` in
+//! it. Prints Markdown tables; every table says which threads shared which core.
+#![allow(clippy::print_stdout, reason = "tables are what this program is for")]
+
+mod cpu;
+mod garbage;
+mod grow;
+mod memory;
+mod stall;
+mod threads;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use benches::server::{Peer, find_executable};
+use structopt::StructOpt;
+
+/// Measures mayfly beside other servers.
+#[derive(Debug, StructOpt)]
+struct Options {
+    /// What to measure: cpu, memory, stall, grow, garbage, threads; all when none is named.
+    #[structopt(long, use_delimiter = true)]
+    mode: Vec<String>,
+    /// Only these servers, by name.
+    #[structopt(long, use_delimiter = true)]
+    peers: Vec<String>,
+    /// Only operations whose name contains one of these.
+    #[structopt(long, use_delimiter = true)]
+    ops: Vec<String>,
+    /// One more server: name=command line.
+    #[structopt(long)]
+    other: Vec<String>,
+    /// Shorter runs over fewer keys: for a first look.
+    #[structopt(long)]
+    quick: bool,
+    /// What cargo adds.
+    #[structopt(long, hidden = true)]
+    #[allow(dead_code, reason = "cargo passes it to every bench")]
+    bench: bool,
+}
+
+/// What a mode is given.
+#[derive(Debug)]
+struct Plan {
+    peers: Vec<Peer>,
+    ops: Vec<String>,
+    is_quick: bool,
+}
+
+impl Plan {
+    /// How long one figure is measured.
+    fn duration(&self) -> Duration {
+        Duration::from_millis(if self.is_quick { 500 } else { 2_000 })
+    }
+
+    fn wants(&self, op: &str) -> bool {
+        self.ops.is_empty() || self.ops.iter().any(|wanted| op.contains(wanted.as_str()))
+    }
+}
+
+type Mode = fn(&Plan) -> io::Result<()>;
+
+const MODES: [(&str, Mode); 6] = [
+    ("cpu", cpu::measure),
+    ("memory", memory::measure),
+    ("stall", stall::measure),
+    ("grow", grow::measure),
+    ("garbage", garbage::measure),
+    ("threads", threads::measure),
+];
+
+/// The server's core in measurements of CPU time.
+const SERVER_CORE: usize = 0;
+/// The load's core in measurements of CPU time.
+const LOAD_CORE: usize = 1;
+
+fn main() -> ExitCode {
+    let options = Options::from_args();
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> io::Result<()> {
+    let modes: Vec<_> = MODES
+        .iter()
+        .filter(|(name, _)| options.mode.is_empty() || options.mode.iter().any(|m| m == name))
+        .collect();
+    if modes.len() < options.mode.len() {
+        return Err(io::Error::other(format!(
+            "unknown mode in {:?}",
+            options.mode
+        )));
+    }
+    let mut peers = found_peers()?;
+    for line in &options.other {
+        peers.push(Peer::other(line).map_err(io::Error::other)?);
+    }
+    peers.retain(|peer| options.peers.is_empty() || options.peers.contains(&peer.name));
+    let names: Vec<_> = peers.iter().map(|peer| peer.name.as_str()).collect();
+    eprintln!("servers: {}", names.join(", "));
+    let plan = Plan {
+        peers,
+        ops: options.ops,
+        is_quick: options.quick,
+    };
+    for (name, mode) in modes {
+        eprintln!("== {name}");
+        mode(&plan)?;
+    }
+    Ok(())
+}
+
+fn found_peers() -> io::Result<Vec<Peer>> {
+    let mut peers = vec![Peer::mayfly(&mayfly_binary()?)];
+    for (name, variable, executable) in [
+        ("redis", "MAYFLY_REDIS_SERVER", "redis-server"),
+        ("valkey", "MAYFLY_VALKEY_SERVER", "valkey-server"),
+    ] {
+        let path = find_executable(variable, executable);
+        peers.extend(path.map(|path| Peer::redis(name, &path)));
+    }
+    let memcached = find_executable("MAYFLY_MEMCACHED", "memcached");
+    peers.extend(memcached.map(|path| Peer::memcached(&path)));
+    Ok(peers)
+}
+
+/// The binary named by the environment, or the one cargo builds now.
+fn mayfly_binary() -> io::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("MAYFLY_BINARY") {
+        return Ok(path.into());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "-p", "net", "--bin", "mayfly"])
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other("mayfly does not build"));
+    }
+    // This program is <target>/release/deps/compare-<hash>.
+    let own = std::env::current_exe()?;
+    let directory = own.parent().and_then(|deps| deps.parent());
+    Ok(directory.ok_or(io::ErrorKind::NotFound)?.join("mayfly"))
+}
