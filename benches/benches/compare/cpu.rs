@@ -42,7 +42,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
     for keys in KEYS {
         let (mut costs, mut rates) = (heading(plan), heading(plan));
-        let mut filled: Option<(Op, Vec<Server>)> = None;
+        let mut filled: Option<(Op, Vec<(Server, bool)>)> = None;
         for op in OPS.into_iter().filter(|op| plan.wants(op.name())) {
             let servers = match filled.take() {
                 Some((by, servers)) if by == op.filled_by() => servers,
@@ -105,14 +105,26 @@ fn rate_cell(cost: &Cost) -> String {
     )
 }
 
-fn start_filled(plan: &Plan, op: Op, keys: u32) -> io::Result<Vec<Server>> {
+/// Whether it worked; says on standard error if it did not.
+fn told(done: io::Result<()>, server: &str) -> bool {
+    if let Err(error) = &done {
+        eprintln!("{server}: {error}");
+    }
+    done.is_ok()
+}
+
+/// The servers, and which of them hold the keys `op` needs.
+fn start_filled(plan: &Plan, op: Op, keys: u32) -> io::Result<Vec<(Server, bool)>> {
     let mut servers = Vec::new();
     for peer in &plan.peers {
         let server = peer.start(1, &[SERVER_CORE])?;
-        if server.address(op.protocol()).is_some() {
-            fill(&server, op.filled_by(), Payload::default(), (0, keys))?;
-        }
-        servers.push(server);
+        // A server that cannot do this has an empty cell, and says why.
+        let filled = server.address(op.protocol()).is_some()
+            && told(
+                fill(&server, op.filled_by(), Payload::default(), (0, keys)),
+                &peer.name,
+            );
+        servers.push((server, filled));
     }
     Ok(servers)
 }
@@ -139,13 +151,13 @@ pub(crate) fn fill(
 
 fn measure_row(
     plan: &Plan,
-    servers: &[Server],
+    servers: &[(Server, bool)],
     shape: Shape,
     keys: u32,
 ) -> io::Result<Vec<Option<Cost>>> {
     let mut loads = Vec::new();
-    for server in servers {
-        let address = server.address(shape.op.protocol());
+    for (server, is_filled) in servers {
+        let address = server.address(shape.op.protocol()).filter(|_| *is_filled);
         loads.push(
             address
                 .map(|address| Load::connect(address, shape))
@@ -157,7 +169,7 @@ fn measure_row(
         for (index, load) in loads.iter_mut().enumerate() {
             let Some(load) = load else { continue };
             let slice = plan.duration() / SLICES as u32;
-            slices[index].push(measure_once(&servers[index], load, keys, slice)?);
+            slices[index].push(measure_once(&servers[index].0, load, keys, slice)?);
         }
     }
     Ok(slices.into_iter().map(median).collect())
