@@ -48,9 +48,27 @@ impl<O: Occupant> Table<O> {
     }
 }
 
+/// A home with so many words gives new ones to its neighbour, if that has fewer.
+///
+/// That fills segments to 0.94 on average before one of their keys finds no room, against 0.91
+/// with the home always first and 0.95 with the emptier always first; fewer keys stand a cache
+/// line from home than with the latter.
+const SHARED_FROM: usize = 4;
+
 /// Puts a tentative word into a free slot near its home, or into the stash.
 fn claim(segment: &Segment, home: usize, word: Word) -> Option<usize> {
-    Segment::near(home)
+    let taken = |bucket| {
+        let words = segment.bucket_words(bucket);
+        words.iter().filter(|&&word| word != Word::EMPTY).count()
+    };
+    let at_home = taken(home);
+    let buckets = match at_home >= SHARED_FROM && taken(home + 1) < at_home {
+        true => [home + 1, home],
+        false => [home, home + 1],
+    };
+    buckets
+        .into_iter()
+        .flat_map(Segment::bucket_positions)
         .chain(Segment::stash())
         .filter(|&position| segment.word(position) == Word::EMPTY)
         .find(|&position| segment.swap_word(position, Word::EMPTY, word))

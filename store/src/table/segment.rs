@@ -136,6 +136,11 @@ impl Segment {
         home * SLOTS..(home + 2) * SLOTS
     }
 
+    /// The positions of a bucket.
+    pub(super) fn bucket_positions(bucket: usize) -> std::ops::Range<usize> {
+        bucket * SLOTS..(bucket + 1) * SLOTS
+    }
+
     /// The positions of the stash.
     pub(super) fn stash() -> std::ops::Range<usize> {
         FIRST_STASH * SLOTS..POSITIONS
