@@ -66,11 +66,16 @@ pub(crate) enum ProtocolError {
     UnauthenticatedMultibulk,
     /// Too long a word before AUTH.
     UnauthenticatedBulk,
+    /// What a browser sends, perhaps on behalf of a page that means harm: nothing is answered.
+    Http,
 }
 
 impl ProtocolError {
     /// Writes the reply, which has no text but bytes: it may quote one that is no character.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
+        if self == ProtocolError::Http {
+            return;
+        }
         out.extend_from_slice(b"-ERR Protocol error: ");
         out.extend_from_slice(match self {
             ProtocolError::MultibulkLength => b"invalid multibulk length",
@@ -82,6 +87,7 @@ impl ProtocolError {
             ProtocolError::UnbalancedQuotes => b"unbalanced quotes in request",
             ProtocolError::UnauthenticatedMultibulk => b"unauthenticated multibulk length",
             ProtocolError::UnauthenticatedBulk => b"unauthenticated bulk length",
+            ProtocolError::Http => b"",
         });
         if let ProtocolError::ExpectedBulk(got) = self {
             out.push(if matches!(got, b'\r' | b'\n') {
@@ -148,6 +154,9 @@ impl Parser {
                 split_inline(request, &mut self.spans)?;
             }
             let request: &'b [u8] = request;
+            if !is_array && self.is_http(request) {
+                return Err(ProtocolError::Http);
+            }
             words.extend(self.spans.iter().map(|span| &request[span.start..span.end]));
             let count = self.spans.len();
             self.reset();
@@ -162,6 +171,15 @@ impl Parser {
     pub(crate) fn bytes_needed(&self) -> usize {
         let bulk_bytes = self.bulk_bytes.map_or(0, |bytes| bytes + 2);
         (self.at + bulk_bytes).max(self.searched + 1)
+    }
+
+    /// Whether an inline command is the first line of an HTTP request that sends something, or a
+    /// line that every HTTP request has.
+    fn is_http(&self, line: &[u8]) -> bool {
+        self.spans.first().is_some_and(|span| {
+            let word = &line[span.start..span.end];
+            word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
+        })
     }
 
     fn reset(&mut self) {

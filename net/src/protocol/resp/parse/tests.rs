@@ -128,6 +128,17 @@ fn inline_commands() {
 }
 
 #[test]
+fn a_browser_gets_no_answer() {
+    for line in ["POST / HTTP/1.1\r\n", "host: here\r\n"] {
+        let (found, error) = at_once(line.as_bytes());
+        assert_eq!((found, error), (Vec::new(), Some(ProtocolError::Http)));
+    }
+    let mut reply = Vec::new();
+    ProtocolError::Http.write(&mut reply);
+    assert!(reply.is_empty());
+}
+
+#[test]
 fn little_is_accepted_before_authentication() {
     let limits = Limits {
         is_authenticated: false,
