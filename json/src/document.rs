@@ -73,22 +73,6 @@ impl Document {
         }
     }
 
-    /// The packed form, whatever the size.
-    pub fn into_packed_bytes(self) -> Vec<u8> {
-        match self {
-            Document::Packed(bytes) => bytes.into_vec(),
-            Document::Large(large) => DocumentRef::Large(&large).packed_bytes().into_owned(),
-        }
-    }
-
-    /// The handle of a large document.
-    pub fn into_large(self) -> Option<LargeDocument> {
-        match self {
-            Document::Packed(_) => None,
-            Document::Large(large) => Some(large),
-        }
-    }
-
     /// Borrows this document.
     pub fn borrow(&self) -> DocumentRef<'_> {
         match self {

@@ -29,14 +29,6 @@ impl<'g> JsonDoc<'g> {
         Ok(JsonDoc { entry })
     }
 
-    /// The document in `entry`, if there is an entry.
-    ///
-    /// # Errors
-    /// [`Error::WrongType`].
-    pub fn of_any(entry: Option<Entry<'g>>) -> Result<Option<JsonDoc<'g>>, Error> {
-        entry.map(JsonDoc::of).transpose()
-    }
-
     /// The document, to read and to edit.
     pub fn document(self) -> DocumentRef<'g> {
         match self.entry.form() {
