@@ -301,7 +301,7 @@ impl<'c> Call<'c> {
             return Err(Failure::OutOfMemory);
         }
         let line = match item.mode {
-            Mode::Set => self.set_if(item, |_| Ok(())),
+            Mode::Set => self.set(item),
             Mode::Add => self.set_if(item, |entry| match entry {
                 Some(_) => Err(NOT_STORED),
                 None => Ok(()),
@@ -334,6 +334,13 @@ impl<'c> Call<'c> {
         Ok(())
     }
 
+    fn set(&self, item: &Item<'_>) -> Result<Line, store::Error> {
+        match self.expiry(item.exptime) {
+            Expiry::Past => self.db.remove(item.key).map(|_| STORED),
+            Expiry::At(at_ms) => self.db.put(item.key, draft(item, at_ms)).map(|()| STORED),
+        }
+    }
+
     /// Stores an item in place of what was there, unless that is not as it should be.
     fn set_if(
         &self,
@@ -348,14 +355,7 @@ impl<'c> Call<'c> {
             let change = match (expiry, entry) {
                 (Expiry::Past, Some(_)) => Change::Remove,
                 (Expiry::Past, None) => Change::Keep,
-                (Expiry::At(expires_at_ms), _) => Change::Put(Draft {
-                    value: string::bytes(item.value),
-                    meta: Meta {
-                        expires_at_ms,
-                        client_flags: item.client_flags,
-                        ..Meta::default()
-                    },
-                }),
+                (Expiry::At(at_ms), _) => Change::Put(draft(item, at_ms)),
             };
             Ok((change, STORED))
         })
@@ -467,6 +467,17 @@ enum Expiry {
     Past,
     /// Then, in milliseconds since 1970; none: never.
     At(Option<u64>),
+}
+
+fn draft<'b>(item: &Item<'b>, expires_at_ms: Option<u64>) -> Draft<'b> {
+    Draft {
+        value: string::bytes(item.value),
+        meta: Meta {
+            expires_at_ms,
+            client_flags: item.client_flags,
+            ..Meta::default()
+        },
+    }
 }
 
 /// An entry with the string it holds.
