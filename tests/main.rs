@@ -5,6 +5,7 @@
 
 mod bitmaps;
 mod clients;
+mod commands;
 mod connection;
 mod differential;
 mod hashes;
@@ -15,3 +16,4 @@ mod memcached;
 mod sets;
 mod story;
 mod strings;
+mod tidy;

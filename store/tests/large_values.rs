@@ -1,4 +1,5 @@
-//! Threads that change large hashes, sets and strings of one store at once: nothing is lost, nothing is
+//! Threads that change large hashes, sets and strings of one store at once: nothing is lost,
+//! nothing is
 //! freed twice or never, to the byte.
 
 use std::ops::ControlFlow;

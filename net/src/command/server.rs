@@ -96,7 +96,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Ends the server.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: &[Admin, NoScript, Loading, Stale, AllowBusy],
+            flags: &[Admin, NoScript, Loading, Stale, AllowBusy, NoMulti],
             keys: &[],
             body: Body::Run(shutdown),
         },

@@ -200,7 +200,10 @@ fn cut<'b>(bytes: &'b [u8], cuts: &[prop::sample::Index]) -> Vec<&'b [u8]> {
 
 proptest! {
     #[test]
-    fn any_cut_gives_the_same(bytes in any_bytes(), cuts in vec(any::<prop::sample::Index>(), 0..8)) {
+    fn any_cut_gives_the_same(
+        bytes in any_bytes(),
+        cuts in vec(any::<prop::sample::Index>(), 0..8),
+    ) {
         let whole = at_once(&bytes);
         prop_assert_eq!(&in_pieces(cut(&bytes, &cuts), &Limits::DEFAULT), &whole);
         prop_assert_eq!(&in_pieces(bytes.chunks(1), &Limits::DEFAULT), &whole);

@@ -1,0 +1,136 @@
+//! Laws over the table of commands, as COMMAND shows it: the facts are those of the peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tests::Subject;
+use tests::peer::{Kind, Peer};
+use tests::resp::{Reply, RespClient};
+
+/// What COMMAND says of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
+    arity: i64,
+    flags: BTreeSet<String>,
+    /// First, last, step.
+    keys: [i64; 3],
+}
+
+/// Flags that are about what we do not have (clusters, modules, keys of moving place) or that the
+/// peers name differently from version to version.
+const FLAGS_NOT_COMPARED: [&str; 4] = [
+    "movablekeys",
+    "no_async_loading",
+    "no_mandatory_keys",
+    "may_replicate",
+];
+
+#[test]
+fn facts_are_those_of_the_peers() {
+    let peers: Vec<Peer> = [Kind::Redis, Kind::Valkey]
+        .into_iter()
+        .filter_map(|kind| Peer::start(kind, "the comparison of COMMAND"))
+        .collect();
+    if peers.is_empty() {
+        return;
+    }
+    let ours = table(&mut Subject::start().resp());
+    let theirs: Vec<_> = peers
+        .iter()
+        .map(|peer| table(&mut RespClient::connect(peer.address)))
+        .collect();
+    let mut differences = Vec::new();
+    for (name, facts) in &ours {
+        let known: Vec<&Facts> = theirs.iter().filter_map(|table| table.get(name)).collect();
+        // The peers are of different age: what one of them says is right.
+        if !known.is_empty() && !known.contains(&facts) {
+            differences.push(format!("{name}: {facts:?}\n  peers: {known:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn every_command_of_the_first_issue_is_there() {
+    const NAMES: &str = "append decr decrby get getdel getex getrange getset incr incrby \
+        incrbyfloat lcs mget mset msetnx psetex set setex setnx setrange strlen substr setbit \
+        getbit bitcount bitpos bitop bitfield bitfield_ro copy del exists expire expireat \
+        expiretime keys move object persist pexpire pexpireat pexpiretime pttl randomkey rename \
+        renamenx scan touch ttl type unlink hset hget hmget hmset hgetall hdel hlen hexists \
+        hincrby hkeys hvals hstrlen hsetnx hincrbyfloat hrandfield hscan sadd srem smembers \
+        sismember smismember scard spop srandmember smove sinter sunion sdiff sinterstore \
+        sunionstore sdiffstore sintercard sscan auth hello ping echo select quit reset client \
+        info config time dbsize flushdb flushall swapdb memory shutdown lolwut command json.set \
+        json.get json.del json.type";
+    let table = table(&mut Subject::start().resp());
+    let missing: Vec<&str> = NAMES
+        .split_whitespace()
+        .filter(|name| !table.contains_key(*name))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn count_list_and_docs_tell_of_the_same_commands() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let names: BTreeSet<String> = table(&mut client).into_keys().collect();
+    assert_eq!(
+        client.call(&["COMMAND", "COUNT"]),
+        Reply::Integer(names.len() as i64)
+    );
+    let list = client.call(&["COMMAND", "LIST"]);
+    assert_eq!(
+        list.elements().iter().map(text).collect::<BTreeSet<_>>(),
+        names
+    );
+    let docs = client.call(&["COMMAND", "DOCS"]);
+    let documented = docs.elements().iter().step_by(2).map(text);
+    assert_eq!(documented.collect::<BTreeSet<_>>(), names);
+}
+
+/// Wrong numbers of words are refused before anything else is looked at.
+#[test]
+fn arity_is_checked_of_every_command() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    for (name, facts) in table(&mut client) {
+        let wrong = match facts.arity {
+            arity if arity < -1 => arity.unsigned_abs() as usize - 1,
+            arity if arity > 1 => arity as usize - 1,
+            _ => continue,
+        };
+        let mut words = vec![name.clone()];
+        words.resize(wrong, "1".to_owned());
+        let error = format!("ERR wrong number of arguments for '{name}' command");
+        assert_eq!(
+            client.call(&words),
+            Reply::Error(error.into_bytes()),
+            "{words:?}"
+        );
+    }
+}
+
+fn table(client: &mut RespClient) -> BTreeMap<String, Facts> {
+    let reply = client.call(&["COMMAND"]);
+    let entries = reply.elements().iter().map(|entry| {
+        let parts = entry.elements();
+        let number = |at: usize| match parts[at] {
+            Reply::Integer(number) => number,
+            _ => panic!("{entry:?}"),
+        };
+        let flags = parts[2].elements().iter().map(text);
+        let facts = Facts {
+            arity: number(1),
+            flags: flags
+                .filter(|flag| !FLAGS_NOT_COMPARED.contains(&flag.as_str()))
+                .collect(),
+            keys: [number(3), number(4), number(5)],
+        };
+        (text(&parts[0]), facts)
+    });
+    entries.collect()
+}
+
+fn text(reply: &Reply) -> String {
+    String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8")
+}
