@@ -2,7 +2,7 @@
 
 use store::value::memory_bytes;
 
-use super::Flag::{Admin, AllowBusy, Fast, Loading, NoScript, Readonly, Stale, Write};
+use super::Flag::{Admin, AllowBusy, Fast, Loading, NoMulti, NoScript, Readonly, Stale, Write};
 use super::{Body, Call, Command, Error, Family, Keys, error, info, introspect};
 use crate::clock;
 
