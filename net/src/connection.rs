@@ -33,6 +33,10 @@ const READ_BYTES_MIN: usize = 16 << 10;
 const BATCH_REQUESTS_MAX: usize = 64;
 /// Replies beyond this many bytes are sent before the next command runs.
 const SEND_BYTES: usize = 1 << 18;
+/// So much is sent at most before the thread's other clients have their turn.
+const SEND_BYTES_MAX: usize = 1 << 18;
+/// So much is read at most, for the same reason.
+const READ_BYTES_MAX: usize = 1 << 20;
 /// How often a paused client looks whether it may go on.
 const PAUSE_STEP: Duration = Duration::from_millis(5);
 /// An empty output buffer keeps at most this much room.
@@ -149,10 +153,11 @@ impl Connection {
         self.shared.settings.size(Setting::OutputBufferLimit)
     }
 
-    /// Sends as much as the socket takes.
+    /// Sends what the socket takes, at most [`SEND_BYTES_MAX`]: other clients wait meanwhile.
     fn send(&mut self) -> Result<(), End> {
-        while self.sent < self.output.len() {
-            match self.stream.write(&self.output[self.sent..]) {
+        let end = self.output.len().min(self.sent + SEND_BYTES_MAX);
+        while self.sent < end {
+            match self.stream.write(&self.output[self.sent..end]) {
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
                     self.sent += bytes;
@@ -160,14 +165,15 @@ impl Connection {
                     stats.output_bytes.add(bytes as u64);
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        self.forget_sent();
-                        return Ok(());
-                    }
+                    io::ErrorKind::WouldBlock => break,
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(error.into()),
                 },
             }
+        }
+        if self.sent < self.output.len() {
+            self.forget_sent();
+            return Ok(());
         }
         self.output.clear();
         self.sent = 0;
@@ -192,6 +198,7 @@ impl Connection {
             if self.output.len() - self.sent <= bytes_max {
                 return Ok(());
             }
+            runtime::yield_now().await;
             self.stream.writable(&self.session.client.kick).await;
             self.check_kick()?;
         }
@@ -241,6 +248,7 @@ impl Connection {
         self.input.release();
         let kick = &self.session.client.kick;
         if self.sent < self.output.len() {
+            runtime::yield_now().await;
             self.stream.readable_or_writable(kick).await;
             self.send()?;
         } else {
@@ -328,7 +336,7 @@ impl Input {
             self.bytes = spare.unwrap_or_default();
         }
         let missing = bytes_needed.saturating_sub(len);
-        let room = missing.clamp(READ_BYTES_MIN, READ_BYTES_MIN.max(len));
+        let room = missing.clamp(READ_BYTES_MIN, len.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
         if self.bytes.len() < len + room {
             self.bytes.resize(len + room, 0);
         }

@@ -49,6 +49,8 @@ struct Local {
     executor: LocalExecutor<'static>,
     registry: Registry,
     sources: RefCell<Slab<Rc<Readiness>>>,
+    /// Tasks that go on once the poll was asked for events again.
+    next_round: RefCell<Vec<Waker>>,
 }
 
 impl Local {
@@ -427,6 +429,7 @@ pub(crate) fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
         executor: LocalExecutor::new(),
         registry: poll.registry().try_clone()?,
         sources: RefCell::default(),
+        next_round: RefCell::default(),
     });
     LOCAL.set(Some(Rc::clone(&local)));
     let result = drive(&local, poll, main);
@@ -451,7 +454,8 @@ fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -
         if let Poll::Ready(output) = running.as_mut().poll(&mut context) {
             return Ok(output);
         }
-        let timeout = match alarm.may_sleep() {
+        let is_idle = local.next_round.borrow().is_empty() && alarm.may_sleep();
+        let timeout = match is_idle {
             true => None,
             false => Some(Duration::ZERO),
         };
@@ -462,6 +466,8 @@ fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => events.iter().for_each(|event| local.deliver(event)),
         }
+        let next_round = local.next_round.take();
+        next_round.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -478,7 +484,18 @@ pub(crate) async fn sleep(time: Duration) {
     async_std::task::sleep(time).await;
 }
 
-/// Lets the thread's other tasks go first.
+/// Lets all go first that can go on now, those whose sockets have become ready included: a task
+/// that always has more to do does one step per round of events.
 pub(crate) async fn yield_now() {
-    async_std::task::yield_now().await;
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if has_waited {
+            return Poll::Ready(());
+        }
+        has_waited = true;
+        let local = Local::current();
+        local.next_round.borrow_mut().push(context.waker().clone());
+        Poll::Pending
+    })
+    .await;
 }

@@ -7,7 +7,7 @@
 )]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use net::{Config, Server};
@@ -238,6 +238,37 @@ fn memcached_clients_can_be_let_in_without_the_password() {
     let server = server(&[("requirepass", "secret"), ("memcached_noauth", "yes")]);
     let mut client = Client::new(server.memcached_addr());
     client.ask("set k 0 0 1\r\nx\r\n", "STORED\r\n");
+    server.stop();
+}
+
+/// This machine's address on a network, if it has any.
+fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: the kernel only chooses the address it would send from.
+    socket.connect("192.0.2.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
+#[test]
+fn without_a_password_only_this_machine_is_served() {
+    let Some(ip) = outer_address() else {
+        return eprintln!("skipped: this machine has no network address");
+    };
+    let server = server(&[("bind", "0.0.0.0")]);
+    let outer = |addr: SocketAddr| SocketAddr::new(ip, addr.port());
+    let mut client = Client::new(outer(server.resp_addr()));
+    assert!(
+        client
+            .rest()
+            .starts_with("-DENIED Redis is running in protected mode")
+    );
+    let mut client = Client::new(outer(server.memcached_addr()));
+    assert!(client.rest().starts_with("SERVER_ERROR protected mode"));
+    let local = SocketAddr::from(([127, 0, 0, 1], server.resp_addr().port()));
+    let mut client = Client::new(local);
+    client.ask("CONFIG SET protected-mode no\r\n", "+OK\r\n");
+    Client::new(outer(server.resp_addr())).ask("PING\r\n", "+PONG\r\n");
     server.stop();
 }
 

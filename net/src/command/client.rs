@@ -427,7 +427,8 @@ fn kill(call: &mut Call<'_>) -> Result<(), Error> {
     let mut killed = 0;
     for client in call.shared.clients.all() {
         let is_own = client.id == own_id;
-        if !filter.matches(&client) || (is_own && !filter.is_self_meant) {
+        let is_ending = client.kick.is_kicked();
+        if is_ending || !filter.matches(&client) || (is_own && !filter.is_self_meant) {
             continue;
         }
         killed += 1;

@@ -14,6 +14,9 @@ use crate::protocol::resp::{Limits, Parser, ProtocolError};
 use crate::session::Session;
 use crate::shared::Shared;
 
+/// The most words of a request: half a gigabyte to remember where they stand.
+const WORDS_MAX: usize = 1 << 24;
+
 pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End> {
     let mut parser = Parser::default();
     loop {
@@ -157,6 +160,7 @@ impl Connection {
         Limits {
             bulk_bytes_max: self.shared.settings.size(Setting::ProtoMaxBulkLen),
             is_authenticated: self.session.is_authenticated,
+            words_max: WORDS_MAX,
             ..Limits::DEFAULT
         }
     }
