@@ -79,10 +79,10 @@ fn count_list_and_docs_tell_of_the_same_commands() {
         Reply::Integer(names.len() as i64)
     );
     let list = client.call(&["COMMAND", "LIST"]);
-    assert_eq!(
-        list.elements().iter().map(text).collect::<BTreeSet<_>>(),
-        names
-    );
+    // The list has subcommands, too.
+    let listed = list.elements().iter().map(text);
+    let listed: BTreeSet<String> = listed.filter(|name| !name.contains('|')).collect();
+    assert_eq!(listed, names);
     let docs = client.call(&["COMMAND", "DOCS"]);
     let documented = docs.elements().iter().step_by(2).map(text);
     assert_eq!(documented.collect::<BTreeSet<_>>(), names);

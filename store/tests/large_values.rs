@@ -1,6 +1,5 @@
 //! Threads that change large hashes, sets and strings of one store at once: nothing is lost,
-//! nothing is
-//! freed twice or never, to the byte.
+//! nothing is freed twice or never, to the byte.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
