@@ -228,6 +228,9 @@ impl Connection {
                     self.input.end += bytes;
                     let stats = self.shared.stats.of(self.thread);
                     stats.input_bytes.add(bytes as u64);
+                    if self.output.capacity() == 0 {
+                        self.output = Spare::output();
+                    }
                     if bytes == room_bytes {
                         // There may be more for ever: the thread's other clients come first.
                         runtime::yield_now().await;
@@ -246,6 +249,9 @@ impl Connection {
     /// Waits for the next bytes, sending on meanwhile. Idle clients hold no buffers.
     async fn wait_to_read(&mut self) -> Result<(), End> {
         self.input.release();
+        if self.output.is_empty() {
+            Spare::keep_output(std::mem::take(&mut self.output));
+        }
         let kick = &self.session.client.kick;
         if self.sent < self.output.len() {
             runtime::yield_now().await;
@@ -299,12 +305,48 @@ struct Input {
     end: usize,
 }
 
-thread_local! {
-    /// Buffers of [`READ_BYTES_MIN`] bytes for whichever connection of the thread reads next.
-    static SPARE_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+/// A thread's buffers for whichever of its connections reads next. The one used last is in the
+/// cache still.
+#[derive(Default)]
+struct Spare {
+    /// Of [`READ_BYTES_MIN`] bytes each.
+    inputs: Vec<Vec<u8>>,
+    /// Empty.
+    outputs: Vec<Vec<u8>>,
 }
-/// The most spare buffers of a thread.
-const SPARE_BUFFERS_MAX: usize = 64;
+
+/// The most spare buffers of a kind.
+const SPARE_MAX: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Spare> = RefCell::default();
+}
+
+impl Spare {
+    fn input() -> Vec<u8> {
+        SPARE.with_borrow_mut(|spare| spare.inputs.pop().unwrap_or_default())
+    }
+
+    fn keep_input(bytes: Vec<u8>) {
+        SPARE.with_borrow_mut(|spare| {
+            if bytes.len() == READ_BYTES_MIN && spare.inputs.len() < SPARE_MAX {
+                spare.inputs.push(bytes);
+            }
+        });
+    }
+
+    fn output() -> Vec<u8> {
+        SPARE.with_borrow_mut(|spare| spare.outputs.pop().unwrap_or_default())
+    }
+
+    fn keep_output(bytes: Vec<u8>) {
+        SPARE.with_borrow_mut(|spare| {
+            if bytes.capacity() > 0 && spare.outputs.len() < SPARE_MAX {
+                spare.outputs.push(bytes);
+            }
+        });
+    }
+}
 
 impl Input {
     fn len(&self) -> usize {
@@ -317,11 +359,7 @@ impl Input {
             return;
         }
         let Input { bytes, .. } = std::mem::take(self);
-        SPARE_BUFFERS.with_borrow_mut(|spare| {
-            if bytes.len() == READ_BYTES_MIN && spare.len() < SPARE_BUFFERS_MAX {
-                spare.push(bytes);
-            }
-        });
+        Spare::keep_input(bytes);
     }
 
     /// Makes room behind `end` for a read.
@@ -332,8 +370,7 @@ impl Input {
             (self.start, self.end) = (0, len);
         }
         if self.bytes.is_empty() {
-            let spare = SPARE_BUFFERS.with_borrow_mut(Vec::pop);
-            self.bytes = spare.unwrap_or_default();
+            self.bytes = Spare::input();
         }
         let missing = bytes_needed.saturating_sub(len);
         let room = missing.clamp(READ_BYTES_MIN, len.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
