@@ -15,6 +15,11 @@ use rustix::fd::OwnedFd;
 use crate::clock::{Moment, thread_cpu};
 use crate::request::{Batch, Op, Payload};
 
+/// Latencies are told apart from here on: a microsecond.
+const LATENCY_NS_MIN: u64 = 1_000;
+/// Longer ones count as this: a minute.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
 /// What is sent, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -124,7 +129,8 @@ impl Load {
             requests: 0,
             elapsed: Duration::ZERO,
             load_cpu: Duration::ZERO,
-            latency_ns: Histogram::new(3).expect("three digits are possible"),
+            latency_ns: Histogram::new_with_bounds(LATENCY_NS_MIN, LATENCY_NS_MAX, 3)
+                .expect("the bounds are in order"),
         };
         let mut in_flight = 0;
         for index in 0..self.connections.len() {
