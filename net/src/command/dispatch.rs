@@ -144,6 +144,11 @@ impl Entry {
         arity + arity.signum() * self.depth as i64
     }
 
+    /// Whether the first word alone says that it is meant.
+    pub(crate) fn is_named_by_one_word(&self) -> bool {
+        self.depth == 0 && self.subcommands.is_empty()
+    }
+
     /// Whether it stands below a container.
     pub(crate) fn is_subcommand(&self) -> bool {
         self.depth > 0

@@ -206,13 +206,22 @@ impl<'b> Batch<'b> {
                 break;
             };
             let end = start + count;
-            self.requests.push(Request {
-                entry: dispatch::resolve(&self.words[start..end]),
-                start,
-                end,
-            });
+            let entry = self.resolve(start, end);
+            self.requests.push(Request { entry, start, end });
         }
         Ok(())
+    }
+
+    /// The command of the words from `start` to `end`: often the one of the request before.
+    fn resolve(&self, start: usize, end: usize) -> Option<&'static Entry> {
+        if let Some(before) = self.requests.last()
+            && let Some(entry) = before.entry
+            && self.words[before.start] == self.words[start]
+            && entry.is_named_by_one_word()
+        {
+            return Some(entry);
+        }
+        dispatch::resolve(&self.words[start..end])
     }
 
     fn words(&self, request: &Request) -> &[&'b [u8]] {

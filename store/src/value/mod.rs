@@ -149,7 +149,7 @@ impl<'a> NewValue<'a> {
 /// What will stand in the entry: the concatenation of its parts.
 #[derive(Debug, Default)]
 pub(crate) struct Body<'a> {
-    parts: SmallVec<[Part<'a>; 4]>,
+    parts: SmallVec<[Part<'a>; 2]>,
 }
 
 /// A piece of a body.
@@ -203,7 +203,7 @@ impl<'a> Body<'a> {
     }
 
     /// All parts, for [`Entry::allocate`].
-    pub(crate) fn slices(&self) -> SmallVec<[&[u8]; 6]> {
+    pub(crate) fn slices(&self) -> SmallVec<[&[u8]; 4]> {
         self.parts.iter().map(Part::bytes).collect()
     }
 }
