@@ -418,12 +418,24 @@ impl Wake for Alarm {
     }
 }
 
+/// What a thread does when nothing has happened for a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Idle {
+    /// Whether there is something to do.
+    pub(crate) is_due: fn() -> bool,
+    /// Does it.
+    pub(crate) work: fn(),
+}
+
+/// How long nothing happens before a thread is idle.
+const IDLE_AFTER: Duration = Duration::from_millis(20);
+
 /// Makes this thread a runtime thread and runs `main` on it together with all it spawns; what is
 /// still running when `main` is done is dropped.
 ///
 /// # Errors
 /// What the kernel says about the poll.
-pub(crate) fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
+pub(crate) fn run<T>(main: impl Future<Output = T>, idle: Idle) -> io::Result<T> {
     let poll = mio::Poll::new()?;
     let local = Rc::new(Local {
         executor: LocalExecutor::new(),
@@ -432,14 +444,19 @@ pub(crate) fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
         next_round: RefCell::default(),
     });
     LOCAL.set(Some(Rc::clone(&local)));
-    let result = drive(&local, poll, main);
+    let result = drive(&local, poll, main, idle);
     // Only after this may the last reference go: tasks that are dropped with the executor find
     // their thread's `Local` gone instead of half destroyed.
     LOCAL.take();
     result
 }
 
-fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -> io::Result<T> {
+fn drive<T>(
+    local: &Local,
+    mut poll: mio::Poll,
+    main: impl Future<Output = T>,
+    idle: Idle,
+) -> io::Result<T> {
     let alarm = Arc::new(Alarm {
         state: AtomicU8::new(AWAKE),
         waker: mio::Waker::new(poll.registry(), ALARM)?,
@@ -456,12 +473,16 @@ fn drive<T>(local: &Local, mut poll: mio::Poll, main: impl Future<Output = T>) -
         }
         let is_idle = local.next_round.borrow().is_empty() && alarm.may_sleep();
         let timeout = match is_idle {
+            true if (idle.is_due)() => Some(IDLE_AFTER),
             true => None,
             false => Some(Duration::ZERO),
         };
         let polled = poll.poll(&mut events, timeout);
         // What is delivered wakes tasks of this very thread, for which no signal is needed.
         alarm.wake_up();
+        if timeout == Some(IDLE_AFTER) && events.is_empty() {
+            (idle.work)();
+        }
         match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => events.iter().for_each(|event| local.deliver(event)),

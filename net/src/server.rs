@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol as IpProtocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use store::reclaim;
 
 use crate::clients::Client;
 use crate::command::REDIS_VERSION;
@@ -27,7 +28,7 @@ use crate::connection::{Connection, End};
 use crate::error;
 use crate::housekeeping;
 use crate::runtime::channel::{self, Receiver, Sender};
-use crate::runtime::{self, Listener, Socket, Stream};
+use crate::runtime::{self, Idle, Listener, Socket, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -326,7 +327,11 @@ fn run_thread(place: &Place, inbox: Receiver<Arrival>, doors: Option<Doors>) {
         }
         Ok(())
     };
-    if let Err(error) = runtime::run(main).and_then(|result: io::Result<()>| result) {
+    let idle = Idle {
+        is_due: reclaim::has_unflushed,
+        work: reclaim::flush_thread,
+    };
+    if let Err(error) = runtime::run(main, idle).and_then(|result: io::Result<()>| result) {
         log::error!("network thread {} ends: {error}", place.number);
         place.shared.stop();
     }

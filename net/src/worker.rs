@@ -67,5 +67,6 @@ fn work(inbox: &Receiver<Job>) {
         if outcome.is_err() {
             log::error!("a heavy command panicked; its connection is closed");
         }
+        store::reclaim::flush_thread();
     }
 }

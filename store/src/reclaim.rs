@@ -10,7 +10,8 @@
 //!   per pipelined batch would leak without bound. A thread that has retired [`FLUSH_BLOCKS`]
 //!   blocks or [`FLUSH_BYTES`] since its last flush flushes, which also collects.
 //! - After a flush and then silence nothing would be freed: the reaper thread pins and flushes
-//!   every [`TICK`] while anything is retired.
+//!   every [`TICK`] while anything is retired. What a thread has not flushed only it can hand over,
+//!   so a thread that falls idle calls [`flush_thread`].
 //! - Dropping something large would run inside whatever pin happens to collect it: anything of
 //!   more than [`DROP_INLINE_BYTES`] goes to the reaper thread, which frees it in slices.
 //!
@@ -63,6 +64,16 @@ pub fn pin() -> Guard {
         overlay: RefCell::new(None),
         _not_send: PhantomData,
     }
+}
+
+/// Whether this thread holds garbage back that only it can hand over.
+pub fn has_unflushed() -> bool {
+    UNFLUSHED.get() != (0, 0)
+}
+
+/// Hands this thread's garbage over: for a thread that is about to have nothing to do.
+pub fn flush_thread() {
+    pin().flush();
 }
 
 /// Something large that is dropped a slice at a time, by the reaper.

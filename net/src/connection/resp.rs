@@ -78,7 +78,7 @@ impl Connection {
         let now_ms = self.now_ms;
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
-        if *next == 0 && batch.requests.len() > 1 {
+        if *next == 0 && batch.has_several_keys() {
             batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
         }
         while let Some(request) = batch.requests.get(*next) {
@@ -226,6 +226,13 @@ impl<'b> Batch<'b> {
 
     fn words(&self, request: &Request) -> &[&'b [u8]] {
         &self.words[request.start..request.end]
+    }
+
+    /// Whether there is anything to fetch while something else is fetched. A lone request of few
+    /// words has one key, or hardly more.
+    fn has_several_keys(&self) -> bool {
+        const WORDS_OF_ONE_KEY: usize = 4;
+        self.requests.len() > 1 || self.words.len() > WORDS_OF_ONE_KEY
     }
 
     /// Fetches what the commands will look at: first all buckets, then, when those have arrived,
