@@ -157,7 +157,8 @@ impl Descriptor {
     pub(crate) fn resolve(&self) -> Option<NonNull<()>> {
         let is_committed = self.transaction().status() == COMMITTED;
         // The second form exists to prove that the tests notice a commit that is not one moment.
-        if is_committed || cfg!(mayfly_torn_commit) {
+        let is_torn = cfg!(mayfly_torn_commit) && !self.transaction().is_aborted();
+        if is_committed || is_torn {
             NonNull::new(self.new.load(Ordering::Acquire))
         } else {
             NonNull::new(self.old)
