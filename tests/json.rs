@@ -4,7 +4,8 @@
 //! `data/json-replies.jsonl` was recorded for this project from redis-server 8.6.3 with its JSON
 //! module 8.6.4. Its first line says what `@name` stands for; each other line is an object:
 //! `resp`, the version spoken; `setup`, commands run on an empty server; `steps`, commands run
-//! then, each with its `reply` and, where it changed something, the reply `after` it to `JSON.GET k`.
+//! then, each with its `reply` and, where it changed something, the reply `after` it to
+//! `JSON.GET k`.
 
 use serde_json::Value;
 use tests::resp::{Reply, RespClient};
