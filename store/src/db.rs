@@ -269,12 +269,14 @@ impl<'g> Db<'g> {
         if self.in_transaction {
             return body(self);
         }
-        let inside = Db {
-            in_transaction: true,
-            ..*self
-        };
         let mut ticket = None;
         for attempt in 0.. {
+            let inside = Db {
+                in_transaction: true,
+                // A flush may have replaced the record that an attempt before found.
+                keyspace: self.store.keyspace(self.guard),
+                ..*self
+            };
             let overlay = match attempt {
                 0..ATTEMPTS_WITHOUT_TICKET => Overlay::new(),
                 _ => Overlay::with_ticket(*ticket.get_or_insert_with(Ticket::take)),
@@ -282,7 +284,7 @@ impl<'g> Db<'g> {
             self.guard.overlay().replace(Some(Box::new(overlay)));
             let result = body(&inside);
             let overlay = self.guard.overlay().take().expect("put in above");
-            match self.scope().finish(*overlay, result.is_ok()) {
+            match inside.scope().finish(*overlay, result.is_ok()) {
                 Ok(()) => return result,
                 Err(Failure::Disturbed) => {}
                 Err(Failure::Busy) => return Err(Error::Busy),
@@ -523,5 +525,5 @@ impl<'g> Db<'g> {
 }
 
 fn removed_max(sight: &Sight<'_>) -> u64 {
-    sight.look.removed_version_max()
+    sight.version_floor()
 }

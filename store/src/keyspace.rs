@@ -16,7 +16,7 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use crate::entry::Entry;
 use crate::publish;
 use crate::reclaim::{self, Drain, Guard};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{self, AtomicPtr, AtomicU64, Ordering};
 use crate::table::{Occupant, Occupied, Page, Table};
 use crate::thread;
 use crate::transaction::Descriptor;
@@ -193,7 +193,7 @@ impl Root {
             }
             let entered = change(now.addr() & ENTERED);
             if entered > ENTERED {
-                std::thread::yield_now();
+                sync::yield_now();
                 continue;
             }
             let next = now.map_addr(|address| address & !ENTERED | entered);
@@ -213,7 +213,7 @@ impl Root {
             let now = self.0.load(Ordering::Acquire);
             if now.addr() & ENTERED != 0 {
                 // Somebody is between entering and leaving: a few instructions.
-                std::thread::yield_now();
+                sync::yield_now();
                 continue;
             }
             // SAFETY: as for `keyspace`.

@@ -9,6 +9,9 @@ mod document;
 pub mod entry;
 mod error;
 mod expiry;
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+#[allow(unsafe_code)]
+mod grace;
 #[allow(unsafe_code)]
 mod keyspace;
 #[allow(unsafe_code)]

@@ -24,9 +24,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use crossbeam_epoch as epoch;
-
 use crate::memory::{self, Block};
+use crate::sync::epoch;
 use crate::transaction::overlay::Overlay;
 
 /// A thread flushes after retiring this many blocks.
@@ -37,6 +36,9 @@ const FLUSH_BYTES: usize = 1 << 18;
 pub(crate) const DROP_INLINE_BYTES: usize = 1 << 16;
 /// How long garbage may lie when nobody else is working.
 const TICK: Duration = Duration::from_millis(10);
+
+/// A model has its own threads only: there is no reaper beside them.
+const IS_MODEL: bool = cfg!(any(mayfly_loom, mayfly_shuttle));
 
 static COLLECTOR: OnceLock<epoch::Collector> = OnceLock::new();
 static REAPER: OnceLock<Sender<Box<dyn Drain>>> = OnceLock::new();
@@ -146,14 +148,20 @@ impl Guard {
 }
 
 /// Gives something large to the reaper thread, which is started at the first call.
-pub(crate) fn reap(large: Box<dyn Drain>) {
+pub(crate) fn reap(mut large: Box<dyn Drain>) {
+    if IS_MODEL {
+        while large.drain_slice() {}
+        return;
+    }
     // The receiver lives as long as the process: a failure to send can only come from its end.
     let _ = reaper().send(large);
 }
 
 /// Starts the reaper, which also keeps the epoch going when nobody else does.
 pub(crate) fn start() {
-    reaper();
+    if !IS_MODEL {
+        reaper();
+    }
 }
 
 fn reaper() -> &'static Sender<Box<dyn Drain>> {

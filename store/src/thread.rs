@@ -45,7 +45,7 @@ impl Drop for Seat {
     }
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static SEAT: Seat = Seat::take();
 }
 

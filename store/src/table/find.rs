@@ -161,13 +161,18 @@ impl<O: Occupant> Table<O> {
         position: usize,
     ) -> Option<(usize, Word)> {
         let mut word = segment.word(position);
-        if word.is_tentative() {
+        // Again after the help: the slot may hold another tentative word by then.
+        while word.is_tentative() {
             let control = segment.control(home);
             if !control.is_pending() || control.position() != position {
                 return None;
             }
             segment.settle(home, control);
             word = segment.word(position);
+            if control.is_frozen() {
+                // It stays pending, and the slot the inserted word's, which counts.
+                break;
+            }
         }
         if word.is_empty() || !word.has_tag(key.tag()) {
             return None;
@@ -228,14 +233,25 @@ impl Segment {
     ///
     /// While the control word is pending its slot holds the inserted word, because nobody
     /// changes it before; the control word is looked at again to know that it was pending when
-    /// the slot was loaded.
-    pub(super) fn settle(&self, home: usize, control: Control) {
+    /// the slot was loaded. A frozen control word stays pending: the slot may have been frozen
+    /// before it was settled, and the split must know that it counts.
+    pub(super) fn settle(&self, home: usize, mut control: Control) {
         debug_assert!(home < HOMES && control.is_pending());
-        let word = self.word(control.position());
-        if word.is_tentative() && self.control(home) == control {
-            self.swap_word(control.position(), word, word.committed());
+        let insertions = control.insertions();
+        let is_open = |control: Control| {
+            control.is_pending() && control.insertions() == insertions && !control.is_frozen()
+        };
+        // Again if a key that left the stash changed the control word.
+        while is_open(control) {
+            let word = self.word(control.position());
+            if word.is_tentative() && self.control(home) == control {
+                self.swap_word(control.position(), word, word.committed());
+            }
+            if self.swap_control(home, control, control.settled()) {
+                return;
+            }
+            control = self.control(home);
         }
-        self.swap_control(home, control, control.settled());
     }
 
     /// One of the home's keys left the stash. A frozen count is made anew by the split.

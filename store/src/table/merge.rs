@@ -23,7 +23,11 @@ use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// Two segments that together fill less than this many slots are merged.
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
 const MERGED_SLOTS_MAX: usize = POSITIONS * 2 / 5;
+/// So that models come upon halves that do not fit into one.
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+const MERGED_SLOTS_MAX: usize = POSITIONS;
 
 const UNDECIDED: u64 = 0;
 const DECIDED: u64 = 1;

@@ -38,6 +38,8 @@ mod segment;
 mod split;
 mod word;
 
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+mod models;
 #[cfg(test)]
 mod tests;
 

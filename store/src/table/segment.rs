@@ -18,17 +18,21 @@ use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// Slots in a bucket.
-pub(super) const SLOTS: usize = 7;
+pub(super) const SLOTS: usize = SHAPE.0;
 /// Buckets that are some key's home.
-#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
-pub(super) const HOMES: usize = 56;
-#[cfg(any(mayfly_loom, mayfly_shuttle))]
-pub(super) const HOMES: usize = 1;
+pub(super) const HOMES: usize = SHAPE.1;
 /// Buckets that take what finds no room at home.
+pub(super) const STASHES: usize = SHAPE.2;
+
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
-pub(super) const STASHES: usize = 6;
-#[cfg(any(mayfly_loom, mayfly_shuttle))]
-pub(super) const STASHES: usize = 0;
+const SHAPE: (usize, usize, usize) = (7, 56, 6);
+/// Two slots: a key more, and the segment splits.
+#[cfg(mayfly_loom)]
+const SHAPE: (usize, usize, usize) = (1, 1, 0);
+/// Everything there is, as small as it goes.
+#[cfg(mayfly_shuttle)]
+const SHAPE: (usize, usize, usize) = (1, 2, 1);
+
 /// All of a segment's buckets.
 pub(super) const BUCKETS: usize = HOMES + 1 + STASHES;
 /// Slots in a segment.

@@ -28,6 +28,22 @@ pub(crate) struct Sight<'g> {
     pub(crate) entry: Option<Entry<'g>>,
 }
 
+impl Sight<'_> {
+    /// No version the key ever had is higher. Where a transaction removed the key and its owner
+    /// did not get to take the descriptor out, only that knows.
+    pub(crate) fn version_floor(&self) -> u64 {
+        let before = self.entry.map_or(0, Entry::version);
+        let installed = match &self.look {
+            Look::Present(spot) if spot.occupied().is_descriptor() => {
+                // SAFETY: seen in its slot under the guard of the look.
+                unsafe { keyspace::descriptor(spot.occupied()) }.version_floor()
+            }
+            _ => 0,
+        };
+        self.look.removed_version_max().max(before).max(installed)
+    }
+}
+
 impl<'g> Scope<'g> {
     /// Looks at a key as a reader does.
     pub(crate) fn look(&self, database: usize, key: &Key<'_>) -> Sight<'g> {
@@ -192,15 +208,16 @@ impl<'g> Scope<'g> {
         let table = &self.keyspace.database(item.database).table;
         loop {
             let sight = self.look_settled(item.database, &key, ticket);
-            let Sight { look, entry } = sight.map_err(|_| Failure::Busy)?;
-            let seen = entry.map(Entry::address);
+            let sight = sight.map_err(|_| Failure::Busy)?;
+            let seen = sight.entry.map(Entry::address);
             if must_match && seen != item.seen {
                 return Err(Failure::Disturbed);
             }
-            let descriptor = Box::new(Descriptor::new(transaction, key.bytes, key.hash, seen));
+            let floor = sight.version_floor();
+            let descriptor = Box::new(Descriptor::new(transaction, &key, floor, seen));
             let descriptor = NonNull::from(Box::leak(descriptor));
             let occupied = Occupied::descriptor(descriptor.cast());
-            let is_in_place = match &look {
+            let is_in_place = match &sight.look {
                 Look::Present(spot) => table.replace(spot, occupied, self.guard),
                 Look::Absent(absence) => table.insert(absence, occupied, self.guard),
             };
@@ -220,15 +237,14 @@ impl<'g> Scope<'g> {
         let (Some(write), Some(descriptor)) = (&item.write, item.descriptor) else {
             return;
         };
+        // SAFETY: it is retired in `clean_up`.
+        let descriptor = unsafe { descriptor.as_ref() };
         if let Some(entry) = write.entry.map(entry_at) {
-            let look = self.look(item.database, &key_of(item)).look;
-            let before = item.seen.map_or(0, |address| entry_at(address).version());
-            let floor = look.removed_version_max().max(before).max(entry.version());
+            let floor = descriptor.version_floor().max(entry.version());
             // SAFETY: the transaction has not committed, so the entry does not count.
             unsafe { entry.raise_version(thread::next_version(floor)) };
         }
-        // SAFETY: it is retired in `clean_up`.
-        unsafe { descriptor.as_ref() }.set_new(write.entry);
+        descriptor.set_new(write.entry);
     }
 
     /// Takes the descriptors out of their slots and retires what the outcome leaves over.
@@ -291,8 +307,9 @@ impl<'g> Scope<'g> {
             let is_out = match after {
                 Some(address) => table.replace(&spot, Occupied::entry(address), self.guard),
                 None => {
-                    let version = item.seen.map_or(0, |address| entry_at(address).version());
-                    table.remove(&spot, version, self.guard)
+                    // SAFETY: named by its slot under this guard.
+                    let floor = unsafe { keyspace::descriptor(installed) }.version_floor();
+                    table.remove(&spot, floor, self.guard)
                 }
             };
             if is_out {

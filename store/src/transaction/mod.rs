@@ -37,8 +37,11 @@ use smallvec::SmallVec;
 
 use crate::error::Error;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::table::Key;
 
 pub(crate) mod commit;
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+mod models;
 pub(crate) mod overlay;
 
 const INSTALLING: u64 = 0;
@@ -108,6 +111,8 @@ pub(crate) struct Descriptor {
     transaction: NonNull<Transaction>,
     key: SmallVec<[u8; 32]>,
     hash: u64,
+    /// No version the key had before is higher, nor any it had before it was removed.
+    version_floor: u64,
     /// The entry before; null: none.
     old: *mut (),
     /// The entry after; null: none. Final when the transaction commits.
@@ -121,15 +126,16 @@ impl Descriptor {
     /// A descriptor of a key that stays as it is, so far.
     pub(crate) fn new(
         transaction: NonNull<Transaction>,
-        key: &[u8],
-        hash: u64,
+        key: &Key<'_>,
+        version_floor: u64,
         old: Option<NonNull<()>>,
     ) -> Descriptor {
         let old = or_null(old);
         Descriptor {
             transaction,
-            key: SmallVec::from_slice(key),
-            hash,
+            key: SmallVec::from_slice(key.bytes),
+            hash: key.hash,
+            version_floor,
             old,
             new: AtomicPtr::new(old),
         }
@@ -146,6 +152,10 @@ impl Descriptor {
 
     pub(crate) fn hash(&self) -> u64 {
         self.hash
+    }
+
+    pub(crate) fn version_floor(&self) -> u64 {
+        self.version_floor
     }
 
     fn transaction(&self) -> &Transaction {

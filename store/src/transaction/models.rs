@@ -1,0 +1,401 @@
+//! Transactions under every schedule (loom) or many (shuttle).
+//!
+//! Each model says what it proves. They go through [`Db`] as commands do, so that installing,
+//! aborting, cleaning up and retiring are all in it.
+
+use std::sync::Arc;
+
+use super::Ticket;
+use super::commit::Scope;
+use super::overlay::{Failure, Overlay};
+use crate::publish;
+use crate::sync::model::{explore, together};
+use crate::table::Key;
+use crate::thread;
+use crate::value::string::{self, Str};
+use crate::{Change, Db, Draft, Entry, Error, Options, Store};
+
+/// Database 0 with numbers at keys.
+fn store_with(numbers: &[(&str, i64)]) -> Arc<Store> {
+    let options = Options {
+        databases: 2,
+        ..Options::default()
+    };
+    let store = Arc::new(Store::new(&options));
+    let put = |db: Db<'_>| {
+        numbers
+            .iter()
+            .for_each(|&(key, value)| set(&db, key, value))
+    };
+    with(&store, put);
+    store
+}
+
+/// Runs `body` on database 0.
+fn with<R>(store: &Store, body: impl FnOnce(Db<'_>) -> R) -> R {
+    let guard = store.pin();
+    body(store.db(0, &guard, 1_000))
+}
+
+fn set(db: &Db<'_>, key: &str, value: i64) {
+    let draft = Draft::new(string::integer(value));
+    db.put(key.as_bytes(), draft).expect("nothing is busy");
+}
+
+fn get(db: &Db<'_>, key: &str) -> Option<i64> {
+    db.peek(key.as_bytes()).map(number)
+}
+
+fn number(entry: Entry<'_>) -> i64 {
+    let text = Str::of(entry).expect("a string");
+    text.integer().expect("a number")
+}
+
+/// Adds to the numbers at keys, all at one moment.
+fn add_to(store: &Store, keys: &[&str], by: i64) {
+    let add = |db: &Db<'_>| {
+        keys.iter()
+            .for_each(|key| set(db, key, get(db, key).unwrap_or(0) + by));
+        Ok(())
+    };
+    with(store, |db| db.atomic(add)).expect("nothing is busy");
+}
+
+/// What keys hold at one moment.
+fn together_at<const N: usize>(store: &Store, keys: [&str; N]) -> [Option<i64>; N] {
+    let read = |db: &Db<'_>| Ok(keys.map(|key| get(db, key)));
+    with(store, |db| db.atomic(read)).expect("nothing is busy")
+}
+
+fn rename(store: &Store, from: &str, to: &str) {
+    let rename = |db: &Db<'_>| db.rename(from.as_bytes(), (db, to.as_bytes()));
+    with(store, |db| db.atomic(rename)).expect("the key is there");
+}
+
+type Step<R> = fn(&Store) -> R;
+
+/// Runs steps at once. loom starts with the first and finds a race where a later one loads what
+/// an earlier one stored; so readers come last.
+fn run<R: Send + 'static>(store: &Arc<Store>, steps: &[Step<R>]) -> Vec<R> {
+    let bodies = steps.iter().map(|&step| {
+        let store = Arc::clone(store);
+        Box::new(move || step(&store)) as Box<dyn FnOnce() -> R + Send>
+    });
+    together(bodies.collect())
+}
+
+/// Ends a model: these are all the keys, by name, by the count and by a scan.
+fn ends_with(store: Arc<Store>, expected: &[(&str, i64)]) {
+    with(&store, |db| {
+        for &(key, value) in expected {
+            assert_eq!(get(&db, key), Some(value), "{key}");
+        }
+        assert_eq!(db.len(), expected.len() as u64);
+        let (mut cursor, mut met) = (0, 0);
+        loop {
+            cursor = db.scan(cursor, 1, |_| met += 1);
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(met, expected.len());
+    });
+    drop(Arc::into_inner(store).expect("the last of them"));
+}
+
+/// A reader of two keys sees all of a transaction or nothing.
+#[test]
+fn install_commit_read() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        let seen = run(
+            &store,
+            &[
+                |store| {
+                    add_to(store, &["x", "y"], 1);
+                    [None, None]
+                },
+                |store| together_at(store, ["x", "y"]),
+            ],
+        );
+        assert_eq!(seen[1][0], seen[1][1]);
+        ends_with(store, &[("x", 1), ("y", 1)]);
+    });
+}
+
+/// As above where the keys are new, and for a reader who looks at one after the other: when the
+/// first is there, so is the second.
+#[test]
+fn install_commit_read_of_new_keys() {
+    explore(2, || {
+        let store = store_with(&[]);
+        let seen = run(
+            &store,
+            &[
+                |store| {
+                    add_to(store, &["x", "y"], 1);
+                    [None, None]
+                },
+                |store| with(store, |db| [get(&db, "x"), get(&db, "y")]),
+            ],
+        );
+        assert!(seen[1][0].is_none() || seen[1][1].is_some());
+        ends_with(store, &[("x", 1), ("y", 1)]);
+    });
+}
+
+/// A writer of one key aborts a transaction that is installing; both happen, one after the other.
+#[test]
+fn abort_by_a_writer() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        run::<()>(
+            &store,
+            &[
+                |store| add_to(store, &["x", "y"], 1),
+                |store| with(store, |db| set(&db, "x", 10)),
+            ],
+        );
+        let x = with(&store, |db| get(&db, "x")).expect("x");
+        assert!(x == 10 || x == 11);
+        ends_with(store, &[("x", x), ("y", 1)]);
+    });
+}
+
+/// A descriptor put in place after its transaction was aborted shows nothing, and goes again:
+/// what the writer that aborted it does later to the second key stays.
+#[test]
+fn late_install_after_an_abort() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        run::<()>(
+            &store,
+            &[
+                |store| add_to(store, &["x", "y"], 1),
+                |store| {
+                    with(store, |db| {
+                        set(&db, "x", 10);
+                        let y = get(&db, "y").expect("y");
+                        assert!(y == 0 || get(&db, "x") == Some(10 + y) || y == 1);
+                        set(&db, "y", 20);
+                        assert!(get(&db, "y") >= Some(20));
+                    });
+                },
+            ],
+        );
+        let [x, y] = together_at(&store, ["x", "y"]).map(|value| value.expect("a number"));
+        assert!([(10, 20), (11, 20), (11, 21)].contains(&(x, y)));
+        ends_with(store, &[("x", x), ("y", y)]);
+    });
+}
+
+/// Two transactions that each read what the other writes do not both act on the old state.
+#[test]
+fn write_skew() {
+    fn leave(store: &Store, key: &str) {
+        let leave = |db: &Db<'_>| {
+            if get(db, "x").is_some() && get(db, "y").is_some() {
+                db.remove(key.as_bytes())?;
+            }
+            Ok(())
+        };
+        with(store, |db| db.atomic(leave)).expect("nothing is busy");
+    }
+    explore(2, || {
+        let store = store_with(&[("x", 1), ("y", 1)]);
+        run::<()>(
+            &store,
+            &[|store| leave(store, "x"), |store| leave(store, "y")],
+        );
+        let left = together_at(&store, ["x", "y"]);
+        assert_eq!(left.iter().flatten().count(), 1);
+        let key = if left[0].is_some() { "x" } else { "y" };
+        ends_with(store, &[(key, 1)]);
+    });
+}
+
+/// A split moves descriptors along: their owner finds them again, and nothing is lost.
+#[test]
+fn split_during_install() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        run::<()>(
+            &store,
+            &[
+                |store| add_to(store, &["x", "y"], 1),
+                |store| with(store, |db| set(&db, "z", 5)),
+            ],
+        );
+        ends_with(store, &[("x", 1), ("y", 1), ("z", 5)]);
+    });
+}
+
+/// A value renamed to and fro is seen under exactly one name by a reader of both: an absent key
+/// that was there in between is noticed.
+#[test]
+fn renames_under_a_reader() {
+    explore(2, || {
+        let store = store_with(&[("x", 7)]);
+        let seen = run(
+            &store,
+            &[
+                |store| {
+                    rename(store, "x", "y");
+                    rename(store, "y", "x");
+                    [Some(7), None]
+                },
+                |store| together_at(store, ["x", "y"]),
+            ],
+        );
+        assert!(seen[1] == [Some(7), None] || seen[1] == [None, Some(7)]);
+        ends_with(store, &[("x", 7)]);
+    });
+}
+
+/// Single-key writers that always leave one of two keys in place are never seen to have left
+/// none.
+#[test]
+fn delete_and_insert_under_a_reader() {
+    explore(2, || {
+        let store = store_with(&[("x", 1)]);
+        let seen = run(
+            &store,
+            &[
+                |store| {
+                    with(store, |db| {
+                        set(&db, "y", 2);
+                        assert_eq!(db.remove(b"x"), Ok(true));
+                        set(&db, "x", 3);
+                        assert_eq!(db.remove(b"y"), Ok(true));
+                    });
+                    [None, Some(2)]
+                },
+                |store| together_at(store, ["x", "y"]),
+            ],
+        );
+        assert_ne!(seen[1], [None, None]);
+        ends_with(store, &[("x", 3)]);
+    });
+}
+
+/// A key's versions rise, also when a transaction removes it and a writer meets the descriptor.
+#[test]
+fn versions_rise_through_a_transactional_removal() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        // The highest count of this thread, so that no other thread's is above it by itself.
+        (0..8).for_each(|value| with(&store, |db| set(&db, "x", value)));
+        let version = |db: &Db<'_>| db.peek(b"x").map(|entry| entry.version());
+        let before = with(&store, |db| version(&db)).expect("x");
+        run::<()>(
+            &store,
+            &[
+                |store| {
+                    let both = |db: &Db<'_>| Ok(db.remove(b"x")? && db.remove(b"y")?);
+                    with(store, |db| db.atomic(both)).expect("nothing is busy");
+                },
+                |store| with(store, |db| set(&db, "x", 100)),
+            ],
+        );
+        if let Some(after) = with(&store, |db| version(&db)) {
+            assert!(after > before, "{after} after {before}");
+            ends_with(store, &[("x", 100)]);
+        } else {
+            ends_with(store, &[]);
+        }
+    });
+}
+
+/// A transaction over two databases and a flush of all happen one after the other, and both end.
+#[test]
+fn two_databases_under_a_flush() {
+    explore(2, || {
+        let store = store_with(&[("x", 0)]);
+        run::<()>(
+            &store,
+            &[
+                |store| {
+                    let both = |db: &Db<'_>| {
+                        set(db, "x", 1);
+                        set(&db.other(1), "x", 1);
+                        Ok(())
+                    };
+                    with(store, |db| db.atomic(both)).expect("nothing is busy");
+                },
+                Store::flush_all,
+            ],
+        );
+        let there = with(&store, |db| [get(&db, "x"), get(&db.other(1), "x")]);
+        assert!(there == [None, None] || there == [Some(1), Some(1)]);
+        drop(Arc::into_inner(store).expect("the last of them"));
+    });
+}
+
+/// One attempt, under a ticket, to add 1 to the numbers at keys.
+fn attempt(store: &Store, ticket: u64, keys: [&str; 2]) -> Result<(), Failure> {
+    let guard = store.pin();
+    let scope = Scope {
+        root: store.root(),
+        keyspace: store.keyspace(&guard),
+        guard: &guard,
+    };
+    let mut overlay = Overlay::with_ticket(Ticket(ticket));
+    for name in keys {
+        let key = Key::new(name.as_bytes(), store.hash(name.as_bytes()));
+        let at = scope.touch(&mut overlay, 0, &key);
+        let old = overlay.current(at, &guard);
+        let draft = Draft::new(string::integer(old.map_or(0, number) + 1));
+        let version = thread::next_version(old.map_or(0, Entry::version));
+        let made = publish::provisional(&guard, (key.bytes, version), draft, old, 0);
+        overlay.put(at, made, &guard);
+    }
+    scope.finish(overlay, true)
+}
+
+/// Of two transactions with tickets that meet on two keys the older one always succeeds; of the
+/// younger one all is seen or nothing.
+#[test]
+fn the_older_ticket_wounds_the_younger() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        let ends = run(
+            &store,
+            &[
+                |store| attempt(store, 2, ["y", "x"]),
+                |store| attempt(store, 1, ["x", "y"]),
+            ],
+        );
+        assert_eq!(ends[1], Ok(()));
+        let sum = ends.iter().filter(|end| end.is_ok()).count() as i64;
+        ends_with(store, &[("x", sum), ("y", sum)]);
+    });
+}
+
+/// A writer of one key never disturbs a transaction with a ticket, but is told to come back.
+#[test]
+fn a_ticket_holds_off_writers() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        let ends = run(
+            &store,
+            &[
+                |store| attempt(store, 1, ["x", "y"]).map_err(|_| Error::OutOfMemory),
+                |store| {
+                    with(store, |db| {
+                        db.update(b"y", |entry| {
+                            let sum = entry.map_or(0, number) + 10;
+                            Ok((Change::Put(Draft::new(string::integer(sum))), ()))
+                        })
+                    })
+                },
+            ],
+        );
+        assert_eq!(ends[0], Ok(()));
+        assert!(ends[1] == Ok(()) || ends[1] == Err(Error::Busy));
+        let y = if ends[1].is_ok() { 11 } else { 1 };
+        ends_with(store, &[("x", 1), ("y", y)]);
+    });
+}
+
+#[cfg(mayfly_shuttle)]
+mod histories;
