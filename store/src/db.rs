@@ -504,10 +504,7 @@ impl<'g> Db<'g> {
 
     fn place(&self, database: &Database, sight: &Sight<'g>, made: &Provisional<'g>) -> bool {
         let new = Occupied::entry(made.entry.address());
-        match &sight.look {
-            Look::Present(spot) => database.table.replace(spot, new, self.guard),
-            Look::Absent(absence) => database.table.insert(absence, new, self.guard),
-        }
+        database.table.put(&sight.look, new, self.guard).is_some()
     }
 
     fn provisional(

@@ -1,5 +1,7 @@
 //! Looking a key up, and changing what a look found.
 
+use std::fmt;
+
 use super::segment::{HOMES, SLOTS, Segment};
 use super::word::{Control, Occupied, Word};
 use super::{Key, Occupant, Table};
@@ -62,7 +64,73 @@ pub(crate) enum Sighting {
     Absent(*const (), u64),
 }
 
+impl fmt::Debug for Look<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Look").field(&self.sighting()).finish()
+    }
+}
+
+impl fmt::Debug for Spot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spot").field(&self.word).finish()
+    }
+}
+
+impl Spot<'_> {
+    /// The same without its lifetime.
+    ///
+    /// # Safety
+    /// It is not used when the guard of the look is gone.
+    pub(crate) unsafe fn erased(self) -> Spot<'static> {
+        // SAFETY: passed on to the caller.
+        let segment = unsafe { &*(&raw const *self.segment) };
+        Spot { segment, ..self }
+    }
+
+    /// The same slot, naming something else.
+    fn naming(self, new: Occupied) -> Self {
+        let word = new.word((self.word.0 >> 48) as u16);
+        Spot { word, ..self }
+    }
+}
+
 impl Look<'_> {
+    /// The same without its lifetime.
+    ///
+    /// # Safety
+    /// It is not used when the guard of the look is gone.
+    pub(crate) unsafe fn erased(self) -> Look<'static> {
+        match self {
+            // SAFETY: passed on to the caller.
+            Look::Present(spot) => Look::Present(unsafe { spot.erased() }),
+            Look::Absent(absence) => {
+                // SAFETY: passed on to the caller.
+                let segment = unsafe { &*(&raw const *absence.segment) };
+                Look::Absent(Absence { segment, ..absence })
+            }
+        }
+    }
+
+    /// Whether it is known without another look that what was found has held ever since. The
+    /// segment is not being split then: a control word is frozen before any slot.
+    pub(crate) fn holds_still(&self) -> bool {
+        match self {
+            Look::Present(spot) => {
+                spot.segment.word(spot.position) == spot.word
+                    && !spot.segment.control(spot.home).is_frozen()
+            }
+            Look::Absent(absence) => {
+                let control = absence.segment.control(absence.home);
+                !control.is_frozen() && control.insertions() == absence.control.insertions()
+            }
+        }
+    }
+
+    /// Whether a descriptor stands there.
+    pub(crate) fn is_descriptor(&self) -> bool {
+        matches!(self, Look::Present(spot) if spot.occupied().is_descriptor())
+    }
+
     /// What a later look must find for nothing to have changed in between. A split in between
     /// counts as a change of what is absent.
     pub(crate) fn sighting(&self) -> Sighting {
@@ -183,11 +251,31 @@ impl<O: Occupant> Table<O> {
     }
 
     /// Lets the slot name something else, if it still names what the look found. If it does not,
-    /// or if the segment is being split, false: look again.
-    pub(crate) fn replace(&self, spot: &Spot<'_>, new: Occupied, guard: &Guard) -> bool {
-        self.may_change(spot, guard) && {
-            let new = new.word((spot.word.0 >> 48) as u16);
-            spot.segment.swap_word(spot.position, spot.word, new)
+    /// or if the segment is being split, none: look again.
+    pub(crate) fn replace<'g>(
+        &self,
+        spot: &Spot<'g>,
+        new: Occupied,
+        guard: &Guard,
+    ) -> Option<Spot<'g>> {
+        if !self.may_change(spot, guard) {
+            return None;
+        }
+        let now = spot.naming(new);
+        let is_in = spot.segment.swap_word(spot.position, spot.word, now.word);
+        is_in.then_some(now)
+    }
+
+    /// Lets the slot of a look name something, whether the key was there or not; none as above.
+    pub(crate) fn put<'g>(
+        &self,
+        look: &Look<'g>,
+        new: Occupied,
+        guard: &Guard,
+    ) -> Option<Spot<'g>> {
+        match look {
+            Look::Present(spot) => self.replace(spot, new, guard),
+            Look::Absent(absence) => self.insert(absence, new, guard),
         }
     }
 

@@ -11,16 +11,21 @@
 //!
 //! A slot cannot be emptied between 3 and 4, which is what makes the help safe.
 
-use super::find::Absence;
+use super::find::{Absence, Spot};
 use super::segment::Segment;
 use super::word::{Occupied, Word};
 use super::{Occupant, Table};
 use crate::reclaim::Guard;
 
 impl<O: Occupant> Table<O> {
-    /// Inserts what `new` names under the key that was absent. False if another insertion came
+    /// Inserts what `new` names under the key that was absent. None if another insertion came
     /// first or the segment had to be split: look again. `new` is then still the caller's alone.
-    pub(crate) fn insert(&self, absence: &Absence<'_>, new: Occupied, guard: &Guard) -> bool {
+    pub(crate) fn insert<'g>(
+        &self,
+        absence: &Absence<'g>,
+        new: Occupied,
+        guard: &Guard,
+    ) -> Option<Spot<'g>> {
         let Absence {
             segment,
             home,
@@ -30,21 +35,27 @@ impl<O: Occupant> Table<O> {
         } = *absence;
         if control.is_frozen() {
             self.split(segment, place, guard);
-            return false;
+            return None;
         }
         let word = new.word(tag).tentative();
         let Some(position) = claim(segment, home, word) else {
             self.split(segment, place, guard);
-            return false;
+            return None;
         };
         let pending = control.inserted(position, Segment::is_in_stash(position));
         if !segment.swap_control(home, control, pending) {
             // Where the slot was frozen meanwhile, the split leaves the word behind.
             segment.swap_word(position, word, Word::EMPTY);
-            return false;
+            return None;
         }
         segment.settle(home, pending);
-        true
+        Some(Spot {
+            segment,
+            position,
+            home,
+            place,
+            word: word.committed(),
+        })
     }
 }
 

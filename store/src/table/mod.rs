@@ -44,7 +44,7 @@ mod models;
 mod tests;
 
 use directory::Root;
-pub(crate) use find::{Look, Sighting, Spot};
+pub(crate) use find::{Look, Spot};
 use segment::{POSITIONS, Segment};
 pub(crate) use word::Occupied;
 

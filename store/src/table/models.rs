@@ -99,11 +99,13 @@ impl Model {
                     unsafe { guard.retire_box(made) };
                     return false;
                 }
-                Look::Present(spot) if self.table.replace(&spot, new, &guard) => {
+                Look::Present(spot) if self.table.replace(&spot, new, &guard).is_some() => {
                     retire(spot.occupied(), &guard);
                     return false;
                 }
-                Look::Absent(absence) if self.table.insert(&absence, new, &guard) => return true,
+                Look::Absent(absence) if self.table.insert(&absence, new, &guard).is_some() => {
+                    return true;
+                }
                 _ => {}
             }
         }

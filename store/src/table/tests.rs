@@ -49,8 +49,8 @@ fn put(table: &Table<Items>, key: u64, value: u64) -> bool {
     let new = name(key, value);
     loop {
         match table.find(&key_hashed, &guard) {
-            Look::Present(spot) if table.replace(&spot, new, &guard) => return false,
-            Look::Absent(absence) if table.insert(&absence, new, &guard) => return true,
+            Look::Present(spot) if table.replace(&spot, new, &guard).is_some() => return false,
+            Look::Absent(absence) if table.insert(&absence, new, &guard).is_some() => return true,
             _ => {}
         }
     }

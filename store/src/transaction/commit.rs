@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::keyspace::{self, Keyspace, Root};
 use crate::publish;
 use crate::reclaim::Guard;
-use crate::table::{Key, Look, Occupied, Sighting};
+use crate::table::{Key, Look, Occupied};
 use crate::thread;
 use crate::value;
 
@@ -80,7 +80,7 @@ impl<'g> Scope<'g> {
 
     /// Notes what is at a key for the overlay; with a ticket, puts a descriptor in place.
     pub(crate) fn touch(&self, overlay: &mut Overlay, database: usize, key: &Key<'_>) -> usize {
-        if let Some(at) = overlay.position(database, key.bytes) {
+        if let Some(at) = overlay.position(database, key) {
             return at;
         }
         let mut item = Item {
@@ -88,15 +88,16 @@ impl<'g> Scope<'g> {
             key: key.bytes.into(),
             hash: key.hash,
             seen: None,
-            sighting: None,
+            look: None,
             write: None,
-            descriptor: None,
+            installed: None,
         };
         match overlay.eager {
             None => {
                 let Sight { look, entry } = self.look(database, key);
                 item.seen = entry.map(Entry::address);
-                item.sighting = Some(look.sighting());
+                // SAFETY: the overlay is used and dropped under this guard.
+                item.look = Some(unsafe { look.erased() });
             }
             Some((ticket, transaction)) => {
                 // SAFETY: it lives until its attempt ends.
@@ -104,14 +105,13 @@ impl<'g> Scope<'g> {
                 if is_aborted {
                     overlay.fail(Failure::Disturbed);
                 } else if !overlay.has_failed()
-                    && let Err(failure) = self.install(&mut item, ticket, transaction, false)
+                    && let Err(failure) = self.install(overlay, &mut item, ticket, false)
                 {
                     overlay.fail(failure);
                 }
             }
         }
-        overlay.items.push(item);
-        overlay.items.len() - 1
+        overlay.push(item)
     }
 
     /// Ends an attempt. `is_wanted`: the body succeeded, its writes are to be published.
@@ -130,29 +130,57 @@ impl<'g> Scope<'g> {
         if !is_wanted || !writes {
             return self.validate(overlay).map(|()| false);
         }
-        let transaction = match overlay.eager {
-            Some((_, transaction)) => transaction,
-            None => {
-                let transaction = Box::leak(Box::new(Transaction::new(Ticket::NONE))).into();
-                // So that cleaning up knows whom to retire.
-                overlay.eager = Some((Ticket::NONE, transaction));
-                for item in &mut overlay.items {
-                    self.install(item, Ticket::NONE, transaction, true)?;
-                }
-                transaction
+        if overlay.eager.is_none() {
+            if let [item] = &overlay.items[..] {
+                return self.publish_alone(item).map(|()| true);
             }
-        };
-        for item in &overlay.items {
-            self.prepare(item);
+            let transaction = Box::leak(Box::new(Transaction::new(Ticket::NONE))).into();
+            // So that cleaning up knows whom to retire.
+            overlay.eager = Some((Ticket::NONE, transaction));
+            let mut items = std::mem::take(&mut overlay.items);
+            overlay.descriptors.push(Vec::with_capacity(items.len()));
+            let mut each = items.iter_mut();
+            let installed =
+                each.try_for_each(|item| self.install(overlay, item, Ticket::NONE, true));
+            overlay.items = items;
+            installed?;
         }
-        self.decide(overlay, transaction)
+        overlay.items.iter().for_each(|item| self.prepare(item));
+        self.decide(overlay)
     }
 
-    fn decide(
-        &self,
-        overlay: &Overlay,
-        transaction: NonNull<Transaction>,
-    ) -> Result<bool, Failure> {
+    /// One key alone needs no descriptor.
+    fn publish_alone(&self, item: &Item) -> Result<(), Failure> {
+        let Some(write) = &item.write else {
+            return Ok(());
+        };
+        let key = key_of(item);
+        let table = &self.keyspace.database(item.database).table;
+        loop {
+            let sight = self.look_settled(item.database, &key, Ticket::NONE);
+            let sight = sight.map_err(|_| Failure::Busy)?;
+            if sight.entry.map(Entry::address) != item.seen {
+                return Err(Failure::Disturbed);
+            }
+            let floor = sight.version_floor();
+            let is_done = match (write.entry, &sight.look) {
+                (Some(address), look) => {
+                    raise_version(entry_at(address), floor);
+                    table
+                        .put(look, Occupied::entry(address), self.guard)
+                        .is_some()
+                }
+                (None, Look::Present(spot)) => table.remove(spot, floor, self.guard),
+                (None, Look::Absent(_)) => true,
+            };
+            if is_done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn decide(&self, overlay: &Overlay) -> Result<bool, Failure> {
+        let (_, transaction) = overlay.eager.expect("its descriptors are in place");
         let mut databases = overlay.items.iter().map(|item| item.database);
         let first = databases.next();
         let spans = databases.any(|database| Some(database) != first);
@@ -182,12 +210,7 @@ impl<'g> Scope<'g> {
         if overlay.items.len() == 1 {
             return Ok(());
         }
-        let holds = overlay.items.iter().all(|item| {
-            let Sight { look, entry } = self.look(item.database, &key_of(item));
-            let is_same = entry.map(Entry::address) == item.seen;
-            // An entry is never put back, but absence needs more than absence twice.
-            is_same && (item.seen.is_some() || item.sighting == Some(look.sighting()))
-        });
+        let holds = overlay.items.iter().all(|item| self.holds_still(item));
         if holds {
             Ok(())
         } else {
@@ -195,54 +218,77 @@ impl<'g> Scope<'g> {
         }
     }
 
+    fn holds_still(&self, item: &Item) -> bool {
+        let Some(first) = &item.look else {
+            return false;
+        };
+        if !first.is_descriptor() && first.holds_still() {
+            return true;
+        }
+        let Sight { look, entry } = self.look(item.database, &key_of(item));
+        let is_same = entry.map(Entry::address) == item.seen;
+        // An entry is never put back, but absence needs more than absence twice.
+        is_same && (item.seen.is_some() || first.sighting() == look.sighting())
+    }
+
     /// Puts a descriptor in the place of a key, provided (where `must_match`) that the key is as
     /// it was seen; else what is there becomes what was seen.
     fn install(
         &self,
+        overlay: &mut Overlay,
         item: &mut Item,
         ticket: Ticket,
-        transaction: NonNull<Transaction>,
         must_match: bool,
     ) -> Result<(), Failure> {
+        let (_, transaction) = overlay.eager.expect("a transaction to install for");
         let key = Key::new(&item.key, item.hash);
         let table = &self.keyspace.database(item.database).table;
+        // The first look will do for the first try: its swap fails if anything has changed.
+        let mut sight = match &item.look {
+            Some(look) if must_match && !look.is_descriptor() => Sight {
+                look: *look,
+                entry: item.seen.map(entry_at),
+            },
+            _ => self.look_to_install(item.database, &key, ticket)?,
+        };
         loop {
-            let sight = self.look_settled(item.database, &key, ticket);
-            let sight = sight.map_err(|_| Failure::Busy)?;
             let seen = sight.entry.map(Entry::address);
             if must_match && seen != item.seen {
                 return Err(Failure::Disturbed);
             }
             let floor = sight.version_floor();
-            let descriptor = Box::new(Descriptor::new(transaction, &key, floor, seen));
-            let descriptor = NonNull::from(Box::leak(descriptor));
+            let descriptor = overlay.keep(Descriptor::new(transaction, &key, floor, seen));
             let occupied = Occupied::descriptor(descriptor.cast());
-            let is_in_place = match &sight.look {
-                Look::Present(spot) => table.replace(spot, occupied, self.guard),
-                Look::Absent(absence) => table.insert(absence, occupied, self.guard),
-            };
-            if is_in_place {
+            if let Some(spot) = table.put(&sight.look, occupied, self.guard) {
                 item.seen = seen;
-                item.sighting = Some(Sighting::Present(occupied));
-                item.descriptor = Some(descriptor);
+                // SAFETY: the overlay is used and dropped under this guard.
+                item.installed = Some((descriptor, unsafe { spot.erased() }));
                 return Ok(());
             }
-            // SAFETY: it never was in a slot that counts, so nobody else knows it.
-            drop(unsafe { Box::from_raw(descriptor.as_ptr()) });
+            overlay.forget_last_descriptor();
+            sight = self.look_to_install(item.database, &key, ticket)?;
         }
+    }
+
+    fn look_to_install(
+        &self,
+        database: usize,
+        key: &Key<'_>,
+        ticket: Ticket,
+    ) -> Result<Sight<'g>, Failure> {
+        let sight = self.look_settled(database, key, ticket);
+        sight.map_err(|_| Failure::Busy)
     }
 
     /// Says in an installed descriptor what comes after, under a version above all before.
     fn prepare(&self, item: &Item) {
-        let (Some(write), Some(descriptor)) = (&item.write, item.descriptor) else {
+        let (Some(write), Some((descriptor, _))) = (&item.write, item.installed) else {
             return;
         };
         // SAFETY: it is retired in `clean_up`.
         let descriptor = unsafe { descriptor.as_ref() };
-        if let Some(entry) = write.entry.map(entry_at) {
-            let floor = descriptor.version_floor().max(entry.version());
-            // SAFETY: the transaction has not committed, so the entry does not count.
-            unsafe { entry.raise_version(thread::next_version(floor)) };
+        if let Some(address) = write.entry {
+            raise_version(entry_at(address), descriptor.version_floor());
         }
         descriptor.set_new(write.entry);
     }
@@ -255,6 +301,7 @@ impl<'g> Scope<'g> {
             carried,
             doomed,
             eager,
+            descriptors,
             ..
         } = overlay;
         if let Some((_, transaction)) = eager {
@@ -284,45 +331,47 @@ impl<'g> Scope<'g> {
         if let Some((_, transaction)) = eager {
             // SAFETY: no slot names a descriptor of it any more.
             unsafe { self.guard.retire_box(transaction.as_ptr()) };
+            let descriptors = Box::into_raw(Box::new(descriptors));
+            // SAFETY: as above.
+            unsafe { self.guard.retire_box(descriptors) };
         }
     }
 
     fn clear_slot(&self, item: &Item, is_committed: bool) {
-        let Some(installed) = item.installed() else {
+        let Some((descriptor, mut spot)) = item.installed else {
             return;
         };
+        let installed = Occupied::descriptor(descriptor.cast());
         let after = match (&item.write, is_committed) {
             (Some(write), true) => write.entry,
             _ => item.seen,
         };
-        let key = key_of(item);
+        // SAFETY: it is retired after this.
+        let floor = unsafe { descriptor.as_ref() }.version_floor();
         let table = &self.keyspace.database(item.database).table;
         loop {
-            let Look::Present(spot) = table.find(&key, self.guard) else {
-                return;
-            };
-            if spot.occupied() != installed {
-                return;
-            }
             let is_out = match after {
-                Some(address) => table.replace(&spot, Occupied::entry(address), self.guard),
-                None => {
-                    // SAFETY: named by its slot under this guard.
-                    let floor = unsafe { keyspace::descriptor(installed) }.version_floor();
-                    table.remove(&spot, floor, self.guard)
+                Some(address) => {
+                    let entry = Occupied::entry(address);
+                    table.replace(&spot, entry, self.guard).is_some()
                 }
+                None => table.remove(&spot, floor, self.guard),
             };
             if is_out {
                 return;
+            }
+            // A split may have moved it, or a writer replaced it.
+            match table.find(&key_of(item), self.guard) {
+                Look::Present(now) if now.occupied() == installed => {
+                    // SAFETY: used under this guard only.
+                    spot = unsafe { now.erased() };
+                }
+                _ => return,
             }
         }
     }
 
     fn retire_item(&self, item: Item, is_committed: bool) {
-        if let Some(descriptor) = item.descriptor {
-            // SAFETY: `clear_slot` has seen that no slot names it.
-            unsafe { self.guard.retire_box(descriptor.as_ptr()) };
-        }
         let Some(write) = item.write else {
             return;
         };
@@ -340,6 +389,14 @@ impl<'g> Scope<'g> {
             // SAFETY: there was no version before.
             None => unsafe { write.delta.published(self.guard) },
         }
+    }
+}
+
+/// Gives an entry that does not count yet a version above `floor` and its own.
+fn raise_version(entry: Entry<'_>, floor: u64) {
+    if entry.version() <= floor {
+        // SAFETY: its maker calls this before it is in a slot or its transaction commits.
+        unsafe { entry.raise_version(thread::next_version(floor)) };
     }
 }
 

@@ -11,8 +11,10 @@
 //! - `carried`: differences of values that were moved or dropped whole: as a [`Delta`] says;
 //! - `doomed`: entries whose values go whole if the transaction commits.
 
+use std::collections::HashMap;
 use std::ptr::NonNull;
 
+use rapidhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::{Descriptor, Ticket, Transaction};
@@ -20,8 +22,11 @@ use crate::entry::Entry;
 use crate::memory::Block;
 use crate::publish::{self, Provisional};
 use crate::reclaim::Guard;
-use crate::table::{Occupied, Sighting};
+use crate::table::{Key, Look, Spot};
 use crate::value::Delta;
+
+/// More items than this are looked up by an index.
+const ITEMS_SEARCHED_MAX: usize = 32;
 
 /// The private state of one attempt.
 #[derive(Debug)]
@@ -35,6 +40,10 @@ pub(crate) struct Overlay {
     pub(super) eager: Option<(Ticket, NonNull<Transaction>)>,
     /// Why the attempt cannot succeed any more.
     pub(super) failure: Option<Failure>,
+    /// All descriptors, in chunks that do not move.
+    pub(super) descriptors: Vec<Vec<Descriptor>>,
+    /// The items by hash, once they are many; of equal hashes the first.
+    index: Option<HashMap<u64, usize, RandomState>>,
 }
 
 /// Why an attempt failed.
@@ -54,19 +63,11 @@ pub(super) struct Item {
     pub(super) hash: u64,
     /// The entry that was there, expired or not.
     pub(super) seen: Option<NonNull<()>>,
-    /// What proves that it still is.
-    pub(super) sighting: Option<Sighting>,
+    /// Where it was found. Invariant: used while the guard of the overlay exists.
+    pub(super) look: Option<Look<'static>>,
     pub(super) write: Option<Write>,
-    /// The descriptor in the key's slot.
-    pub(super) descriptor: Option<NonNull<Descriptor>>,
-}
-
-impl Item {
-    /// What the key's slot names while the descriptor is there.
-    pub(super) fn installed(&self) -> Option<Occupied> {
-        self.descriptor
-            .map(|descriptor| Occupied::descriptor(descriptor.cast()))
-    }
+    /// The descriptor in the key's slot, and the slot it was put into (invariant as above).
+    pub(super) installed: Option<(NonNull<Descriptor>, Spot<'static>)>,
 }
 
 /// What a key will hold.
@@ -92,6 +93,8 @@ impl Overlay {
             doomed: Vec::new(),
             eager: None,
             failure: None,
+            descriptors: Vec::new(),
+            index: None,
         }
     }
 
@@ -114,10 +117,52 @@ impl Overlay {
     }
 
     /// The item of a key, if it was touched.
-    pub(crate) fn position(&self, database: usize, key: &[u8]) -> Option<usize> {
-        self.items
-            .iter()
-            .position(|item| item.database == database && &*item.key == key)
+    pub(crate) fn position(&self, database: usize, key: &Key<'_>) -> Option<usize> {
+        let is_it = |item: &Item| {
+            item.hash == key.hash && item.database == database && &*item.key == key.bytes
+        };
+        if let Some(index) = &self.index {
+            let first = *index.get(&key.hash)?;
+            if is_it(&self.items[first]) {
+                return Some(first);
+            }
+        }
+        self.items.iter().position(is_it)
+    }
+
+    /// Appends an item of a key that was not touched before.
+    pub(super) fn push(&mut self, item: Item) -> usize {
+        let at = self.items.len();
+        if let Some(index) = &mut self.index {
+            index.entry(item.hash).or_insert(at);
+        }
+        self.items.push(item);
+        if self.index.is_none() && self.items.len() > ITEMS_SEARCHED_MAX {
+            let mut index = HashMap::default();
+            for (at, item) in self.items.iter().enumerate() {
+                index.entry(item.hash).or_insert(at);
+            }
+            self.index = Some(index);
+        }
+        at
+    }
+
+    /// Puts a descriptor where it stays.
+    pub(super) fn keep(&mut self, descriptor: Descriptor) -> NonNull<Descriptor> {
+        const CHUNK_MIN: usize = 4;
+        let is_full = |chunk: &Vec<Descriptor>| chunk.len() == chunk.capacity();
+        if self.descriptors.last().is_none_or(is_full) {
+            let capacity = (2 * self.items.len()).max(CHUNK_MIN);
+            self.descriptors.push(Vec::with_capacity(capacity));
+        }
+        let chunk = self.descriptors.last_mut().expect("one was pushed");
+        chunk.push(descriptor);
+        NonNull::from(chunk.last_mut().expect("one was pushed"))
+    }
+
+    /// Takes back the descriptor kept last, which nobody has seen.
+    pub(super) fn forget_last_descriptor(&mut self) {
+        self.descriptors.last_mut().map(Vec::pop);
     }
 
     /// The entry an item shows now, expired or not.
