@@ -160,10 +160,13 @@ impl<O: Occupant> Table<O> {
     pub(crate) fn prefetch_occupant(&self, key: &Key<'_>, guard: &Guard) {
         let home = Segment::home_of(key.hash);
         let segment = self.segment(key.place, guard);
-        for word in segment.bucket_words(home) {
-            if word.has_tag(key.tag()) {
-                word.prefetch();
-                return;
+        // A tenth and more stand in the next bucket, which came with the first hint.
+        for bucket in [home, home + 1] {
+            for word in segment.bucket_words(bucket) {
+                if word.has_tag(key.tag()) {
+                    word.prefetch();
+                    return;
+                }
             }
         }
     }
