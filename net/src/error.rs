@@ -27,8 +27,6 @@ impl From<store::Error> for Error {
 pub(crate) const SYNTAX: Error = Error::Text("ERR syntax error");
 pub(crate) const NOT_AN_INTEGER: Error = Error::Text("ERR value is not an integer or out of range");
 pub(crate) const NOT_A_FLOAT: Error = Error::Text("ERR value is not a valid float");
-pub(crate) const OUT_OF_RANGE: Error = Error::Text("ERR index out of range");
-pub(crate) const NO_SUCH_KEY: Error = Error::Text("ERR no such key");
 pub(crate) const WRONG_TYPE: &str =
     "WRONGTYPE Operation against a key holding the wrong kind of value";
 pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";

@@ -74,8 +74,6 @@ pub(crate) enum Flag {
     Blocking,
     /// Concerns subscriptions.
     Pubsub,
-    /// Not shown by MONITOR.
-    SkipMonitor,
 }
 
 impl Flag {
@@ -95,7 +93,6 @@ impl Flag {
             Flag::NoMulti => "no_multi",
             Flag::Blocking => "blocking",
             Flag::Pubsub => "pubsub",
-            Flag::SkipMonitor => "skip_monitor",
         }
     }
 }

@@ -13,8 +13,8 @@ impl Key {
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.version);
         if let Err(error) = self.execute(words, &mut reply) {
-            reply.truncate(0);
-            reply.error(&error.text());
+            out.clear();
+            Reply::new(&mut out, self.version).error(&error.text());
         }
         String::from_utf8(out).unwrap()
     }

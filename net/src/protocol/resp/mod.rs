@@ -6,4 +6,4 @@ mod parse;
 mod write;
 
 pub(crate) use parse::{Limits, Parser, ProtocolError};
-pub(crate) use write::{Mark, Version, Writer};
+pub(crate) use write::{Version, Writer};

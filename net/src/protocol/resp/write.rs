@@ -42,11 +42,6 @@ impl<'o> Writer<'o> {
         self.out.len()
     }
 
-    /// Takes back everything written since the buffer held `len` bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.out.truncate(len);
-    }
-
     /// `+OK`
     pub(crate) fn ok(&mut self) {
         self.out.extend_from_slice(b"+OK\r\n");
@@ -82,24 +77,6 @@ impl<'o> Writer<'o> {
     pub(crate) fn flag(&mut self, value: bool) {
         self.out
             .extend_from_slice(if value { b":1\r\n" } else { b":0\r\n" });
-    }
-
-    /// A boolean: `#t` and `#f`, or 1 and 0.
-    pub(crate) fn boolean(&mut self, value: bool) {
-        match self.version {
-            Version::Resp2 => self.flag(value),
-            Version::Resp3 => self
-                .out
-                .extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
-        }
-    }
-
-    /// A floating-point number, given as the text Redis prints for it.
-    pub(crate) fn double(&mut self, text: &[u8]) {
-        match self.version {
-            Version::Resp2 => self.bulk(text),
-            Version::Resp3 => self.line(b',', text),
-        }
     }
 
     /// Bytes.
@@ -154,14 +131,6 @@ impl<'o> Writer<'o> {
         });
     }
 
-    /// The absent value where an array was asked for.
-    pub(crate) fn null_array(&mut self) {
-        self.out.extend_from_slice(match self.version {
-            Version::Resp2 => b"*-1\r\n",
-            Version::Resp3 => b"_\r\n",
-        });
-    }
-
     /// An array of `len` replies, which follow.
     pub(crate) fn array(&mut self, len: usize) {
         self.header(b'*', len as i64);
@@ -178,11 +147,6 @@ impl<'o> Writer<'o> {
             Version::Resp2 => self.header(b'*', 2 * len as i64),
             Version::Resp3 => self.header(b'%', len as i64),
         }
-    }
-
-    /// A message outside the order of replies; an array in RESP2.
-    pub(crate) fn push(&mut self, len: usize) {
-        self.header(self.typed(b'>'), len as i64);
     }
 
     /// Leaves room for the header of an aggregate; what follows is counted by the caller.
