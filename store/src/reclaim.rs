@@ -101,8 +101,10 @@ impl Guard {
     /// The block is live, was made unreachable for new guards, and is retired only once.
     pub(crate) unsafe fn retire(&self, block: Block) {
         block.count_retired();
-        // SAFETY: unreachable for new guards, so that no guard remains when this runs.
-        unsafe { self.inner.defer_unchecked(move || block.free_retired()) };
+        // SAFETY: this runs once, when no guard remains that could reach the block.
+        let last = move || unsafe { block.free_retired() };
+        // SAFETY: the block is unreachable for new guards.
+        unsafe { self.inner.defer_unchecked(last) };
         self.note(block.bytes());
     }
 
@@ -112,11 +114,10 @@ impl Guard {
     /// `pointer` came from `Box::into_raw`, was made unreachable for new guards, and is retired
     /// only once.
     pub(crate) unsafe fn retire_box<T: Send + 'static>(&self, pointer: *mut T) {
-        // SAFETY: as above; the box is ours alone when this runs.
-        unsafe {
-            self.inner
-                .defer_unchecked(move || drop(Box::from_raw(pointer)))
-        };
+        // SAFETY: this runs once, when no guard remains that could reach the box.
+        let last = move || drop(unsafe { Box::from_raw(pointer) });
+        // SAFETY: the box is unreachable for new guards.
+        unsafe { self.inner.defer_unchecked(last) };
         self.note(size_of::<T>());
     }
 

@@ -179,13 +179,13 @@ impl Root {
         if moved.is_ok() {
             let bytes = directory.memory_bytes();
             let old = Sendable(old);
+            let last = move || {
+                let old = old;
+                // SAFETY: this runs once, when no guard remains that could reach it.
+                unsafe { free(old.0) };
+            };
             // SAFETY: the table's pointer was the only way to it, and it moves on once.
-            unsafe {
-                guard.retire_with(bytes as usize, move || {
-                    let old = old;
-                    free(old.0);
-                });
-            }
+            unsafe { guard.retire_with(bytes as usize, last) };
         }
     }
 

@@ -1,6 +1,7 @@
 //! Looking a key up, and changing what a look found.
 
 use std::fmt;
+use std::ptr::NonNull;
 
 use super::segment::{HOMES, SLOTS, Segment};
 use super::word::{Control, Occupied, Word};
@@ -83,7 +84,7 @@ impl Spot<'_> {
     /// It is not used when the guard of the look is gone.
     pub(crate) unsafe fn erased(self) -> Spot<'static> {
         // SAFETY: passed on to the caller.
-        let segment = unsafe { &*(&raw const *self.segment) };
+        let segment = unsafe { NonNull::from(self.segment).as_ref() };
         Spot { segment, ..self }
     }
 
@@ -105,7 +106,7 @@ impl Look<'_> {
             Look::Present(spot) => Look::Present(unsafe { spot.erased() }),
             Look::Absent(absence) => {
                 // SAFETY: passed on to the caller.
-                let segment = unsafe { &*(&raw const *absence.segment) };
+                let segment = unsafe { NonNull::from(absence.segment).as_ref() };
                 Look::Absent(Absence { segment, ..absence })
             }
         }

@@ -181,6 +181,6 @@ impl Control {
     /// In a successor of the segment: other insertions than any before, and a new count.
     pub(super) fn succeeded(self, stashed: usize) -> Control {
         let insertions = (self.0 & !(INSERTION - 1)).wrapping_add(INSERTION);
-        Control(insertions | stashed as u64 * STASHED_ONE)
+        Control(insertions | (stashed as u64 * STASHED_ONE))
     }
 }
