@@ -98,6 +98,16 @@ fn expire_and_its_conditions() {
         (integer) 0
         > PERSIST none
         (integer) 0
+        "#,
+    );
+}
+
+#[test]
+fn expire_refuses_what_makes_no_sense_and_removes_what_is_past() {
+    check(
+        r#"
+        > SET k v
+        OK
         > EXPIRE k 10 NX XX
         (error) ERR NX and XX, GT or LT options at the same time are not compatible
         > EXPIRE k 10 GT LT

@@ -385,7 +385,7 @@ mod checker {
         let cas = event(Operation::Cas(0, 9, 77), Answer::Ok, 5, 6);
         let set = vec![event(Operation::Set(0, 5), Answer::Ok, 2, 3)];
         let both = vec![gets.clone(), cas.clone()];
-        assert_eq!(checked(&[both.clone()]), Outcome::Linearizable);
+        assert_eq!(checked(std::slice::from_ref(&both)), Outcome::Linearizable);
         assert_eq!(checked(&[both, set]), Outcome::Impossible);
         let twice = vec![gets, cas.clone(), cas];
         assert_eq!(checked(&[twice]), Outcome::Impossible);

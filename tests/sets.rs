@@ -240,6 +240,16 @@ fn algebra() {
         (integer) 5
         > TYPE k
         set
+        "#,
+    );
+}
+
+#[test]
+fn algebra_of_what_is_no_set() {
+    check(
+        r#"
+        > SADD a 1 2
+        (integer) 2
         > SET k v
         OK
         > SINTER a k
