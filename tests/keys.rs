@@ -80,6 +80,16 @@ fn expire_and_its_conditions() {
         (integer) 50
         > EXPIRE k 60 XX
         (integer) 1
+        "#,
+    );
+}
+
+#[test]
+fn expire_in_its_four_forms() {
+    check(
+        r#"
+        > SET k v
+        OK
         > PEXPIRE k 100000
         (integer) 1
         > TTL k

@@ -234,6 +234,18 @@ fn algebra() {
         (integer) 0
         > EXISTS d
         (integer) 0
+        "#,
+    );
+}
+
+#[test]
+fn algebra_over_other_types() {
+    check(
+        r#"
+        > SADD a 1 2
+        (integer) 2
+        > SADD b 3 4 5
+        (integer) 3
         > SET k v
         OK
         > SUNIONSTORE k a b

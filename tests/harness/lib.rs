@@ -25,3 +25,15 @@ use std::time::Duration;
 
 /// How long a reply may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether something comes true within [`PATIENCE`].
+pub fn eventually(mut is_true: impl FnMut() -> bool) -> bool {
+    let start = std::time::Instant::now();
+    while start.elapsed() < PATIENCE {
+        if is_true() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}

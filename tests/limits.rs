@@ -1,0 +1,134 @@
+//! What happens at the limits: memory, sizes, numbers of clients.
+
+use tests::Subject;
+use tests::resp::{Lost, Reply};
+
+/// Memory is counted for the whole process, so the tests that run beside this one are in the sum:
+/// the margins are wide.
+#[test]
+fn at_maxmemory_writes_fail_and_reads_and_deletes_go_on() {
+    let subject = Subject::start_with(&[("maxmemory", "64mb")]);
+    let (mut resp, mut memcached) = (subject.resp(), subject.memcached());
+    let value = "x".repeat(1_000_000);
+    let ok = Reply::Status(b"OK".into());
+    let oom = Reply::Error(b"OOM command not allowed when used memory > 'maxmemory'.".into());
+    let refused = (0..100).find(|at| {
+        let reply = resp.call(&["SET", &format!("key:{at}"), &value]);
+        assert!(reply == ok || reply == oom, "{reply:?}");
+        reply == oom
+    });
+    let refused = refused.expect("a hundred megabytes do not fit");
+    assert!(refused > 32, "{refused} megabytes are far from 64");
+
+    assert_eq!(resp.call(&["CONFIG", "SET", "maxmemory", "32mb"]), ok);
+    let answer = memcached.call(&["set key:m 0 0 1", "x"]);
+    assert_eq!(answer, "SERVER_ERROR out of memory storing object");
+    assert_eq!(resp.call(&["SADD", "s", "a"]), oom);
+    assert_eq!(resp.call(&["STRLEN", "key:0"]), Reply::Integer(1_000_000));
+    assert!(
+        memcached
+            .call(&["get key:1"])
+            .starts_with("VALUE key:1 0 1000000")
+    );
+    for at in 0..refused {
+        assert_eq!(resp.call(&["DEL", &format!("key:{at}")]), Reply::Integer(1));
+    }
+    let again = tests::eventually(|| resp.call(&["SET", "k", "v"]) == ok);
+    assert!(again, "deleting gave no memory back");
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let subject = Subject::start_with(&[("maxclients", "2")]);
+    let (mut one, mut two) = (subject.resp(), subject.resp());
+    let pong = Reply::Status(b"PONG".into());
+    assert_eq!(
+        (one.call(&["PING"]), two.call(&["PING"])),
+        (pong.clone(), pong.clone())
+    );
+    let mut three = subject.resp();
+    let reply = three.try_receive().map(|received| received.reply);
+    assert_eq!(
+        reply,
+        Ok(Reply::Error(b"ERR max number of clients reached".into()))
+    );
+    assert_eq!(three.try_receive(), Err(Lost::Closed));
+    assert_eq!(one.call(&["PING"]), pong);
+}
+
+#[test]
+fn a_bulk_beyond_the_limit_is_refused() {
+    let subject = Subject::start_with(&[("proto_max_bulk_len", "1mb")]);
+    let mut client = subject.resp();
+    assert_eq!(
+        client.call(&["SET", "k", &"x".repeat(1 << 20)]),
+        Reply::Status(b"OK".into())
+    );
+    let error = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+    assert_eq!(
+        client.call(&["APPEND", "k", "x"]),
+        Reply::Error(error.into())
+    );
+    assert_eq!(
+        client.call(&["SETRANGE", "k", "1048576", "x"]),
+        Reply::Error(error.into())
+    );
+    client.send_raw(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n");
+    let error = "ERR Protocol error: invalid bulk length";
+    assert_eq!(client.receive().reply, Reply::Error(error.into()));
+    assert_eq!(client.try_receive(), Err(Lost::Closed));
+}
+
+#[test]
+fn an_item_up_to_the_limit_is_taken() {
+    let subject = Subject::start_with(&[("max_item_size", "2mb")]);
+    let mut client = subject.memcached();
+    let value = "x".repeat(1_500_000);
+    assert_eq!(client.call(&["set k 0 0 1500000", &value]), "STORED");
+    let value = "x".repeat(2_500_000);
+    let answer = client.call(&["set k 0 0 2500000", &value]);
+    assert_eq!(answer, "SERVER_ERROR object too large for cache");
+}
+
+/// A client that sends random bytes gets an answer or is cut off; the others notice nothing.
+#[test]
+fn random_bytes_harm_nobody() {
+    let subject = Subject::start();
+    let seed = tests::random::seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut other = subject.resp();
+    const PIECES: [&[u8]; 14] = [
+        b"\r\n",
+        b"*",
+        b"$",
+        b"3",
+        b"-1",
+        b"GET",
+        b"SET k v",
+        b"set k 0 0 5",
+        b" ",
+        b"\0",
+        b"\"",
+        b"99999999999",
+        b"get ",
+        b"\n",
+    ];
+    for round in 0..300 {
+        let mut bytes = Vec::new();
+        for _ in 0..random.usize(1..40) {
+            match random.u8(..4) {
+                0 => bytes.push(random.u8(..)),
+                _ => bytes.extend_from_slice(PIECES[random.usize(..PIECES.len())]),
+            }
+        }
+        subject.resp().send_raw(&bytes);
+        subject.memcached().send_raw(&bytes);
+        let reply = other.call(&["PING"]);
+        assert_eq!(
+            reply,
+            Reply::Status(b"PONG".into()),
+            "seed {seed}, round {round}"
+        );
+    }
+    assert_eq!(subject.memcached().call(&["get none"]), "END");
+}

@@ -1,0 +1,122 @@
+//! The server as its operators see it: INFO, CONFIG, TIME and the like.
+
+use tests::resp::Reply;
+use tests::{Subject, check};
+
+#[test]
+fn config_reads_and_changes() {
+    check(
+        r#"
+        > CONFIG GET maxmemory
+        1) "maxmemory"
+        2) "0"
+        > CONFIG SET maxmemory 100mb
+        OK
+        > CONFIG GET MAXMEMORY
+        1) "MAXMEMORY"
+        2) "104857600"
+        > CONFIG SET maxmemory 0
+        OK
+        > CONFIG SET set-max-intset-entries 2 hash-max-listpack-entries 1
+        OK
+        > SADD s 1 2 3
+        (integer) 3
+        > OBJECT ENCODING s
+        "…"
+        > HSET h a 1 b 2
+        (integer) 2
+        > OBJECT ENCODING h
+        "hashtable"
+        > CONFIG SET timeout x
+        (error) ERR CONFIG SET failed (possibly related to argument 'timeout') - …
+        > CONFIG SET nosuch 1
+        (error) ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'
+        > CONFIG SET timeout
+        (error) ERR wrong number of arguments for 'config|set' command
+        > CONFIG GET nosuch
+        (empty array)
+        > CONFIG RESETSTAT
+        OK
+        "#,
+    );
+}
+
+#[test]
+fn info_has_the_fields_that_tools_read() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&["SET", "k", "v", "EX", "100"]);
+    client.call(&["GET", "k"]);
+    client.call(&["GET", "none"]);
+    let reply = client.call(&["INFO"]);
+    let info = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+    for field in [
+        "# Server",
+        "redis_version:7.2.4",
+        "tcp_port:",
+        "uptime_in_seconds:",
+        "# Clients",
+        "connected_clients:1",
+        "# Memory",
+        "used_memory:",
+        "maxmemory:0",
+        "# Stats",
+        "total_commands_processed:",
+        "keyspace_hits:1",
+        "keyspace_misses:1",
+        "# Replication",
+        "role:master",
+        "# CPU",
+        "# Keyspace",
+        "db0:keys=1,expires=1",
+    ] {
+        assert!(info.contains(field), "no {field} in\n{info}");
+    }
+    let reply = client.call(&["INFO", "keyspace"]);
+    let keyspace = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+    assert!(keyspace.starts_with("# Keyspace\r\ndb0:keys=1") && !keyspace.contains("# Server"));
+}
+
+#[test]
+fn time_goes_on() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let mut microseconds = || {
+        let reply = client.call(&["TIME"]);
+        let number = |at: usize| {
+            let text = reply.elements()[at].text().expect("a number");
+            String::from_utf8_lossy(text)
+                .parse::<u64>()
+                .expect("a number")
+        };
+        number(0) * 1_000_000 + number(1)
+    };
+    let (before, after) = (microseconds(), microseconds());
+    assert!(before > 1_600_000_000_000_000 && before <= after);
+}
+
+#[test]
+fn memory_is_told_and_given_back() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&["SET", "k", &"x".repeat(10_000)]);
+    let Reply::Integer(bytes) = client.call(&["MEMORY", "USAGE", "k"]) else {
+        panic!("a number")
+    };
+    assert!((10_000..20_000).contains(&bytes), "{bytes}");
+    client.call(&["SADD", "s", "1", "2", "3"]);
+    let Reply::Integer(bytes) = client.call(&["MEMORY", "USAGE", "s"]) else {
+        panic!("a number")
+    };
+    assert!((16..500).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn lolwut_is_a_joy() {
+    let subject = Subject::start();
+    let reply = subject.resp().call(&["LOLWUT"]);
+    assert!(
+        reply.text().is_some_and(|text| text.len() > 20),
+        "{reply:?}"
+    );
+}
