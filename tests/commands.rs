@@ -110,6 +110,29 @@ fn arity_is_checked_of_every_command() {
     }
 }
 
+/// Of each command there is a transcript, a differential line or a raw call.
+#[test]
+fn every_command_is_tested() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tested = String::new();
+    for folder in [folder.to_owned(), folder.join("differential")] {
+        for entry in std::fs::read_dir(folder).expect("the tests") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|end| end == "rs") {
+                tested += &std::fs::read_to_string(path).expect("a text");
+            }
+        }
+    }
+    let words: BTreeSet<&str> = tested
+        .split(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)))
+        .collect();
+    let names = table(&mut Subject::start().resp()).into_keys();
+    let missing: Vec<String> = names
+        .filter(|name| !words.contains(name.to_ascii_uppercase().as_str()))
+        .collect();
+    assert!(missing.is_empty(), "no test says {missing:?}");
+}
+
 fn table(client: &mut RespClient) -> BTreeMap<String, Facts> {
     let reply = client.call(&["COMMAND"]);
     let entries = reply.elements().iter().map(|entry| {

@@ -265,3 +265,27 @@ fn fields_of_one_document_have_many_writers() {
         Reply::Bulk(format!("{{{}}}", expected.join(",")).into())
     );
 }
+
+#[test]
+fn types_are_told_and_members_forgotten() {
+    check(
+        r#"
+        > JSON.TYPE d
+        …(nil)
+        > JSON.SET d $ '{"a":1,"b":[1.5,"x",null,true,{}]}'
+        OK
+        > JSON.TYPE d .b
+        …"array"…
+        > JSON.FORGET d $.b[0]
+        (integer) 1
+        > JSON.DEL d $.none
+        (integer) 0
+        > JSON.GET d
+        "{\"a\":1,\"b\":[\"x\",null,true,{}]}"
+        > JSON.FORGET d
+        (integer) 1
+        > EXISTS d
+        (integer) 0
+        "#,
+    );
+}

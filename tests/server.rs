@@ -1,6 +1,6 @@
 //! The server as its operators see it: INFO, CONFIG, TIME and the like.
 
-use tests::resp::Reply;
+use tests::resp::{Lost, Reply};
 use tests::{Subject, check};
 
 #[test]
@@ -119,4 +119,17 @@ fn lolwut_is_a_joy() {
         reply.text().is_some_and(|text| text.len() > 20),
         "{reply:?}"
     );
+}
+
+#[test]
+fn shutdown_ends_the_server() {
+    let subject = Subject::start();
+    let (mut client, mut other) = (subject.resp(), subject.resp());
+    let syntax = Reply::Error(b"ERR syntax error".to_vec());
+    assert_eq!(client.call(&["SHUTDOWN", "nonsense"]), syntax);
+    assert_eq!(client.call(&["SHUTDOWN", "SAVE", "NOSAVE"]), syntax);
+    assert_eq!(other.call(&["PING"]), Reply::Status(b"PONG".to_vec()));
+    client.send(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(client.try_receive(), Err(Lost::Closed));
+    assert_eq!(other.try_receive(), Err(Lost::Closed));
 }

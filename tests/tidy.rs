@@ -22,7 +22,8 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        !self.path.contains("/src/") || self.path.ends_with("/tests.rs")
+        let marks = ["/tests.rs", "/tests/", "/models.rs", "/models/"];
+        !self.path.contains("/src/") || marks.iter().any(|mark| self.path.contains(mark))
     }
 
     /// The lines of code above the unit tests, with their numbers.
