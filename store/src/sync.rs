@@ -23,51 +23,83 @@ pub(crate) use crossbeam_epoch as epoch;
 /// How models are run; one model serves loom and shuttle.
 ///
 /// loom tries every schedule with at most so many preemptions, and every value that a load may
-/// return under the C11 memory model. shuttle tries random schedules, of which half favour few
-/// preemptions at awkward moments (PCT: S. Burckhardt et al., ASPLOS 2010), over sequentially
-/// consistent memory.
+/// return under the C11 memory model, as far as it comes in its time. shuttle tries random
+/// schedules, of which half have few preemptions at awkward moments (PCT: S. Burckhardt et al.,
+/// ASPLOS 2010), over sequentially consistent memory.
 #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
 pub(crate) mod model {
-    #[cfg(mayfly_loom)]
-    use loom::thread;
-    #[cfg(mayfly_shuttle)]
-    use shuttle::thread;
-
-    #[cfg(mayfly_loom)]
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use crate::grace;
 
-    /// Runs `scenario` under many schedules. `preemptions` bounds what loom tries, unless
-    /// `LOOM_MAX_PREEMPTIONS` does; none: it tries everything.
     #[cfg(mayfly_loom)]
-    pub(crate) fn explore(preemptions: impl Into<Option<usize>>, scenario: fn()) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = builder.preemption_bound.or(preemptions.into());
-        builder.max_branches = 100_000;
-        builder.expect_explicit_explore = true;
-        let runs = AtomicUsize::new(0);
-        let runs: &'static AtomicUsize = Box::leak(Box::new(runs));
-        builder.check(move || {
-            runs.fetch_add(1, Ordering::Relaxed);
-            run(scenario);
-        });
-        eprintln!("{} schedules", runs.load(Ordering::Relaxed));
+    pub(crate) use checker::explore;
+    #[cfg(mayfly_shuttle)]
+    pub(crate) use checker::{explore, random_seed};
+
+    #[cfg(mayfly_loom)]
+    mod checker {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::time::Duration;
+
+        /// In words: what is made in a model is made on a stack of the model.
+        const STACK: usize = 1 << 15;
+        /// A model that has not tried everything by then ends; `LOOM_MAX_DURATION` says else.
+        const TIME: Duration = Duration::from_secs(10);
+
+        /// Runs `scenario` under all schedules with so many preemptions at most, or as many as
+        /// `LOOM_MAX_PREEMPTIONS` says.
+        pub(crate) fn explore(preemptions: usize, scenario: fn()) {
+            let mut builder = loom::model::Builder::new();
+            builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+            builder.max_duration = builder.max_duration.or(Some(TIME));
+            builder.checkpoint_interval = 500;
+            builder.max_branches = 100_000;
+            builder.expect_explicit_explore = true;
+            let schedules = Arc::new(AtomicUsize::new(0));
+            let tried = Arc::clone(&schedules);
+            builder.check(move || {
+                tried.fetch_add(1, Ordering::Relaxed);
+                super::join(spawn(Box::new(move || super::run(scenario))));
+            });
+            eprintln!("{} schedules", schedules.load(Ordering::Relaxed));
+        }
+
+        pub(super) fn spawn<R: Send + 'static>(
+            body: Box<dyn FnOnce() -> R + Send>,
+        ) -> loom::thread::JoinHandle<R> {
+            let thread = loom::thread::Builder::new().stack_size(STACK);
+            thread.spawn(body).expect("a thread")
+        }
     }
 
-    /// Runs `scenario` under `MAYFLY_MODEL_SCHEDULES` schedules.
     #[cfg(mayfly_shuttle)]
-    pub(crate) fn explore(_preemptions: impl Into<Option<usize>>, scenario: fn()) {
+    mod checker {
         use shuttle::Runner;
+        use shuttle::rand::RngCore;
         use shuttle::scheduler::{PctScheduler, RandomScheduler};
 
-        const SCHEDULES: usize = 4_000;
-        let schedules = std::env::var("MAYFLY_MODEL_SCHEDULES")
-            .map_or(SCHEDULES, |count| count.parse().expect("a number"));
-        let mut config = shuttle::Config::new();
-        config.stack_size = 1 << 18;
-        Runner::new(RandomScheduler::new(schedules / 2), config.clone()).run(move || run(scenario));
-        Runner::new(PctScheduler::new(4, schedules / 2), config).run(move || run(scenario));
+        /// In bytes.
+        const STACK: usize = 1 << 18;
+        const SCHEDULES: usize = 20_000;
+
+        /// Runs `scenario` under `MAYFLY_MODEL_SCHEDULES` random schedules.
+        pub(crate) fn explore(_preemptions: usize, scenario: fn()) {
+            let schedules = std::env::var("MAYFLY_MODEL_SCHEDULES")
+                .map_or(SCHEDULES, |count| count.parse().expect("a number"));
+            let mut config = shuttle::Config::new();
+            config.stack_size = STACK;
+            let random = RandomScheduler::new(schedules / 2);
+            Runner::new(random, config.clone()).run(move || super::run(scenario));
+            let few = PctScheduler::new(4, schedules / 2);
+            Runner::new(few, config).run(move || super::run(scenario));
+        }
+
+        /// A number that the schedule fixes.
+        pub(crate) fn random_seed() -> u64 {
+            shuttle::rand::thread_rng().next_u64()
+        }
+
+        pub(super) use shuttle::thread::spawn;
     }
 
     fn run(scenario: fn()) {
@@ -77,26 +109,31 @@ pub(crate) mod model {
         grace::collect();
     }
 
-    /// A number that the schedule fixes.
-    #[cfg(mayfly_shuttle)]
-    pub(crate) fn random_seed() -> u64 {
-        use shuttle::rand::RngCore;
-        shuttle::rand::thread_rng().next_u64()
-    }
-
     /// Runs `bodies` on threads of their own, the first one on this thread; what they return.
+    ///
+    /// loom starts with the first and finds a race where a later one loads what an earlier one
+    /// stored; so readers come last.
     pub(crate) fn together<R: Send + 'static>(
         mut bodies: Vec<Box<dyn FnOnce() -> R + Send>>,
     ) -> Vec<R> {
         let here = bodies.remove(0);
         #[cfg(mayfly_loom)]
         loom::explore();
-        let threads: Vec<_> = bodies.into_iter().map(thread::spawn).collect();
+        let spawn = |body: Box<dyn FnOnce() -> R + Send>| checker::spawn(body);
+        let threads: Vec<_> = bodies.into_iter().map(spawn).collect();
         let mut results = vec![here()];
-        let joined = threads.into_iter().map(thread::JoinHandle::join);
-        results.extend(joined.map(|result| result.expect("a thread of the model")));
+        results.extend(threads.into_iter().map(join));
         #[cfg(mayfly_loom)]
         loom::stop_exploring();
         results
+    }
+
+    #[cfg(mayfly_loom)]
+    use loom::thread::JoinHandle;
+    #[cfg(mayfly_shuttle)]
+    use shuttle::thread::JoinHandle;
+
+    fn join<R>(thread: JoinHandle<R>) -> R {
+        thread.join().expect("a thread of the model")
     }
 }

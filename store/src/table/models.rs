@@ -183,8 +183,7 @@ fn retire(occupied: Occupied, guard: &Guard) {
 /// What a thread of a model does to the table.
 type Step<R> = fn(&Model) -> R;
 
-/// Runs steps at once. loom starts with the first and finds a race where a later one loads what
-/// an earlier one stored; so readers come last.
+/// Runs steps at once; see [`together`].
 fn run<R: Send + 'static>(model: &Arc<Model>, steps: &[Step<R>]) -> Vec<R> {
     let bodies = steps.iter().map(|&step| {
         let model = Arc::clone(model);
@@ -603,7 +602,7 @@ fn many_insertions_and_removals_balance() {
         }
         balance
     }
-    explore(None, || {
+    explore(0, || {
         let model = Model::with(&[]);
         let bodies = (0..4).map(|_| {
             let (model, seed) = (Arc::clone(&model), random_seed());
@@ -625,7 +624,7 @@ fn many_insertions_and_removals_balance() {
 #[test]
 fn insertion_while_the_stash_is_left() {
     const LAST: [u64; 2] = [at_last_home(0x11), at_last_home(0x61)];
-    explore(None, || {
+    explore(0, || {
         // Home 0's two slots are taken, so that the third of its keys lies in the stash.
         let model = Model::with(&LEFT);
         run::<()>(

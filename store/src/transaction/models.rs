@@ -74,8 +74,7 @@ fn rename(store: &Store, from: &str, to: &str) {
 
 type Step<R> = fn(&Store) -> R;
 
-/// Runs steps at once. loom starts with the first and finds a race where a later one loads what
-/// an earlier one stored; so readers come last.
+/// Runs steps at once; see [`together`].
 fn run<R: Send + 'static>(store: &Arc<Store>, steps: &[Step<R>]) -> Vec<R> {
     let bodies = steps.iter().map(|&step| {
         let store = Arc::clone(store);

@@ -227,7 +227,7 @@ fn is_explained(left: &[&[Event]], state: &Plain) -> bool {
 fn random_histories_are_linearizable() {
     const THREADS: usize = 3;
     const COMMANDS: usize = 4;
-    explore(None, || {
+    explore(0, || {
         let store = store_with(&[]);
         let mut random = fastrand::Rng::with_seed(random_seed());
         let mut value = 0;
