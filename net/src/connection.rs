@@ -31,6 +31,9 @@ mod resp;
 const READ_BYTES_MIN: usize = 16 << 10;
 /// The most requests of a batch: what is prefetched beyond would be evicted before its turn.
 const BATCH_REQUESTS_MAX: usize = 64;
+/// The most words that a connection's requests have until others get their turn: about a
+/// millisecond, if each word is an element of a large collection.
+const TURN_WORDS_MAX: usize = 1_000;
 /// Replies beyond this many bytes are sent before the next command runs.
 const SEND_BYTES: usize = 1 << 18;
 /// So much is sent at most before the thread's other clients have their turn.
@@ -130,7 +133,7 @@ impl Connection {
             Halt::Done => return self.check_kick(),
             Halt::Heavy => {}
             Halt::FullOutput => self.send_down_to(self.output_bytes_max()).await?,
-            Halt::Busy => runtime::yield_now().await,
+            Halt::Turn | Halt::Busy => runtime::yield_now().await,
             Halt::Paused => runtime::sleep(PAUSE_STEP).await,
             Halt::Closing => return Err(End::Closing),
         }
@@ -286,6 +289,8 @@ enum Halt {
     Done,
     /// The replies so far are to be sent first.
     FullOutput,
+    /// It has done its share for now: others are next.
+    Turn,
     /// A transaction holds a key.
     Busy,
     /// CLIENT PAUSE.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
+use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock;
 use crate::command::dispatch::{self, Entry, Outcome};
 use crate::config::Setting;
@@ -81,6 +81,7 @@ impl Connection {
         if *next == 0 && batch.has_several_keys() {
             batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
         }
+        let mut words = 0;
         while let Some(request) = batch.requests.get(*next) {
             let db = self.session.db(&shared.store, &guard, now_ms);
             let outcome = dispatch::run(
@@ -97,11 +98,15 @@ impl Connection {
                 Outcome::Paused => return Halt::Paused,
             }
             *next += 1;
+            words += request.end - request.start;
             if self.session.is_closing {
                 return Halt::Closing;
             }
             if self.output.len() - self.sent > SEND_BYTES {
                 return Halt::FullOutput;
+            }
+            if words > TURN_WORDS_MAX {
+                return Halt::Turn;
             }
         }
         Halt::Done

@@ -223,7 +223,7 @@ impl Segment {
 
     /// Fetches what the slots name into the cache, so that their hashes are soon known.
     pub(super) fn prefetch_occupants(&self) {
-        (0..POSITIONS).for_each(|position| self.word(position).prefetch());
+        (0..POSITIONS).for_each(|position| self.word(position).prefetch_start());
     }
 
     /// Says where the keys have gone; false if somebody else did before.

@@ -100,8 +100,15 @@ impl Word {
         Occupied(self.0 & (ADDRESS | OWNED))
     }
 
-    pub(super) fn prefetch(self) {
+    /// Fetches the first line of what it names: all that a hash needs, mostly.
+    pub(super) fn prefetch_start(self) {
         super::prefetch((self.0 & ADDRESS) as usize);
+    }
+
+    /// Fetches two lines of what it names: most entries whole.
+    pub(super) fn prefetch(self) {
+        self.prefetch_start();
+        super::prefetch((self.0 & ADDRESS) as usize + 64);
     }
 }
 

@@ -25,6 +25,8 @@ use crate::reclaim::Guard;
 use crate::table::{Key, Look, Spot};
 use crate::value::Delta;
 
+/// Room for so many items is made at once.
+const ITEMS_EXPECTED: usize = 10;
 /// More items than this are looked up by an index.
 const ITEMS_SEARCHED_MAX: usize = 32;
 
@@ -135,6 +137,10 @@ impl Overlay {
         let at = self.items.len();
         if let Some(index) = &mut self.index {
             index.entry(item.hash).or_insert(at);
+        }
+        if at == 0 {
+            // Few transactions have more; growing would move them all.
+            self.items.reserve(ITEMS_EXPECTED);
         }
         self.items.push(item);
         if self.index.is_none() && self.items.len() > ITEMS_SEARCHED_MAX {
