@@ -37,8 +37,8 @@ const FINISHED: u64 = 3;
 
 /// The making of one segment out of two.
 pub(super) struct Merge {
-    /// Invariant: siblings; a guard under which the merge was seen unfinished keeps them, since
-    /// they are retired after it is.
+    /// Invariant: siblings; a guard under which the merge was seen decided and unfinished keeps
+    /// them, since they are retired after it is finished.
     halves: [NonNull<Segment>; 2],
     /// A place of the first half and one of the second.
     places: [u64; 2],
@@ -80,30 +80,29 @@ impl Merge {
             .is_ok()
     }
 
-    /// Gives the halves free again, unless the merge was decided.
-    pub(super) fn cancel(&self) {
+    /// Gives one half free again, unless the merge was decided. The other half may be gone, if
+    /// it was split before it was claimed.
+    pub(super) fn cancel(&self, half: &Segment) {
         self.decide(CANCELLED);
         if self.status.load(Ordering::Acquire) == CANCELLED {
-            self.take_out_of_plans();
+            self.leave(half);
         }
     }
 
-    fn take_out_of_plans(&self) {
+    fn leave(&self, half: &Segment) {
         let this = (&raw const *self).cast_mut();
-        for half in self.halves {
-            // SAFETY: the invariant of `halves`.
-            let plan = &unsafe { half.as_ref() }.plan;
-            // A failure means that the plan is another one already.
-            let _ =
-                plan.compare_exchange(this, ptr::null_mut(), Ordering::AcqRel, Ordering::Acquire);
-        }
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        // A failure means that the plan is another one already.
+        let _ = half
+            .plan
+            .compare_exchange(this, ptr::null_mut(), order.0, order.1);
     }
 
-    fn claim(&self, half: usize) -> bool {
-        // SAFETY: the invariant of `halves`.
-        let plan = &unsafe { self.halves[half].as_ref() }.plan;
+    fn claim(&self, half: &Segment) -> bool {
         let this = (&raw const *self).cast_mut();
-        plan.compare_exchange(ptr::null_mut(), this, Ordering::AcqRel, Ordering::Acquire)
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        half.plan
+            .compare_exchange(ptr::null_mut(), this, order.0, order.1)
             .is_ok()
     }
 }
@@ -148,11 +147,11 @@ impl<O: Occupant> Table<O> {
         }));
         // SAFETY: freed below if it comes to nothing, else with the segment it makes.
         let merge_ref = unsafe { &*merge };
-        if merge_ref.claim(0) && merge_ref.claim(1) && merge_ref.decide(DECIDED) {
+        if halves.iter().all(|half| merge_ref.claim(half)) && merge_ref.decide(DECIDED) {
             self.finish_merge(merge_ref, guard);
         } else {
-            merge_ref.cancel();
-            merge_ref.take_out_of_plans();
+            merge_ref.decide(CANCELLED);
+            halves.iter().for_each(|half| merge_ref.leave(half));
             // SAFETY: only this thread ever put it into plans, and it is in none any more.
             unsafe { guard.retire_box(merge) };
         }

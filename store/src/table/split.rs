@@ -33,7 +33,7 @@ impl<O: Occupant> Table<O> {
                     self.finish_merge(merge, guard);
                     return;
                 }
-                Plan::Undecided(merge) => merge.cancel(),
+                Plan::Undecided(merge) => merge.cancel(segment),
             }
         }
         segment.freeze();
