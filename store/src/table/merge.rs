@@ -27,7 +27,7 @@ use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 const MERGED_SLOTS_MAX: usize = POSITIONS * 2 / 5;
 /// So that models come upon halves that do not fit into one.
 #[cfg(any(mayfly_loom, mayfly_shuttle))]
-const MERGED_SLOTS_MAX: usize = POSITIONS;
+const MERGED_SLOTS_MAX: usize = 2 * POSITIONS;
 
 const UNDECIDED: u64 = 0;
 const DECIDED: u64 = 1;

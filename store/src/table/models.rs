@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::segment::STASHES;
 use super::*;
 use crate::reclaim::pin;
 #[cfg(mayfly_shuttle)]
@@ -56,17 +57,36 @@ const LEFT: [u64; 3] = [at(0x10), at(0x66), at(0x40)];
 /// Keys of the right half; the last two are of the same quarter.
 const RIGHT: [u64; 3] = [at(0xA0), at(0xD8), at(0xF8)];
 
+/// What takes the places that a stash adds, in the first half of places and in the second, so
+/// that two more keys fill a half, and a third one splits it, under both checkers.
+const PADS: [&[u64]; 2] = match STASHES {
+    0 => [&[], &[]],
+    _ => [&[at(0x04)], &[at(0xFE)]],
+};
+
 /// A table of items with what a test asks of it.
 struct Model {
     table: Table<Items>,
+    /// Keys nobody touches.
+    pads: Vec<u64>,
 }
 
 impl Model {
     /// Keys with the value 0.
     fn with(keys: &[u64]) -> Arc<Model> {
-        let table = Table::new(Items, 0);
-        let model = Model { table };
-        keys.iter().for_each(|&key| assert!(model.insert(key, 0)));
+        Model::padded(&[], keys)
+    }
+
+    /// Two keys that fill the table's only segment.
+    fn full_of(keys: [u64; 2]) -> Arc<Model> {
+        Model::padded(PADS[0], &keys)
+    }
+
+    fn padded(pads: &[u64], keys: &[u64]) -> Arc<Model> {
+        let (table, pads) = (Table::new(Items, 0), pads.to_vec());
+        let model = Model { table, pads };
+        let both = model.pads.iter().chain(keys);
+        both.for_each(|&key| assert!(model.insert(key, 0)));
         Arc::new(model)
     }
 
@@ -156,6 +176,7 @@ impl Model {
             assert_eq!(model.get(key), Some(value), "the value of {key:x}");
         }
         let mut keys: Vec<u64> = expected.iter().map(|&(key, _)| key).collect();
+        keys.extend(&model.pads);
         keys.sort_unstable();
         assert_eq!(model.scan(), keys);
         let mut table = Arc::into_inner(model).expect("the last of them").table;
@@ -285,7 +306,7 @@ fn insert_remove_insert_under_an_inserter() {
 #[test]
 fn insertions_start_above_what_was_removed() {
     explore(3, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         model.put(LEFT[0], 9);
         run::<()>(
             &model,
@@ -313,7 +334,7 @@ fn insertions_start_above_what_was_removed() {
 #[test]
 fn split_under_a_replacement() {
     explore(3, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         run::<()>(
             &model,
             &[
@@ -332,7 +353,7 @@ fn split_under_a_replacement() {
 #[test]
 fn split_under_an_insertion() {
     explore(3, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         run::<()>(
             &model,
             &[
@@ -349,7 +370,7 @@ fn split_under_an_insertion() {
 #[test]
 fn split_under_insertions_of_one_key() {
     explore(3, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         let won = run(
             &model,
             &[
@@ -384,7 +405,7 @@ fn split_under_a_pending_insertion() {
 #[test]
 fn split_under_a_removal() {
     explore(3, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         run::<()>(
             &model,
             &[
@@ -403,7 +424,7 @@ fn split_under_a_removal() {
 #[test]
 fn split_under_a_reader() {
     explore(3, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         run::<()>(
             &model,
             &[
@@ -425,7 +446,7 @@ fn split_under_a_reader() {
 #[test]
 fn split_under_a_scan() {
     explore(2, || {
-        let model = Model::with(&[LEFT[0], RIGHT[0]]);
+        let model = Model::full_of([LEFT[0], RIGHT[0]]);
         run::<()>(
             &model,
             &[
@@ -445,7 +466,7 @@ fn split_under_a_scan() {
 #[test]
 fn doubling_while_splits_unlink() {
     explore(2, || {
-        let model = Model::with(&[LEFT[0], LEFT[1], RIGHT[0], RIGHT[1]]);
+        let model = full_halves();
         run::<()>(
             &model,
             &[
@@ -459,11 +480,18 @@ fn doubling_while_splits_unlink() {
     });
 }
 
-/// Two segments of one key each.
+/// Two segments with room for one key each.
 fn halves() -> Arc<Model> {
-    let model = Model::with(&[LEFT[0], LEFT[1], RIGHT[0]]);
-    assert_eq!(model.take(LEFT[1]), Some(0));
+    let model = full_halves();
+    for key in [LEFT[1], RIGHT[1]] {
+        assert_eq!(model.take(key), Some(0));
+    }
     model
+}
+
+/// Two full segments.
+fn full_halves() -> Arc<Model> {
+    Model::padded(&PADS.concat(), &[LEFT[0], LEFT[1], RIGHT[0], RIGHT[1]])
 }
 
 fn shrink(model: &Model) {
@@ -561,6 +589,25 @@ fn merge_under_splits() {
         let [a, b, c] = LEFT;
         let [d, e, f] = RIGHT;
         Model::ends_with(model, &[(a, 0), (b, 3), (c, 4), (d, 0), (e, 1), (f, 2)]);
+    });
+}
+
+/// A merge may be cancelled by who needs its first half when its second half is gone.
+#[test]
+fn merge_cancelled_by_splits() {
+    explore(1, || {
+        let model = full_halves();
+        run::<()>(
+            &model,
+            &[
+                |model| assert!(model.insert(RIGHT[2], 1)),
+                shrink,
+                |model| assert!(model.insert(LEFT[2], 2)),
+            ],
+        );
+        let [a, b, c] = LEFT;
+        let [d, e, f] = RIGHT;
+        Model::ends_with(model, &[(a, 0), (b, 0), (c, 2), (d, 0), (e, 0), (f, 1)]);
     });
 }
 
