@@ -145,7 +145,13 @@ impl<'g> Scope<'g> {
             overlay.items = items;
             installed?;
         }
-        overlay.items.iter().for_each(|item| self.prepare(item));
+        for item in &overlay.items {
+            self.prepare(item);
+            if cfg!(mayfly_torn_commit) {
+                // Time for others to see that not all keys change at one moment.
+                std::thread::sleep(std::time::Duration::from_micros(10));
+            }
+        }
         self.decide(overlay)
     }
 
