@@ -2,6 +2,18 @@
 //!
 //! Each model says what it proves. Under loom a segment has two slots and all keys one home, so
 //! that a third key splits it; under shuttle it has two homes and a stash.
+//!
+//! Models were seen to fail, by name, when the protocol is broken:
+//!
+//! - words of insertions are not marked tentative: `insert_insert`;
+//! - an insertion commits whatever was inserted since its look: both `insert_insert`,
+//!   `insert_remove_insert_under_an_inserter`, `split_under_insertions_of_one_key`;
+//! - slots are frozen before control words: `split_under_a_removal`, `merge_under_insertions`;
+//! - a search that helped takes what it then finds for committed:
+//!   `insert_remove_insert_under_a_reader`, under loom;
+//! - a frozen control word is settled: `split_under_an_insertion`;
+//! - who cancels a merge touches both halves: `merge_cancelled_by_splits`, under shuttle with
+//!   AddressSanitizer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,6 +2,16 @@
 //!
 //! Each model says what it proves. They go through [`Db`] as commands do, so that installing,
 //! aborting, cleaning up and retiring are all in it.
+//!
+//! Models were seen to fail, by name, when the protocol is broken:
+//!
+//! - readers do not look again: `install_commit_read`, `renames_under_a_reader`;
+//! - absence is believed without the count of insertions: `delete_and_insert_under_a_reader`;
+//! - keys that were only read get no descriptor: `write_skew`;
+//! - a key may have changed when its descriptor is put in place: `abort_by_a_writer`;
+//! - a writer that meets a descriptor forgets the versions before it:
+//!   `versions_rise_through_a_transactional_removal`;
+//! - a new attempt keeps the record of the keyspace: `two_databases_under_a_flush`.
 
 use std::sync::Arc;
 
