@@ -39,7 +39,7 @@ pub(crate) mod model {
     mod checker {
         use std::sync::Arc;
         use std::sync::atomic::{AtomicUsize, Ordering};
-        use std::time::Duration;
+        use std::time::{Duration, Instant};
 
         /// In words: what is made in a model is made on a stack of the model.
         const STACK: usize = 1 << 15;
@@ -47,21 +47,32 @@ pub(crate) mod model {
         const TIME: Duration = Duration::from_secs(10);
 
         /// Runs `scenario` under all schedules with so many preemptions at most, or as many as
-        /// `LOOM_MAX_PREEMPTIONS` says.
+        /// `LOOM_MAX_PREEMPTIONS` says. Those with few come first, all of them: a search that is
+        /// cut short should not have spent its time around one schedule.
+        #[allow(clippy::disallowed_methods, reason = "no clock of the server's")]
         pub(crate) fn explore(preemptions: usize, scenario: fn()) {
-            let mut builder = loom::model::Builder::new();
-            builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
-            builder.max_duration = builder.max_duration.or(Some(TIME));
-            builder.checkpoint_interval = 500;
-            builder.max_branches = 100_000;
-            builder.expect_explicit_explore = true;
-            let schedules = Arc::new(AtomicUsize::new(0));
-            let tried = Arc::clone(&schedules);
-            builder.check(move || {
-                tried.fetch_add(1, Ordering::Relaxed);
-                super::join(spawn(Box::new(move || super::run(scenario))));
-            });
-            eprintln!("{} schedules", schedules.load(Ordering::Relaxed));
+            let most = loom::model::Builder::new().preemption_bound;
+            let start = Instant::now();
+            for bound in 1..=most.unwrap_or(preemptions) {
+                let mut builder = loom::model::Builder::new();
+                let time = builder.max_duration.unwrap_or(TIME);
+                let Some(left) = time.checked_sub(start.elapsed()) else {
+                    return;
+                };
+                builder.preemption_bound = Some(bound);
+                builder.max_duration = Some(left);
+                builder.checkpoint_interval = 500;
+                builder.max_branches = 100_000;
+                builder.expect_explicit_explore = true;
+                let schedules = Arc::new(AtomicUsize::new(0));
+                let tried = Arc::clone(&schedules);
+                builder.check(move || {
+                    tried.fetch_add(1, Ordering::Relaxed);
+                    super::join(spawn(Box::new(move || super::run(scenario))));
+                });
+                let schedules = schedules.load(Ordering::Relaxed);
+                eprintln!("{bound} preemptions: {schedules} schedules");
+            }
         }
 
         pub(super) fn spawn<R: Send + 'static>(

@@ -8,6 +8,8 @@
 //! - readers do not look again: `install_commit_read`, `renames_under_a_reader`;
 //! - absence is believed without the count of insertions: `delete_and_insert_under_a_reader`;
 //! - keys that were only read get no descriptor: `write_skew`;
+//! - descriptors count before the commit: both `install_commit_read`;
+//! - a younger ticket does not give way: `the_older_ticket_wounds_the_younger`;
 //! - a key may have changed when its descriptor is put in place: `abort_by_a_writer`;
 //! - a writer that meets a descriptor forgets the versions before it:
 //!   `versions_rise_through_a_transactional_removal`;
