@@ -29,8 +29,11 @@ const SIZES: u32 = 32;
 /// The variable that names the only map to measure.
 const ONLY: &str = "MAYFLY_GROWTH_ONLY";
 
+/// Measures one map: the cells of its row.
+type Measure = fn() -> [String; 5];
+
 fn main() {
-    let contenders: [(&str, fn() -> [String; 5]); 4] = [
+    let contenders: [(&str, Measure); 4] = [
         (Mayfly::NAME, measure::<Mayfly>),
         (Flurry::NAME, measure::<Flurry>),
         (Papaya::NAME, measure::<Papaya>),
