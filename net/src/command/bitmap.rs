@@ -203,11 +203,14 @@ fn bitcount_range(args: &mut Args<'_>) -> Result<(i64, i64, Unit), Error> {
     if !matches!(args.len(), 2 | 3) {
         return Err(error::SYNTAX);
     }
-    let (start, end) = (args.integer()?, args.integer()?);
+    let start = args.integer()?;
+    let end_word = args.word()?;
+    // As for BITPOS, the unit is looked at before the end.
     let unit = match args.is_empty() {
         true => Unit::Byte,
         false => Unit::parse(args)?,
     };
+    let end = parse_integer(end_word).ok_or(error::NOT_AN_INTEGER)?;
     Ok((start, end, unit))
 }
 
