@@ -146,20 +146,6 @@ impl Store {
         keyspace::boxed(Database::new(self.secrets, thread::highest_version()))
     }
 
-    /// Visits every key of a database, letting go of the guard between steps: for KEYS.
-    pub fn for_each_key(&self, index: usize, now_ms: u64, mut visit: impl FnMut(&[u8])) {
-        const STEP: usize = 1_000;
-        let mut cursor = 0;
-        loop {
-            let guard = self.pin();
-            let db = self.db(index, &guard, now_ms);
-            cursor = db.scan(cursor, STEP, |entry| visit(entry.key()));
-            if cursor == 0 {
-                return;
-            }
-        }
-    }
-
     /// Gives pages of tables back that have become nearly empty: looks at `pages_max` pages of
     /// each database that has less than a quarter of its slots taken. For a periodic task.
     pub fn shrink(&self, pages_max: usize) {
