@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod linearizability;
 mod memcached;
+mod python;
 mod server;
 mod sets;
 mod story;
