@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bitmaps;
+mod bridge;
 mod clients;
 mod commands;
 mod connection;

@@ -27,6 +27,7 @@ pub(crate) enum Setting {
     ClientQueryBufferLimit,
     OutputBufferLimit,
     MaxItemSize,
+    JsonBridge,
     Loglevel,
     Logtostderr,
     MaxmemoryPolicy,
@@ -233,6 +234,13 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         bytes(1 << 10, 1 << 30),
         "1mb",
         "The largest item of the Memcached protocol",
+    ),
+    mutable(
+        Setting::JsonBridge,
+        ("json_bridge", "json-bridge"),
+        Kind::Choice(&["off", "on"]),
+        "on",
+        "Whether Memcached clients read documents as text and JSON commands read text as documents",
     ),
     mutable(
         Setting::Loglevel,

@@ -3,14 +3,14 @@
 //! A path of JSONPath (`$…`) means every match and is answered with an array; one of the older
 //! syntax means the first match and is answered with it alone, or with an error.
 //!
-//! A JSON.SET of the root replaces a string, where RedisJSON refuses; keys of other types are
-//! refused by both.
+//! What counts as a document at a key is said in one place, [`document`]: with the bridge on, a
+//! string that holds JSON is one too.
 
 use json::{Condition, DocumentRef, EditError, Layout, Path, Rest, Value};
 use json::{Deletion, Document, PathError, SearchTooLong, print_string};
-use store::value::json::{JsonDoc, borrowed, owned};
+use store::value::json::{borrowed, owned};
 use store::value::memory_bytes;
-use store::{Change, Draft, Entry, Kind, NewValue};
+use store::{Change, Draft, Entry, NewValue};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Readonly, Write};
@@ -18,8 +18,11 @@ use super::Keys::At;
 use super::{Args, Call, Command, Error, Family, Reply, error};
 use crate::protocol::resp::Version;
 
+mod document;
+
+use document::{Found, check_replaceable, document_of};
+
 const KILOBYTE: usize = 1024;
-const WRONG_REDIS_TYPE: Error = Error::Text("Existing key has wrong Redis type");
 const NOT_AT_ROOT: Error = Error::Text("ERR new objects must be created at the root");
 const NO_SUCH_PATH: Error = Error::Text("ERR Path does not exist");
 const FORMAT_IN_RESP2: Error = Error::Text("ERR FORMAT argument is not supported on RESP2");
@@ -104,24 +107,6 @@ impl From<SearchTooLong> for Error {
     }
 }
 
-/// What stands at a key.
-#[derive(Clone, Copy)]
-enum Old<'g> {
-    Document(DocumentRef<'g>),
-    String,
-    Other,
-}
-
-impl<'g> Old<'g> {
-    fn of(entry: Entry<'g>) -> Result<Old<'g>, store::Error> {
-        Ok(match entry.kind() {
-            Kind::Json => Old::Document(JsonDoc::of(entry)?.document()),
-            Kind::String => Old::String,
-            _ => Old::Other,
-        })
-    }
-}
-
 fn set(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, request) = (call.args.word()?, SetRequest::parse(&mut call.args)?);
     call.heavy(request.text.len() / KILOBYTE)?;
@@ -130,11 +115,14 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         if let Err(offload) = heavy_edit(call, entry, &request.path) {
             return Ok((Change::Keep, Err(offload)));
         }
-        let old = entry.map(Old::of).transpose()?;
-        let new = match request.decide(old, &value) {
+        let old = match request.old(call, entry) {
+            Ok(old) => old,
+            Err(error) => return Ok((Change::Keep, Err(error))),
+        };
+        let new = match request.decide(old.as_ref(), &value) {
             Ok(Decision::Keep) => return Ok((Change::Keep, Ok(false))),
             Ok(Decision::Put) => borrowed(&value)?,
-            Ok(Decision::Edited(document)) => following(entry, document)?,
+            Ok(Decision::Edited(document)) => following(old, document)?,
             Err(error) => return Ok((Change::Keep, Err(error))),
         };
         Ok((Change::Put(Draft::keeping_any(entry, new)), Ok(true)))
@@ -160,15 +148,19 @@ fn heavy_edit(
     }
 }
 
-/// What an edit made of the document in `entry`, as a value.
-fn following<'a>(
-    entry: Option<Entry<'_>>,
-    document: Document,
-) -> Result<NewValue<'a>, store::Error> {
-    match entry {
-        Some(entry) => JsonDoc::of(entry)?.followed_by(document),
-        None => owned(document),
+/// What an edit made of the document that was there, as a value.
+fn following<'a>(old: Option<Old<'_>>, document: Document) -> Result<NewValue<'a>, store::Error> {
+    match old {
+        Some(Old::Document(old)) => old.followed_by(document),
+        _ => owned(document),
     }
+}
+
+/// What stands at the key that a JSON.SET is for.
+enum Old<'g> {
+    Document(Found<'g>),
+    /// Something that the root may replace, whatever it is.
+    Replaceable,
 }
 
 /// What a JSON.SET asks for.
@@ -212,15 +204,26 @@ impl<'c> SetRequest<'c> {
         self.path.as_ref().is_ok_and(Path::is_root)
     }
 
-    fn decide(&self, old: Option<Old<'_>>, value: &Document) -> Result<Decision, Error> {
+    /// What `entry` is to this request.
+    fn old<'g>(&self, call: &Call<'_>, entry: Option<Entry<'g>>) -> Result<Option<Old<'g>>, Error> {
+        Ok(match entry {
+            None => None,
+            Some(entry) if self.means_root() => {
+                check_replaceable(call, entry)?;
+                Some(Old::Replaceable)
+            }
+            Some(entry) => Some(Old::Document(document_of(call, entry)?)),
+        })
+    }
+
+    fn decide(&self, old: Option<&Old<'_>>, value: &Document) -> Result<Decision, Error> {
         let is_there = old.is_some();
         match old {
             None if self.condition == Condition::IfPresent => return Ok(Decision::Keep),
             None if !self.means_root() => return Err(NOT_AT_ROOT),
-            Some(Old::Other) => return Err(WRONG_REDIS_TYPE),
-            Some(Old::String) if !self.means_root() => return Err(WRONG_REDIS_TYPE),
-            Some(Old::Document(old)) if !self.means_root() => {
+            Some(Old::Document(old)) => {
                 let path = self.path.as_ref().map_err(Clone::clone)?;
+                let old = old.document();
                 return Ok(match old.set(path, value.borrow(), self.condition)? {
                     Some(document) => Decision::Edited(document),
                     None => Decision::Keep,
@@ -245,7 +248,11 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
         if let Err(offload) = heavy_edit(call, Some(entry), &path) {
             return Ok((Change::Keep, Err(offload)));
         }
-        let Deletion { count, rest } = match delete(Old::of(entry)?, &path) {
+        let old = match document_of(call, entry) {
+            Ok(old) => old,
+            Err(error) => return Ok((Change::Keep, Err(error))),
+        };
+        let Deletion { count, rest } = match delete(old.document(), &path) {
             Ok(deletion) => deletion,
             Err(error) => return Ok((Change::Keep, Err(error))),
         };
@@ -253,7 +260,7 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
             Rest::Same => Change::Keep,
             Rest::Nothing => Change::Remove,
             Rest::Changed(document) => {
-                let new = following(Some(entry), document)?;
+                let new = old.followed_by(document)?;
                 Change::Put(Draft::keeping(entry, new))
             }
         };
@@ -263,10 +270,10 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn delete(old: Old<'_>, path: &Result<Path<'_>, PathError>) -> Result<Deletion, Error> {
-    let Old::Document(document) = old else {
-        return Err(WRONG_REDIS_TYPE);
-    };
+fn delete(
+    document: DocumentRef<'_>,
+    path: &Result<Path<'_>, PathError>,
+) -> Result<Deletion, Error> {
     let path = path.as_ref().map_err(Clone::clone)?;
     Ok(document.delete(path)?)
 }
@@ -277,7 +284,7 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
         GetRequest::parse(&mut call.args, call.reply.version())?,
     );
     match read(call, key, &request.paths)? {
-        Some(document) => request.reply(document, &mut call.reply),
+        Some(found) => request.reply(found.document(), &mut call.reply),
         None => {
             call.reply.null();
             Ok(())
@@ -413,7 +420,8 @@ impl<'c> GetRequest<'c> {
 
 fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, path) = (call.args.word()?, optional_path(&mut call.args)?);
-    let document = read(call, key, &[path])?;
+    let found = read(call, key, &[path])?;
+    let document = found.as_ref().map(Found::document);
     reply_type(document, path, &mut call.reply)
 }
 
@@ -476,24 +484,19 @@ fn optional_path<'c>(args: &mut Args<'c>) -> Result<&'c [u8], Error> {
 }
 
 /// The document at a key, for a command that visits what `paths` mean.
-fn read<'c>(
-    call: &Call<'c>,
-    key: &[u8],
-    paths: &[&[u8]],
-) -> Result<Option<DocumentRef<'c>>, Error> {
+fn read<'c>(call: &Call<'c>, key: &[u8], paths: &[&[u8]]) -> Result<Option<Found<'c>>, Error> {
     let Some(entry) = call.db.read(key) else {
         return Ok(None);
     };
-    let found = JsonDoc::of(entry).map_err(|_| WRONG_REDIS_TYPE)?;
-    let document = found.document();
-    if let Err(offload) = call.heavy(found.extent() / KILOBYTE) {
+    let found = document_of(call, entry)?;
+    if let Err(offload) = call.heavy(memory_bytes(entry) / KILOBYTE) {
         // Few paths of one match each may still lead to little.
-        let Some(bytes) = bytes_of_singular(document, paths) else {
+        let Some(bytes) = bytes_of_singular(found.document(), paths) else {
             return Err(offload);
         };
         call.heavy(bytes / KILOBYTE)?;
     }
-    Ok(Some(document))
+    Ok(Some(found))
 }
 
 /// About how many bytes the values take that `paths` mean, if that is one value for each.

@@ -27,7 +27,14 @@ impl Key {
             b"JSON.SET" => {
                 let request = SetRequest::parse(&mut args)?;
                 let value = request.document()?;
-                let new = match request.decide(old.map(Old::Document), &value)? {
+                let old = self
+                    .document
+                    .as_ref()
+                    .map(|document| match request.means_root() {
+                        true => Old::Replaceable,
+                        false => Old::Document(Found::Read(document.clone())),
+                    });
+                let new = match request.decide(old.as_ref(), &value)? {
                     Decision::Keep => {
                         reply.null();
                         return Ok(());
@@ -52,7 +59,7 @@ impl Key {
                     reply.count(0);
                     return Ok(());
                 };
-                let Deletion { count, rest } = delete(Old::Document(old), &path)?;
+                let Deletion { count, rest } = delete(old, &path)?;
                 reply.count(count);
                 match rest {
                     Rest::Same => {}
@@ -192,7 +199,7 @@ fn del_counts_and_removes() {
 }
 
 #[test]
-fn what_is_not_a_document_is_made_or_refused() {
+fn what_is_not_there_is_made_or_refused() {
     let value = Document::parse(b"1").unwrap();
     let decide = |words: &[&str], old| {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
@@ -207,23 +214,11 @@ fn what_is_not_a_document_is_made_or_refused() {
     ));
     assert!(matches!(decide(&["$.a", "1"], None), Err(NOT_AT_ROOT)));
     assert!(matches!(
-        decide(&["$", "1"], Some(Old::String)),
+        decide(&["$", "1"], Some(&Old::Replaceable)),
         Ok(Decision::Put)
     ));
     assert!(matches!(
-        decide(&["$", "1", "NX"], Some(Old::String)),
+        decide(&["$", "1", "NX"], Some(&Old::Replaceable)),
         Ok(Decision::Keep)
-    ));
-    assert!(matches!(
-        decide(&["$.a", "1"], Some(Old::String)),
-        Err(WRONG_REDIS_TYPE)
-    ));
-    assert!(matches!(
-        decide(&["$", "1"], Some(Old::Other)),
-        Err(WRONG_REDIS_TYPE)
-    ));
-    assert!(matches!(
-        delete(Old::String, &Path::parse(b"$")),
-        Err(WRONG_REDIS_TYPE)
     ));
 }
