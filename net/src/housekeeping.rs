@@ -8,6 +8,7 @@ use store::Swept;
 
 use crate::clock;
 use crate::config::Setting;
+use crate::process;
 use crate::runtime;
 use crate::shared::Shared;
 
@@ -49,6 +50,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     loop {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
+        shared.store.note_process(process::for_store());
         sweep(&shared).await;
         shared.store.shrink(SHRINK_PAGES_PER_TICK);
         shared

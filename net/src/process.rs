@@ -36,6 +36,22 @@ pub(crate) fn memory() -> Memory {
     }
 }
 
+/// What the store wants to know, read the cheap way.
+pub(crate) fn for_store() -> store::memory::Process {
+    // Pages: the whole size, what is resident, and what of that is mapped files.
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let mut pages = statm.split_whitespace().skip(1).map(|field| field.parse());
+    let (resident, files) = match (pages.next(), pages.next()) {
+        (Some(Ok(resident)), Some(Ok(files))) => (resident, files),
+        _ => (0, 0),
+    };
+    let page_bytes = rustix::param::page_size() as u64;
+    store::memory::Process {
+        resident_bytes: u64::saturating_sub(resident, files) * page_bytes,
+        allocated_bytes: allocator().allocated_bytes,
+    }
+}
+
 /// The machine's physical memory, in bytes.
 pub(crate) fn system_memory_bytes() -> u64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -6,11 +6,15 @@
 //! threads is exact whenever nobody is in the middle of an operation.
 //!
 //! A block is *live* from allocation until it is retired, then *retired* until it is freed; both
-//! count towards the memory limit.
+//! are *charged* against the memory limit. So is what the process takes beside the engine's own
+//! memory, which the store is told from time to time ([`note_process`]): the heap of connections
+//! and clients in full, and of the resident memory beyond all that (free space between blocks,
+//! pages on their way back to the kernel) what exceeds an allowance. That last part has a bound,
+//! since evicting makes such memory at first: without one a cache could evict all it has.
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
@@ -73,9 +77,7 @@ impl Block {
 
     /// Moves the block from live to retired.
     pub(crate) fn count_retired(self) {
-        let usable = usable_bytes(self.bytes) as i64;
-        count_live(-usable);
-        count_garbage(usable);
+        count_retired(usable_bytes(self.bytes) as i64);
     }
 
     /// Gives a retired block back.
@@ -130,6 +132,8 @@ pub struct Usage {
 struct Counters {
     live_bytes: AtomicI64,
     retired_bytes: AtomicI64,
+    /// Of both, what [`TOLD_BYTES`] does not have yet.
+    untold_bytes: AtomicI64,
 }
 
 static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
@@ -140,6 +144,7 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
     const ZERO: CachePadded<Counters> = CachePadded::new(Counters {
         live_bytes: AtomicI64::new(0),
         retired_bytes: AtomicI64::new(0),
+        untold_bytes: AtomicI64::new(0),
     });
     [ZERO; thread::THREADS_MAX]
 };
@@ -158,14 +163,74 @@ pub fn usage() -> Usage {
     }
 }
 
+/// A thread tells the others what it allocated and freed in steps of this many bytes.
+const STEP_BYTES: i64 = 1 << 15;
+/// Live and retired bytes of all threads, but for what each has not told yet.
+static TOLD_BYTES: AtomicI64 = AtomicI64::new(0);
+/// What the process takes beside the engine's memory, as far as it is charged.
+static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// What the operating system and the allocator say about the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    /// In physical memory, without files that are only mapped.
+    pub resident_bytes: u64,
+    /// Handed out by the general allocator; 0 where that is not known.
+    pub allocated_bytes: u64,
+}
+
+/// What is charged against a limit of `limit_bytes` from now on beside the engine's own memory.
+pub(crate) fn note_process(process: Process, limit_bytes: u64) {
+    let Usage {
+        live_bytes,
+        retired_bytes,
+    } = usage();
+    let own = live_bytes + retired_bytes;
+    let heap = process.allocated_bytes.saturating_sub(own);
+    let slack = process.resident_bytes.saturating_sub(own + heap);
+    let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
+    let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
+    BESIDE_BYTES.store(beside, Ordering::Relaxed);
+}
+
+/// This part of the limit may be resident beyond what is in use, free of charge: 1/20.
+const SLACK_ALLOWED: u64 = 20;
+/// No more than this part of the limit is charged for what is resident beyond that: 1/8.
+const EXCESS_CHARGED_MAX: u64 = 8;
+
+/// The bytes that count against the memory limit, to a few steps of each thread. One load each
+/// of two words that seldom change: cheap enough for every write.
+pub(crate) fn charged_bytes() -> u64 {
+    let told = TOLD_BYTES.load(Ordering::Relaxed).max(0) as u64;
+    told + BESIDE_BYTES.load(Ordering::Relaxed)
+}
+
 /// Counts memory that is not a [`Block`] (segments, documents) as live.
 pub(crate) fn count_live(bytes: i64) {
-    add(&COUNTERS[thread::index()].live_bytes, bytes);
+    count(bytes, 0);
 }
 
 /// Counts memory that is not a [`Block`] as retired.
 pub(crate) fn count_garbage(bytes: i64) {
-    add(&COUNTERS[thread::index()].retired_bytes, bytes);
+    count(0, bytes);
+}
+
+/// Counts memory as retired that was live.
+pub(crate) fn count_retired(bytes: i64) {
+    count(-bytes, bytes);
+}
+
+fn count(live: i64, retired: i64) {
+    let counters = &COUNTERS[thread::index()];
+    add(&counters.live_bytes, live);
+    add(&counters.retired_bytes, retired);
+    if live + retired != 0 {
+        let untold = add(&counters.untold_bytes, live + retired);
+        if untold.abs() >= STEP_BYTES {
+            add(&counters.untold_bytes, -untold);
+            TOLD_BYTES.fetch_add(untold, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What this thread alone has counted, for tests that run beside others: live, then retired.
@@ -179,11 +244,10 @@ pub(crate) fn counted_here() -> (i64, i64) {
 }
 
 /// Invariant: only the counter's own thread writes it, so a load and a store suffice.
-fn add(counter: &AtomicI64, bytes: i64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(bytes),
-        Ordering::Relaxed,
-    );
+fn add(counter: &AtomicI64, bytes: i64) -> i64 {
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(bytes);
+    counter.store(sum, Ordering::Relaxed);
+    sum
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use rapidhash::v3::RapidSecrets;
 
 use crate::db::Db;
 use crate::keyspace::{self, Count, Database, Keyspace, Root};
-use crate::memory::{self, Usage};
+use crate::memory::{self, Process, Usage};
 use crate::reclaim::{self, Guard};
 use crate::thread;
 
@@ -184,16 +184,22 @@ impl Store {
         self.memory_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
+    /// Tells the store what the whole process takes: for a periodic task.
+    pub fn note_process(&self, process: Process) {
+        memory::note_process(process, self.memory_bytes_max());
+    }
+
+    /// How many bytes count against the memory limit: all that is live or retired, what the
+    /// process has on its heap beside, and, within bounds, resident memory that is none of these.
+    /// While it is kept below the limit, the resident size stays below 1.1 times the limit.
+    pub fn charged_bytes(&self) -> u64 {
+        memory::charged_bytes()
+    }
+
     /// Whether a write that may grow must be refused.
     pub fn is_full(&self) -> bool {
         let limit = self.memory_bytes_max();
-        limit != 0 && {
-            let Usage {
-                live_bytes,
-                retired_bytes,
-            } = memory::usage();
-            live_bytes + retired_bytes > limit
-        }
+        limit != 0 && self.charged_bytes() > limit
     }
 
     /// What happened since the start, or since [`Store::reset_counts`].

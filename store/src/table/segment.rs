@@ -252,8 +252,7 @@ impl Segment {
     pub(super) unsafe fn retire(&self, guard: &Guard) {
         let successors = self.successors.load(Ordering::Acquire);
         let old = Retired(NonNull::from(self), successors, self.origin.cast_mut());
-        memory::count_live(-(size_of::<Segment>() as i64));
-        memory::count_garbage(size_of::<Segment>() as i64);
+        memory::count_retired(size_of::<Segment>() as i64);
         // SAFETY: passed on to the caller.
         unsafe { guard.retire_with(size_of::<Segment>(), move || old.free()) };
     }
@@ -304,8 +303,7 @@ unsafe impl Send for Retired {}
 
 impl Retired {
     fn free(self) {
-        memory::count_garbage(-(size_of::<Segment>() as i64));
-        memory::count_live(size_of::<Segment>() as i64);
+        memory::count_retired(-(size_of::<Segment>() as i64));
         // SAFETY: called once, when no guard can reach it.
         drop(unsafe { Box::from_raw(self.1) });
         if !self.2.is_null() {

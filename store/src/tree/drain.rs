@@ -17,8 +17,7 @@ const SLICE_BLOCKS: usize = 256;
 pub(crate) unsafe fn retire_tree(entry: Entry<'_>, guard: &Guard) {
     let root = Root::of(entry);
     let bytes = root.memory_bytes as usize;
-    memory::count_live(-(bytes as i64));
-    memory::count_garbage(bytes as i64);
+    memory::count_retired(bytes as i64);
     let mut drain = TreeDrain::new(root);
     let last = move || {
         if bytes > DROP_INLINE_BYTES {

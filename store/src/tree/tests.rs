@@ -52,8 +52,7 @@ impl Version {
     /// Frees all on this thread.
     fn free(self) {
         let root = Root::of(self.0);
-        memory::count_live(-(root.memory_bytes as i64));
-        memory::count_garbage(root.memory_bytes as i64);
+        memory::count_retired(root.memory_bytes as i64);
         let mut drain = TreeDrain::new(root);
         while drain.drain_slice() {}
         // SAFETY: no other thread knows the entry.
