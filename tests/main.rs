@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod linearizability;
 mod memcached;
+mod memcached_login;
 mod python;
 mod server;
 mod sets;

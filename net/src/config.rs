@@ -569,11 +569,6 @@ impl Settings {
         });
     }
 
-    /// Whether a password is set.
-    pub(crate) fn has_password(&self) -> bool {
-        !self.texts.read().expect("no panic inside")[Setting::Requirepass as usize].is_empty()
-    }
-
     /// The sizes at which values change their encoding.
     pub(crate) fn limits(&self) -> Limits {
         Limits {

@@ -76,7 +76,6 @@ pub(crate) fn invalid_expire_time(command: &str) -> Error {
 
 pub(crate) const TOO_MANY_CLIENTS: &str = "-ERR max number of clients reached\r\n";
 pub(crate) const MEMCACHED_TOO_MANY_CLIENTS: &str = "ERROR Too many open connections\r\n";
-pub(crate) const MEMCACHED_UNAUTHENTICATED: &[u8] = b"CLIENT_ERROR unauthenticated\r\n";
 pub(crate) const MEMCACHED_PROTECTED: &str = "SERVER_ERROR protected mode: no password is set, \
      and only clients on this machine are served; see --protected_mode\r\n";
 

@@ -24,6 +24,7 @@ mod server;
 pub(crate) mod session;
 pub(crate) mod shared;
 mod stats;
+mod users;
 mod worker;
 
 pub use config::{Config, Invalid};

@@ -31,6 +31,7 @@ use crate::runtime::channel::{self, Receiver, Sender};
 use crate::runtime::{self, Idle, Listener, Socket, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
+use crate::users;
 
 /// Connections the kernel may hold that are not yet accepted.
 const BACKLOG: i32 = 511;
@@ -189,12 +190,12 @@ impl Server {
             0 => "memory limit: none".into(),
             bytes => format!("memory limit: {bytes} bytes"),
         });
-        lines.push(match settings.has_password() {
-            true => "password: set".into(),
-            false if settings.is_on(Setting::ProtectedMode) => {
+        lines.push(match users::is_default_open(settings) {
+            false => "password: set".into(),
+            true if settings.is_on(Setting::ProtectedMode) => {
                 "password: none, so that only this machine's clients are served".into()
             }
-            false => "password: none, and anybody is served".into(),
+            true => "password: none, and anybody is served".into(),
         });
         lines
     }
@@ -424,7 +425,7 @@ async fn welcome(arrival: Arrival, shared: Arc<Shared>, thread: usize) {
     let Arrival { socket, protocol } = arrival;
     let settings = &shared.settings;
     let client = describe(&socket);
-    let is_open = !settings.has_password();
+    let is_open = users::is_default_open(settings);
     let is_remote = client
         .peer
         .is_some_and(|peer| !peer.ip().to_canonical().is_loopback());
@@ -454,7 +455,9 @@ async fn welcome(arrival: Arrival, shared: Arc<Shared>, thread: usize) {
     };
     stats.connections.add(1);
     let _dismissal = Dismissal(Arc::clone(&shared), Arc::clone(&client));
-    let session = Session::new(client, is_open);
+    let is_let_in =
+        is_open || protocol == Protocol::Memcached && settings.is_on(Setting::MemcachedNoauth);
+    let session = Session::new(client, is_let_in);
     let connection = Connection::new(stream, Arc::clone(&shared), thread, session);
     if let End::Failed(error) = connection.serve(protocol).await {
         log::debug!("a connection failed: {error}");

@@ -228,7 +228,13 @@ fn without_the_password_nothing_is_served() {
     client.ask("AUTH secret\r\nPING\r\n", "+OK\r\n+PONG\r\n");
     let mut memcached = Client::new(server.memcached_addr());
     let denied = "CLIENT_ERROR unauthenticated\r\n";
-    memcached.ask("get k\r\nset k 0 0 1\r\nx\r\n", &denied.repeat(2));
+    memcached.ask("get k\r\nversion\r\n", &denied.repeat(2));
+    let denied = "CLIENT_ERROR authentication failure\r\n";
+    memcached.ask("set k 0 0 13\r\ndefault wrong\r\n", denied);
+    memcached.ask(
+        "set k 0 0 14\r\ndefault secret\r\nget k\r\n",
+        "STORED\r\nEND\r\n",
+    );
     client.ask("EXISTS k\r\n", ":0\r\n");
     server.stop();
 }

@@ -47,6 +47,11 @@ pub struct Peer {
 impl Peer {
     /// Starts a peer on a free port, or says in one line that `test` is skipped.
     pub fn start(kind: Kind, test: &str) -> Option<Peer> {
+        Peer::start_with(kind, &[], test)
+    }
+
+    /// As [`Peer::start`], with further words of its command line.
+    pub fn start_with(kind: Kind, words: &[&str], test: &str) -> Option<Peer> {
         let Some(program) = find(kind) else {
             let program = kind.program();
             assert!(
@@ -58,7 +63,7 @@ impl Peer {
         };
         // Between finding a free port and the peer's taking it somebody else may have it.
         (0..5)
-            .find_map(|_| launch(kind, &program))
+            .find_map(|_| launch(kind, &program, words))
             .or_else(|| panic!("{} does not start", program.display()))
     }
 }
@@ -89,7 +94,7 @@ fn find(kind: Kind) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-fn launch(kind: Kind, program: &PathBuf) -> Option<Peer> {
+fn launch(kind: Kind, program: &PathBuf, words: &[&str]) -> Option<Peer> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .ok()?
         .local_addr()
@@ -113,6 +118,7 @@ fn launch(kind: Kind, program: &PathBuf) -> Option<Peer> {
         }
     };
     let process = command
+        .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

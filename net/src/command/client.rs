@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use store::value::number::parse_integer;
 
 use super::Flag::{Admin, Loading, NoScript, Stale};
-use super::connection::{USER, printable};
+use super::connection::printable;
 use super::{Body, Call, Command, Error, Family, Flag, dispatch, error, introspect};
 use crate::clients::Client;
 use crate::session::Replies;
+use crate::users;
 
 const ADMIN: &[Flag] = &[Admin, NoScript, Loading, Stale];
 const PLAIN: &[Flag] = &[NoScript, Loading, Stale];
@@ -342,7 +343,7 @@ fn describe(client: &Client, now_ms: u64, text: &mut String) {
         output_bytes_max,
         output_bytes_max,
         query_bytes_max + output_bytes_max + size_of::<Client>(),
-        USER,
+        users::DEFAULT,
         client.resp.load(relaxed),
         names.library,
         names.library_version,
@@ -392,7 +393,7 @@ impl Filter {
                 b"type" => filter.kind = ClientKind::parse(value)?,
                 b"addr" => filter.addr = Some(text),
                 b"laddr" => filter.local_addr = Some(text),
-                b"user" if text == USER => {}
+                b"user" if text == users::DEFAULT => {}
                 b"user" => return Err(Error::Owned(format!("ERR No such user '{text}'"))),
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.is_self_meant = false,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.is_self_meant = true,

@@ -2,9 +2,9 @@
 
 use super::Flag::*;
 use super::{Body, Call, Command, Error, Family, error};
-use crate::config::Setting;
 use crate::protocol::resp::Version;
 use crate::session::{Replies, Session};
+use crate::users;
 
 pub(super) const FAMILY: Family = Family {
     name: "connection",
@@ -96,16 +96,13 @@ const HELLO_WITHOUT_AUTH: Error = Error::Text(
 const NO_SUCH_PROTOCOL: Error = Error::Text("NOPROTO unsupported protocol version");
 pub(super) const NO_SUCH_DB: Error = Error::Text("ERR DB index is out of range");
 
-/// The one user there is.
-pub(super) const USER: &str = "default";
-
 fn auth(call: &mut Call<'_>) -> Result<(), Error> {
     let (user, password) = match *call.args.rest() {
-        [password] if !call.shared.settings.has_password() => {
+        [password] if users::is_default_open(&call.shared.settings) => {
             let _ = password;
             return Err(NO_PASSWORD_SET);
         }
-        [password] => (USER.as_bytes(), password),
+        [password] => (users::DEFAULT.as_bytes(), password),
         [user, password] => (user, password),
         _ => return Err(error::SYNTAX),
     };
@@ -115,24 +112,11 @@ fn auth(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    let expected = call.shared.settings.text(Setting::Requirepass);
-    let is_right = expected.is_empty() || is_equal(expected.as_bytes(), password);
-    if user != USER.as_bytes() || !is_right {
+    if !users::authenticate(&call.shared.settings, user, password) {
         return Err(WRONG_PASSWORD);
     }
     call.session.is_authenticated = true;
     Ok(())
-}
-
-/// Compares in a time that does not tell how much of `given` is right.
-fn is_equal(expected: &[u8], given: &[u8]) -> bool {
-    let difference = expected
-        .iter()
-        .enumerate()
-        .fold(0, |difference, (at, byte)| {
-            difference | (byte ^ given.get(at).copied().unwrap_or(!byte))
-        });
-    difference == 0 && expected.len() == given.len()
 }
 
 fn echo(call: &mut Call<'_>) -> Result<(), Error> {
@@ -159,7 +143,7 @@ fn quit(call: &mut Call<'_>) -> Result<(), Error> {
 fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     let client = std::mem::take(&mut call.session.client);
     client.set_name(String::new());
-    *call.session = Session::new(client, !call.shared.settings.has_password());
+    *call.session = Session::new(client, users::is_default_open(&call.shared.settings));
     call.session.replies = Replies::On;
     call.reply.set_version(Version::Resp2);
     call.reply.simple("RESET");

@@ -7,14 +7,16 @@ use smallvec::SmallVec;
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::command::memcached::{self, Call, Facts, Outcome};
 use crate::config::Setting;
-use crate::error;
+use crate::protocol::memcached::login::{self, Login};
 use crate::protocol::memcached::{Limits, LineTooLong, Parser, Request, Writer};
 use crate::shared::Shared;
+use crate::users;
 
 /// The database Memcached clients see.
 const DB_INDEX: usize = 0;
 
 pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End> {
+    connection.log_in().await?;
     let mut parser = Parser::default();
     loop {
         connection.run_lines(&mut parser).await?;
@@ -23,6 +25,38 @@ pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End
 }
 
 impl Connection {
+    /// Waits until the client has said who it is, if it must.
+    async fn log_in(&mut self) -> Result<(), End> {
+        while !self.session.is_authenticated {
+            if let Some(bytes_needed) = self.answer_login()? {
+                self.flush_and_fill(bytes_needed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what the client says first, or returns how many bytes that needs, at least.
+    fn answer_login(&mut self) -> Result<Option<usize>, End> {
+        let mut rest = &self.input.bytes[self.input.start..self.input.end];
+        let line = match login::next(&mut rest) {
+            Login::Incomplete(bytes_needed) => return Ok(Some(bytes_needed)),
+            Login::Junk => return Err(End::Closing),
+            Login::Refused(line) => line,
+            Login::Credentials { user, password } => {
+                let is_right = users::authenticate(&self.shared.settings, user, password);
+                self.session.is_authenticated = is_right;
+                self.shared.memcached.note_login(self.thread, is_right);
+                match is_right {
+                    true => login::STORED,
+                    false => login::FAILURE,
+                }
+            }
+        };
+        self.input.start = self.input.end - rest.len();
+        Writer::new(&mut self.output).line(line);
+        Ok(None)
+    }
+
     /// Runs all complete requests in the buffer.
     async fn run_lines(&mut self, parser: &mut Parser) -> Result<(), End> {
         let mut input = std::mem::take(&mut self.input);
@@ -72,23 +106,15 @@ impl Connection {
         limits: Limits,
     ) -> Halt {
         let shared = &*self.shared;
-        let settings = &shared.settings;
-        let is_refused = settings.has_password() && !settings.is_on(Setting::MemcachedNoauth);
         let now_ms = self.now_ms;
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
-        if *next == 0 && !is_refused {
+        if *next == 0 {
             let keys = requests.iter().flat_map(Request::keys);
             let db = shared.store.db(DB_INDEX, &guard, now_ms);
             memcached::prefetch(&db, keys.take(memcached::BATCH_KEYS));
         }
         while let Some(request) = requests.get(*next) {
-            if is_refused && *request != Request::Quit {
-                self.output
-                    .extend_from_slice(error::MEMCACHED_UNAUTHENTICATED);
-                *next += 1;
-                continue;
-            }
             if shared.pause.stops(is_write(request), now_ms) {
                 return Halt::Paused;
             }

@@ -48,6 +48,10 @@ pub(crate) enum Count {
     StoreTooLarge,
     /// Items for which there was no memory.
     StoreNoMemory,
+    /// Names and passwords given.
+    AuthCmds,
+    /// Those that were wrong.
+    AuthErrors,
     /// Items stored.
     TotalItems,
 }
@@ -73,6 +77,8 @@ pub(super) const COMMAND_COUNTS: [Count; COUNTS - 1] = [
     Count::TouchMisses,
     Count::StoreTooLarge,
     Count::StoreNoMemory,
+    Count::AuthCmds,
+    Count::AuthErrors,
 ];
 
 const COUNTS: usize = Count::TotalItems as usize + 1;
@@ -100,6 +106,8 @@ impl Count {
             Count::TouchMisses => "touch_misses",
             Count::StoreTooLarge => "store_too_large",
             Count::StoreNoMemory => "store_no_memory",
+            Count::AuthCmds => "auth_cmds",
+            Count::AuthErrors => "auth_errors",
             Count::TotalItems => "total_items",
         }
     }
@@ -139,6 +147,12 @@ impl State {
         let counter = &self.threads[thread][count as usize];
         // The only writer, so that a load and a store suffice.
         counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+    }
+
+    /// Counts an attempt to authenticate on a thread, which must be the calling one.
+    pub(crate) fn note_login(&self, thread: usize, is_right: bool) {
+        self.note(thread, Count::AuthCmds, 1);
+        self.note(thread, Count::AuthErrors, u64::from(!is_right));
     }
 
     /// How many there were since counting began.

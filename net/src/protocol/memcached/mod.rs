@@ -6,6 +6,7 @@
 //! <https://github.com/memcached/memcached/blob/master/doc/protocol.txt>; where it is silent, the
 //! replies of memcached 1.6.18 were taken for the rule.
 
+pub(crate) mod login;
 mod text;
 mod write;
 

@@ -23,7 +23,7 @@ const LEADING_BLANKS_MAX: usize = 100;
 /// The longest value whose length is believed enough to drop it: what memcached calls a number.
 const SWALLOWED_BYTES_MAX: usize = i32::MAX as usize - 2;
 /// What stands behind a value.
-const VALUE_END: &[u8] = b"\r\n";
+pub(super) const VALUE_END: &[u8] = b"\r\n";
 
 /// How far a request was read.
 #[derive(Debug, Default)]
