@@ -13,7 +13,11 @@ pub(crate) enum Setting {
     Port,
     Bind,
     Unixsocket,
+    Unixsocketperm,
     MemcachedPort,
+    MemcachedBind,
+    MemcachedUnixsocket,
+    MemcachedUnixsocketperm,
     MemcachedNoauth,
     Threads,
     Databases,
@@ -47,6 +51,10 @@ pub(crate) enum Kind {
     Number { min: u64, max: u64 },
     /// A number of bytes from `min` to `max`, with a unit behind it if one likes: `100mb`.
     Bytes { min: u64, max: u64 },
+    /// As [`Kind::Bytes`], with memcached's units, which all are powers of two: `1m`.
+    ItemBytes { min: u64, max: u64 },
+    /// The permissions of a file, in octal.
+    Mode,
     /// `yes` or `no`.
     Switch,
     /// One of these words.
@@ -138,11 +146,40 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         "The path of a Unix socket for RESP clients",
     ),
     fixed(
+        Setting::Unixsocketperm,
+        ("unixsocketperm", "unixsocketperm"),
+        Kind::Mode,
+        "0",
+        "Its permissions, in octal; 0: as the process gives them to files",
+    ),
+    fixed(
         Setting::MemcachedPort,
         ("memcached_port", "memcached-port"),
         PORT,
         "0",
         "The TCP port for Memcached clients; 0: none",
+    ),
+    fixed(
+        Setting::MemcachedBind,
+        ("memcached_bind", "memcached-bind"),
+        Kind::Text,
+        "",
+        "The addresses to listen on for Memcached clients, each with a port of its own if one \
+         likes (127.0.0.1,[::1]:11212); those of --bind if empty",
+    ),
+    fixed(
+        Setting::MemcachedUnixsocket,
+        ("memcached_unixsocket", "memcached-unixsocket"),
+        Kind::Text,
+        "",
+        "The path of a Unix socket for Memcached clients",
+    ),
+    fixed(
+        Setting::MemcachedUnixsocketperm,
+        ("memcached_unixsocketperm", "memcached-unixsocketperm"),
+        Kind::Mode,
+        "700",
+        "Its permissions, in octal; 0: as the process gives them to files",
     ),
     fixed(
         Setting::MemcachedNoauth,
@@ -231,9 +268,12 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     fixed(
         Setting::MaxItemSize,
         ("max_item_size", "max-item-size"),
-        bytes(1 << 10, 1 << 30),
-        "1mb",
-        "The largest item of the Memcached protocol",
+        Kind::ItemBytes {
+            min: 1 << 10,
+            max: 1 << 30,
+        },
+        "1m",
+        "The largest item of the Memcached protocol, with memcached's units (512k, 2m)",
     ),
     mutable(
         Setting::JsonBridge,
@@ -360,12 +400,15 @@ impl Parameter {
         let number = match self.kind {
             Kind::Number { min, max } => within(parse_number(text)?, min, max)?,
             Kind::Bytes { min, max } => within(parse_bytes(text)?.into(), min, max)?,
+            Kind::ItemBytes { min, max } => within(parse_item_bytes(text)?.into(), min, max)?,
+            Kind::Mode => parse_mode(text)?,
             Kind::Switch => u64::from(parse_switch(text)?),
             Kind::Choice(words) => parse_choice(text, words)?,
             Kind::Text => 0,
         };
         let text = match self.kind {
-            Kind::Number { .. } | Kind::Bytes { .. } => number.to_string(),
+            Kind::Number { .. } | Kind::Bytes { .. } | Kind::ItemBytes { .. } => number.to_string(),
+            Kind::Mode => format!("{number:o}"),
             Kind::Switch => if number == 1 { "yes" } else { "no" }.into(),
             Kind::Choice(words) => words[number as usize].into(),
             Kind::Text => text.into(),
@@ -406,6 +449,20 @@ fn parse_bytes(text: &str) -> Result<u64, Invalid> {
     };
     let number: u64 = number.parse().map_err(|_| invalid())?;
     number.checked_mul(factor).ok_or_else(invalid)
+}
+
+fn parse_item_bytes(text: &str) -> Result<u64, Invalid> {
+    match text.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G']) {
+        Some(_) => parse_bytes(&format!("{text}b")),
+        None => parse_bytes(text),
+    }
+}
+
+fn parse_mode(text: &str) -> Result<u64, Invalid> {
+    u64::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| Invalid("argument must be an octal mode from 0 to 777".into()))
 }
 
 fn parse_switch(text: &str) -> Result<bool, Invalid> {
@@ -600,6 +657,19 @@ mod tests {
         }
         for text in ["", "mb", "-1", "1tb", "99999999999gb"] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+        for (text, bytes) in [("1024", 1024), ("2k", 2048), ("2kb", 2048), ("1M", 1 << 20)] {
+            assert_eq!(parse_item_bytes(text), Ok(bytes));
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        let parameter = Setting::Unixsocketperm.parameter();
+        assert_eq!(parameter.parse("770").expect("a mode").number, 0o770);
+        assert_eq!(parameter.parse("0700").expect("a mode").text, "700");
+        for text in ["", "8", "1777", "-1", "rwx"] {
+            assert!(parameter.check(text).is_err(), "{text}");
         }
     }
 }

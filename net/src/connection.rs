@@ -19,8 +19,8 @@ use store::Lookups;
 
 use crate::clock;
 use crate::config::Setting;
+use crate::listen::Protocol;
 use crate::runtime::{self, Stream};
-use crate::server::Protocol;
 use crate::session::Session;
 use crate::shared::Shared;
 

@@ -17,6 +17,7 @@ pub(crate) mod error;
 mod flags;
 pub(crate) mod glob;
 mod housekeeping;
+mod listen;
 mod process;
 pub(crate) mod protocol;
 mod runtime;

@@ -6,10 +6,8 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +16,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol as IpProtocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use store::reclaim;
 
 use crate::clients::Client;
@@ -27,27 +25,17 @@ use crate::config::{Config, Setting};
 use crate::connection::{Connection, End};
 use crate::error;
 use crate::housekeeping;
+use crate::listen::{Listeners, Protocol, UnixSocket, addresses};
 use crate::runtime::channel::{self, Receiver, Sender};
 use crate::runtime::{self, Idle, Listener, Socket, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::users;
 
-/// Connections the kernel may hold that are not yet accepted.
-const BACKLOG: i32 = 511;
 /// The kernel takes no more.
 const KEEPALIVE_S_MAX: u64 = 32_767;
 /// How long nothing is accepted after the kernel could not give a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Which protocol a listener is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// Redis's.
-    Resp,
-    /// Memcached's.
-    Memcached,
-}
 
 /// A running server. Dropping it without [`Server::stop`] leaves it running.
 #[derive(Debug)]
@@ -56,7 +44,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     resp_addrs: Vec<SocketAddr>,
     memcached_addrs: Vec<SocketAddr>,
-    unix_path: Option<String>,
+    unix_paths: Vec<(Protocol, String)>,
 }
 
 /// Why a server could not be started: one line.
@@ -101,24 +89,20 @@ impl Server {
     /// # Errors
     /// An address that is in use or not this machine's, and what else the kernel refuses.
     pub fn start(config: Config) -> Result<Server, StartError> {
-        let binds = config.text(Setting::Bind);
-        let resp = bind_all(binds, config.port(Setting::Port))?;
-        let memcached = bind_all(binds, config.port(Setting::MemcachedPort))?;
-        let unix_path = Some(config.text(Setting::Unixsocket).to_owned()).filter(|p| !p.is_empty());
-        let unix = unix_path.as_deref().map(bind_unix).transpose()?;
+        let listeners = Listeners::open(&config).map_err(StartError)?;
         let thread_count = match config.number(Setting::Threads) as usize {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
         let (stop_sender, stop_receiver) = channel::bounded(1);
         let shared = Arc::new(Shared::new(&config, thread_count, stop_sender));
-        let resp_addrs = addresses(&resp);
-        let memcached_addrs = addresses(&memcached);
+        let resp_addrs = addresses(&listeners.resp);
+        let memcached_addrs = addresses(&listeners.memcached);
+        let unix_path = |socket: &UnixSocket| (socket.protocol, socket.path.clone());
+        let unix_paths = listeners.unix.iter().map(unix_path).collect();
         let (seats, inboxes): (Vec<Seat>, Vec<_>) = (0..thread_count).map(|_| seat()).unzip();
         let mut doors = Some(Doors {
-            resp,
-            memcached,
-            unix,
+            listeners,
             seats: seats.clone(),
             stop: stop_receiver,
         });
@@ -141,7 +125,7 @@ impl Server {
             threads,
             resp_addrs,
             memcached_addrs,
-            unix_path,
+            unix_paths,
         })
     }
 
@@ -164,7 +148,8 @@ impl Server {
     /// What is listening where, a line for every fact.
     pub fn banner(&self) -> Vec<String> {
         let settings = &self.shared.settings;
-        let listening = |what: &str, addrs: &[SocketAddr]| {
+        let listening = |protocol: Protocol, addrs: &[SocketAddr]| {
+            let what = protocol.name();
             let addrs: Vec<_> = addrs.iter().map(SocketAddr::to_string).collect();
             match addrs.is_empty() {
                 true => format!("{what}: off"),
@@ -177,11 +162,11 @@ impl Server {
                 env!("CARGO_PKG_VERSION"),
                 std::process::id()
             ),
-            listening("RESP", &self.resp_addrs),
-            listening("Memcached", &self.memcached_addrs),
+            listening(Protocol::Resp, &self.resp_addrs),
+            listening(Protocol::Memcached, &self.memcached_addrs),
         ];
-        if let Some(path) = &self.unix_path {
-            lines.push(format!("RESP on a Unix socket: {path}"));
+        for (protocol, path) in &self.unix_paths {
+            lines.push(format!("{} on a Unix socket: {path}", protocol.name()));
         }
         let count = |count: usize, what: &str| format!("{what}: {count}");
         lines.push(count(self.threads.len(), "threads"));
@@ -212,7 +197,7 @@ impl Server {
                 log::error!("a network thread panicked");
             }
         }
-        if let Some(path) = self.unix_path {
+        for (_, path) in self.unix_paths {
             // Somebody else may have removed it.
             let _ = std::fs::remove_file(path);
         }
@@ -234,79 +219,9 @@ fn seat() -> (Seat, Receiver<Arrival>) {
     (seat, arrivals)
 }
 
-fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    listeners
-        .iter()
-        .filter_map(|listener| listener.local_addr().ok())
-        .collect()
-}
-
-/// Binds `port` on every address of `binds`; none without a port.
-fn bind_all(binds: &str, port: Option<u16>) -> Result<Vec<TcpListener>, StartError> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    let Some(mut port) = port else {
-        return Ok(listeners);
-    };
-    for word in binds.split_whitespace() {
-        let (word, may_fail) = match word.strip_prefix('-') {
-            Some(word) => (word, true),
-            None => (word, false),
-        };
-        let ip = match word {
-            "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            word => word
-                .parse()
-                .map_err(|_| StartError(format!("--bind: '{word}' is no address")))?,
-        };
-        match bind(SocketAddr::new(ip, port)) {
-            Ok(listener) => {
-                // Where the port was a free one, the other addresses get the same.
-                port = listener.local_addr().map_or(port, |addr| addr.port());
-                listeners.push(listener);
-            }
-            Err(error) if may_fail && error.kind() != io::ErrorKind::AddrInUse => {}
-            Err(error) => {
-                let addr = SocketAddr::new(ip, port);
-                return Err(StartError(format!("cannot listen on {addr}: {error}")));
-            }
-        }
-    }
-    if listeners.is_empty() {
-        return Err(StartError("--bind: no address to listen on".into()));
-    }
-    Ok(listeners)
-}
-
-fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(
-        Domain::for_address(addr),
-        Type::STREAM,
-        Some(IpProtocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-fn bind_unix(path: &str) -> Result<UnixListener, StartError> {
-    // One left by a server that could not clean up; anything else makes `bind` fail.
-    if std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        let _ = std::fs::remove_file(path);
-    }
-    UnixListener::bind(path)
-        .map_err(|error| StartError(format!("cannot listen on {path}: {error}")))
-}
-
 /// Where connections arrive, and where they go.
 struct Doors {
-    resp: Vec<TcpListener>,
-    memcached: Vec<TcpListener>,
-    unix: Option<UnixListener>,
+    listeners: Listeners,
     seats: Vec<Seat>,
     stop: Receiver<()>,
 }
@@ -342,8 +257,8 @@ impl Doors {
     /// Accepts from now on, until the server is asked to end: then all threads' inboxes close.
     fn open(self, shared: Arc<Shared>) -> io::Result<()> {
         let tcp = [
-            (self.resp, Protocol::Resp),
-            (self.memcached, Protocol::Memcached),
+            (self.listeners.resp, Protocol::Resp),
+            (self.listeners.memcached, Protocol::Memcached),
         ];
         for (listeners, protocol) in tcp {
             for listener in listeners {
@@ -351,9 +266,9 @@ impl Doors {
                 runtime::spawn_local(accept(listener, protocol, self.seats.clone()));
             }
         }
-        if let Some(listener) = self.unix {
-            let listener = Listener::unix(listener)?;
-            runtime::spawn_local(accept(listener, Protocol::Resp, self.seats.clone()));
+        for socket in self.listeners.unix {
+            let listener = Listener::unix(socket.listener)?;
+            runtime::spawn_local(accept(listener, socket.protocol, self.seats.clone()));
         }
         runtime::spawn_local(async move {
             if catch_panics(housekeeping::keep(shared)).await.is_none() {

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -169,7 +171,7 @@ fn signals_end_it_in_order() {
 fn a_unix_socket_goes_with_the_server() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("mayfly.sock");
     let server = Running::start(mayfly().arg("--port=0").arg("--unixsocket").arg(&path));
-    let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("a connection");
+    let mut stream = UnixStream::connect(&path).expect("a connection");
     stream.write_all(b"PING\r\n").expect("sent");
     let mut reply = [0; 7];
     stream.read_exact(&mut reply).expect("a reply");
@@ -177,6 +179,58 @@ fn a_unix_socket_goes_with_the_server() {
     server.signal(signal_hook::consts::SIGTERM);
     assert_eq!(server.end(), Some(0));
     assert!(!path.exists());
+}
+
+#[test]
+fn memcached_clients_have_a_unix_socket_of_their_own() {
+    for (flags, mode) in [
+        (&[][..], 0o700),
+        (&["--memcached_unixsocketperm=766"], 0o766),
+    ] {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("memcached.sock");
+        let path_flag = format!("--memcached_unixsocket={}", path.display());
+        let server = Running::start(mayfly().arg("--port=0").arg(&path_flag).args(flags));
+        let line = format!("Memcached on a Unix socket: {}\n", path.display());
+        assert!(server.banner.contains(&line), "{}", server.banner);
+        let permissions = std::fs::metadata(&path).expect("a socket").permissions();
+        assert_eq!(permissions.mode() & 0o777, mode);
+        let mut stream = UnixStream::connect(&path).expect("a connection");
+        stream.write_all(b"set k 0 0 1\r\nx\r\n").expect("sent");
+        let mut reply = [0; 8];
+        stream.read_exact(&mut reply).expect("a reply");
+        assert_eq!(&reply, b"STORED\r\n");
+        server.signal(signal_hook::consts::SIGTERM);
+        assert_eq!(server.end(), Some(0));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn memcached_clients_have_addresses_of_their_own() {
+    let (port, own) = (free_port(), free_port());
+    let binds = format!("127.0.0.1,127.0.0.1:{own}");
+    let mut command = mayfly();
+    command.args(["--port=0", "--bind=127.0.0.2"]);
+    command.args(["--memcached_bind", &binds]);
+    let server = Running::start(command.arg(format!("--memcached_port={port}")));
+    let listening = format!("Memcached: 127.0.0.1:{port}, 127.0.0.1:{own}\n");
+    assert!(server.banner.contains(&listening), "{}", server.banner);
+    for port in [port, own] {
+        assert!(ask(port, "version\r\n").starts_with("VERSION "));
+    }
+    drop(server);
+    let variables = [("MAYFLY_BIND", "127.0.0.1"), ("MAYFLY_MAX_ITEM_SIZE", "2k")];
+    let mut command = mayfly();
+    let server = command
+        .arg("--port=0")
+        .arg(format!("--memcached_port={port}"));
+    let _server = Running::start(server.envs(variables));
+    let value = "x".repeat(2_048 - 100);
+    let request = format!("set k 0 0 {}\r\n{value}\r\n", value.len());
+    assert_eq!(ask(port, &request), "STORED\r\n");
+    let too_large = "SERVER_ERROR object too large for cache\r\n";
+    let request = format!("set k 0 0 2048\r\n{value}{value}\r\n");
+    assert_eq!(ask(port, &request), too_large);
 }
 
 #[test]
