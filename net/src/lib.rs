@@ -15,6 +15,8 @@ mod config;
 mod connection;
 pub(crate) mod error;
 mod flags;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub(crate) mod glob;
 mod housekeeping;
 mod listen;

@@ -4,37 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzzing::resp_in_pieces as in_pieces;
 
 type Request = Vec<Vec<u8>>;
-
-/// All requests in the concatenation of `pieces`, given one piece more at a time, and why it
-/// ended if it did.
-fn in_pieces<'p>(
-    pieces: impl IntoIterator<Item = &'p [u8]>,
-    limits: &Limits,
-) -> (Vec<Request>, Option<ProtocolError>) {
-    let mut parser = Parser::default();
-    let mut buffer: Vec<u8> = Vec::new();
-    let mut found = Vec::new();
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
-        let mut rest = &mut buffer[..];
-        loop {
-            let mut words: SmallVec<[&[u8]; 4]> = SmallVec::new();
-            match parser.next(&mut rest, limits, &mut words) {
-                Ok(Some(count)) => {
-                    assert_eq!(count, words.len());
-                    found.push(words.iter().map(|word| word.to_vec()).collect());
-                }
-                Ok(None) => break,
-                Err(error) => return (found, Some(error)),
-            }
-        }
-        let left = rest.len();
-        buffer.drain(..buffer.len() - left);
-    }
-    (found, None)
-}
 
 fn at_once(bytes: &[u8]) -> (Vec<Request>, Option<ProtocolError>) {
     in_pieces([bytes], &Limits::DEFAULT)
