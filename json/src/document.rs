@@ -52,7 +52,7 @@ impl Document {
         if bytes.len() <= PACKED_BYTES_MAX {
             Document::Packed(bytes.into_boxed_slice())
         } else {
-            let root = Arc::new(Node::of_packed(&bytes));
+            let root = Arc::new(Node::of_packed_vec(bytes));
             Document::Large(LargeDocument { root })
         }
     }

@@ -52,16 +52,28 @@ pub(crate) enum Piece {
 impl Node {
     /// The node of a value in its packed form.
     pub(crate) fn of_packed(bytes: &[u8]) -> Node {
-        if bytes.len() > TREE_BYTES_MIN {
-            match packed::item(bytes) {
-                Item::Array(body) => return Node::Array(Tree::build(Container::Array, body)),
-                Item::Object(body) => {
-                    return Node::Object(Members::new(Tree::build(Container::Object, body)));
-                }
-                _ => {}
-            }
+        Node::tree_of_packed(bytes).unwrap_or_else(|| Node::Packed(bytes.into()))
+    }
+
+    /// As [`Node::of_packed`], without a copy of a long string.
+    pub(crate) fn of_packed_vec(bytes: Vec<u8>) -> Node {
+        let tree = Node::tree_of_packed(&bytes);
+        tree.unwrap_or_else(|| Node::Packed(bytes.into_boxed_slice()))
+    }
+
+    /// The tree of a value that is to be one.
+    fn tree_of_packed(bytes: &[u8]) -> Option<Node> {
+        if bytes.len() <= TREE_BYTES_MIN {
+            return None;
         }
-        Node::Packed(bytes.into())
+        match packed::item(bytes) {
+            Item::Array(body) => Some(Node::Array(Tree::build(Container::Array, body))),
+            Item::Object(body) => {
+                let tree = Tree::build(Container::Object, body);
+                Some(Node::Object(Members::new(tree)))
+            }
+            _ => None,
+        }
     }
 
     /// The value to be read.

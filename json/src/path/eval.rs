@@ -5,7 +5,8 @@
 //! between, and lets the first match end the search.
 //!
 //! Descents multiply: `$..*..*` visits a value once for each of its ancestors, and every further
-//! `..` multiplies by the depth again. A budget in proportion to the document bounds the whole.
+//! `..` multiplies by the depth again. So does a filter that searches the document from its root
+//! for every child. A [`Budget`] in proportion to the document bounds the whole.
 
 use std::ops::ControlFlow;
 
@@ -24,6 +25,9 @@ const VISITS_MIN: usize = 1 << 20;
 
 /// Visits allowed for each byte of a document.
 const VISITS_PER_BYTE: usize = 32;
+
+/// Text that is looked at for the cost of a visit.
+const BYTES_PER_VISIT: usize = 64;
 
 pub(super) fn find<'a>(path: &Path<'_>, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
     let mut found = Vec::new();
@@ -59,11 +63,28 @@ pub(super) fn locate(path: &Path<'_>, root: Value<'_>) -> Result<Vec<Trail>, Sea
 type Visit<'v, 'a> = &'v mut dyn FnMut(&Trail, Value<'a>) -> ControlFlow<()>;
 
 fn search<'a>(path: &Path<'_>, root: Value<'a>, visit: Visit<'_, 'a>) -> Result<(), SearchTooLong> {
-    let mut visits_left = root
-        .extent()
-        .saturating_mul(VISITS_PER_BYTE)
-        .saturating_add(VISITS_MIN);
-    Search::run(path, root, root, &mut visits_left, visit)
+    Search::run(path, root, root, &mut Budget::of(root), visit)
+}
+
+/// The visits left to a search, and to all searches that its filters make.
+pub(super) struct Budget(usize);
+
+impl Budget {
+    fn of(root: Value<'_>) -> Budget {
+        let for_bytes = root.extent().saturating_mul(VISITS_PER_BYTE);
+        Budget(for_bytes.saturating_add(VISITS_MIN))
+    }
+
+    /// Pays for something that takes as long as so many visits.
+    pub(super) fn spend(&mut self, visits: usize) -> Result<(), SearchTooLong> {
+        self.0 = self.0.checked_sub(visits).ok_or(SearchTooLong)?;
+        Ok(())
+    }
+
+    /// Pays for a look at so many bytes of text.
+    pub(super) fn spend_on_text(&mut self, bytes: usize) -> Result<(), SearchTooLong> {
+        self.spend(bytes / BYTES_PER_VISIT)
+    }
 }
 
 /// Why a search ends before its time.
@@ -76,7 +97,7 @@ enum Stop {
 pub(super) struct Search<'v, 'a> {
     /// The document's root, for filters.
     root: Value<'a>,
-    visits_left: &'v mut usize,
+    budget: &'v mut Budget,
     trail: Trail,
     visit: Visit<'v, 'a>,
 }
@@ -87,12 +108,12 @@ impl<'v, 'a> Search<'v, 'a> {
         path: &Path<'_>,
         root: Value<'a>,
         from: Value<'a>,
-        visits_left: &'v mut usize,
+        budget: &'v mut Budget,
         visit: Visit<'v, 'a>,
     ) -> Result<(), SearchTooLong> {
         let mut search = Search {
             root,
-            visits_left,
+            budget,
             trail: Trail::new(),
             visit,
         };
@@ -184,7 +205,7 @@ impl<'v, 'a> Search<'v, 'a> {
     fn holds(&mut self, filter: &Filter<'_>, child: Value<'a>) -> ControlFlow<Stop, bool> {
         self.spend()?;
         let root = self.root;
-        match filter.holds(Scene { root, child }, self.visits_left) {
+        match filter.holds(Scene { root, child }, self.budget) {
             Ok(holds) => ControlFlow::Continue(holds),
             Err(SearchTooLong) => ControlFlow::Break(Stop::TooLong),
         }
@@ -192,11 +213,10 @@ impl<'v, 'a> Search<'v, 'a> {
 
     /// Takes one visit off the budget.
     fn spend(&mut self) -> ControlFlow<Stop> {
-        if *self.visits_left == 0 {
-            return ControlFlow::Break(Stop::TooLong);
+        match self.budget.spend(1) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(SearchTooLong) => ControlFlow::Break(Stop::TooLong),
         }
-        *self.visits_left -= 1;
-        ControlFlow::Continue(())
     }
 
     /// Goes down to the child at `place` and follows `segments` from there.

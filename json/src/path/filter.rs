@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use regex::{Regex, RegexBuilder};
 
 use super::Path;
-use super::eval::Search;
+use super::eval::{Budget, Search};
 use crate::error::SearchTooLong;
 use crate::value::{Number, Value, View};
 
@@ -23,9 +23,6 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// What making a regular expression costs, in visits.
 const VISITS_PER_REGEX: usize = 2_000;
-
-/// Text that a regular expression is tried on for the cost of a visit.
-const BYTES_PER_VISIT: usize = 64;
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -162,16 +159,17 @@ pub(super) struct Scene<'a> {
 }
 
 impl Filter<'_> {
-    /// Whether the condition holds. What it visits is taken off `visits_left`.
+    /// Whether the condition holds.
     pub(super) fn holds(
         &self,
         scene: Scene<'_>,
-        visits_left: &mut usize,
+        budget: &mut Budget,
     ) -> Result<bool, SearchTooLong> {
+        budget.spend(1)?;
         match self {
             Filter::Any(terms) => {
                 for term in terms {
-                    if term.holds(scene, visits_left)? {
+                    if term.holds(scene, budget)? {
                         return Ok(true);
                     }
                 }
@@ -179,29 +177,29 @@ impl Filter<'_> {
             }
             Filter::All(terms) => {
                 for term in terms {
-                    if !term.holds(scene, visits_left)? {
+                    if !term.holds(scene, budget)? {
                         return Ok(false);
                     }
                 }
                 Ok(true)
             }
-            Filter::Not(filter) => Ok(!filter.holds(scene, visits_left)?),
-            Filter::Exists(query) => Ok(query.matches(scene, 1, visits_left)?.0 > 0),
+            Filter::Not(filter) => Ok(!filter.holds(scene, budget)?),
+            Filter::Exists(query) => Ok(query.matches(scene, 1, budget)?.0 > 0),
             Filter::Compare(left, operator, right) => {
-                let left = left.view(scene, visits_left)?;
-                let right = right.view(scene, visits_left)?;
-                Ok(operator.holds(left, right, visits_left))
+                let left = left.view(scene, budget)?;
+                let right = right.view(scene, budget)?;
+                operator.holds(left, right, budget)
             }
             Filter::Match(text, pattern) => {
-                let Some(View::String(text)) = text.view(scene, visits_left)? else {
+                let Some(View::String(text)) = text.view(scene, budget)? else {
                     return Ok(false);
                 };
-                *visits_left = visits_left.saturating_sub(text.len() / BYTES_PER_VISIT);
+                budget.spend_on_text(text.len())?;
                 let regex = match &pattern.source {
                     Source::Compiled(regex) => return Ok(is_match(regex.as_ref(), text)),
-                    Source::Operand(source) => match source.view(scene, visits_left)? {
+                    Source::Operand(source) => match source.view(scene, budget)? {
                         Some(View::String(source)) => {
-                            *visits_left = visits_left.saturating_sub(VISITS_PER_REGEX);
+                            budget.spend(VISITS_PER_REGEX)?;
                             compile(pattern.scope, source)
                         }
                         _ => None,
@@ -223,27 +221,21 @@ impl Query<'_> {
         &self,
         scene: Scene<'a>,
         most: usize,
-        visits_left: &mut usize,
+        budget: &mut Budget,
     ) -> Result<(usize, Option<Value<'a>>), SearchTooLong> {
         let from = match self.is_from_root {
             true => scene.root,
             false => scene.child,
         };
         let (mut count, mut last) = (0, None);
-        Search::run(
-            &self.path,
-            scene.root,
-            from,
-            visits_left,
-            &mut |_, value| {
-                count += 1;
-                last = Some(value);
-                match count == most {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                }
-            },
-        )?;
+        Search::run(&self.path, scene.root, from, budget, &mut |_, value| {
+            count += 1;
+            last = Some(value);
+            match count == most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
         Ok((count, last))
     }
 }
@@ -253,17 +245,20 @@ impl Operand<'_> {
     fn view<'a>(
         &'a self,
         scene: Scene<'a>,
-        visits_left: &mut usize,
+        budget: &mut Budget,
     ) -> Result<Option<View<'a>>, SearchTooLong> {
         Ok(match self {
             Operand::Literal(Literal::Null) => Some(View::Null),
             Operand::Literal(Literal::Bool(value)) => Some(View::Bool(*value)),
             Operand::Literal(Literal::Number(number)) => Some(View::Number(*number)),
             Operand::Literal(Literal::String(text)) => Some(View::String(text)),
-            Operand::Query(query) => query.matches(scene, 1, visits_left)?.1.map(Value::view),
+            Operand::Query(query) => query.matches(scene, 1, budget)?.1.map(Value::view),
             Operand::Length(operand) => {
-                let length = match operand.view(scene, visits_left)? {
-                    Some(View::String(text)) => text.chars().count(),
+                let length = match operand.view(scene, budget)? {
+                    Some(View::String(text)) => {
+                        budget.spend_on_text(text.len())?;
+                        text.chars().count()
+                    }
                     Some(View::Array(array)) => array.len(),
                     Some(View::Object(object)) => object.len(),
                     _ => return Ok(None),
@@ -271,10 +266,10 @@ impl Operand<'_> {
                 Some(View::Number(Number::Int(length as i64)))
             }
             Operand::Count(query) => {
-                let (count, _) = query.matches(scene, usize::MAX, visits_left)?;
+                let (count, _) = query.matches(scene, usize::MAX, budget)?;
                 Some(View::Number(Number::Int(count as i64)))
             }
-            Operand::Value(query) => match query.matches(scene, 2, visits_left)? {
+            Operand::Value(query) => match query.matches(scene, 2, budget)? {
                 (1, Some(value)) => Some(value.view()),
                 _ => None,
             },
@@ -287,20 +282,23 @@ impl Operator {
         self,
         left: Option<View<'_>>,
         right: Option<View<'_>>,
-        visits_left: &mut usize,
-    ) -> bool {
+        budget: &mut Budget,
+    ) -> Result<bool, SearchTooLong> {
+        if let (Some(View::String(left)), Some(View::String(right))) = (left, right) {
+            budget.spend_on_text(left.len().min(right.len()))?;
+        }
         let mut is_equal = || match (left, right) {
-            (Some(left), Some(right)) => equal(left, right, visits_left),
-            (left, right) => left.is_none() && right.is_none(),
+            (Some(left), Some(right)) => equal(left, right, budget),
+            (left, right) => Ok(left.is_none() && right.is_none()),
         };
-        match self {
-            Operator::Equal => is_equal(),
-            Operator::Different => !is_equal(),
+        Ok(match self {
+            Operator::Equal => is_equal()?,
+            Operator::Different => !is_equal()?,
             Operator::Less => is_less(left, right),
             Operator::Greater => is_less(right, left),
-            Operator::AtMost => is_less(left, right) || is_equal(),
-            Operator::AtLeast => is_less(right, left) || is_equal(),
-        }
+            Operator::AtMost => is_less(left, right) || is_equal()?,
+            Operator::AtLeast => is_less(right, left) || is_equal()?,
+        })
     }
 }
 
@@ -315,27 +313,38 @@ fn is_less(left: Option<View<'_>>, right: Option<View<'_>>) -> bool {
 }
 
 /// Whether two values are the same: numbers as numbers, members in any order.
-fn equal(left: View<'_>, right: View<'_>, visits_left: &mut usize) -> bool {
-    *visits_left = visits_left.saturating_sub(1);
-    match (left, right) {
+fn equal(left: View<'_>, right: View<'_>, budget: &mut Budget) -> Result<bool, SearchTooLong> {
+    budget.spend(1)?;
+    Ok(match (left, right) {
         (View::Null, View::Null) => true,
         (View::Bool(left), View::Bool(right)) => left == right,
         (View::Number(left), View::Number(right)) => compare(left, right) == Some(Ordering::Equal),
         (View::String(left), View::String(right)) => left == right,
         (View::Array(left), View::Array(right)) => {
-            left.len() == right.len()
-                && (left.iter().zip(right.iter()))
-                    .all(|(left, right)| equal(left.view(), right.view(), visits_left))
+            if left.len() != right.len() {
+                return Ok(false);
+            }
+            for (left, right) in left.iter().zip(right.iter()) {
+                if !equal(left.view(), right.view(), budget)? {
+                    return Ok(false);
+                }
+            }
+            true
         }
         (View::Object(left), View::Object(right)) => {
-            left.len() == right.len()
-                && left.iter().all(|(name, left)| {
-                    let right = right.get(name);
-                    right.is_some_and(|right| equal(left.view(), right.view(), visits_left))
-                })
+            if left.len() != right.len() {
+                return Ok(false);
+            }
+            for (name, left) in left.iter() {
+                match right.get(name) {
+                    Some(right) if equal(left.view(), right.view(), budget)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            true
         }
         _ => false,
-    }
+    })
 }
 
 /// The order of two numbers as numbers. None for what JSON cannot say.
