@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod corpus;
 pub mod load;
 pub mod report;
 pub mod request;

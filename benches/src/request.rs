@@ -35,7 +35,16 @@ pub enum Op {
     MemcachedGet,
     /// `set key` over memcached's protocol.
     MemcachedSet,
+    /// `JSON.GET key path` of one field of a [profile](crate::corpus::profile).
+    JsonGet,
+    /// `JSON.SET key path value` of the same field.
+    JsonSet,
 }
+
+/// The field of a profile that [`Op::JsonGet`] and [`Op::JsonSet`] mean.
+pub const JSON_FIELD: &str = "$.prefs.theme";
+/// What [`Op::JsonSet`] puts there.
+pub const JSON_FIELD_VALUE: &str = "\"light\"";
 
 /// Keys in an MSET or MGET.
 pub const KEYS_PER_MULTI: usize = 10;
@@ -59,6 +68,8 @@ impl Op {
             Op::Sadd => "SADD, one set",
             Op::MemcachedGet => "get (memcached)",
             Op::MemcachedSet => "set (memcached)",
+            Op::JsonGet => "JSON.GET of a field",
+            Op::JsonSet => "JSON.SET of a field",
         }
     }
 
@@ -82,7 +93,7 @@ impl Op {
     /// How many lines its reply has when all goes well.
     fn reply_lines(self) -> usize {
         match self {
-            Op::Get => 2,
+            Op::Get | Op::JsonGet => 2,
             Op::Mget => 1 + 2 * KEYS_PER_MULTI,
             Op::MemcachedGet => 3,
             _ => 1,
@@ -200,6 +211,13 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
             command.push(b"MSET");
             command.extend([&key[..], &value].repeat(KEYS_PER_MULTI));
         }
+        Op::JsonGet => command.extend([&b"JSON.GET"[..], &key, JSON_FIELD.as_bytes()]),
+        Op::JsonSet => command.extend([
+            &b"JSON.SET"[..],
+            &key,
+            JSON_FIELD.as_bytes(),
+            JSON_FIELD_VALUE.as_bytes(),
+        ]),
         Op::MemcachedGet | Op::MemcachedSet => {}
     }
     if op == Op::Set && payload.expires {

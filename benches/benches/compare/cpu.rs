@@ -175,6 +175,20 @@ fn measure_row(
     Ok(slices.into_iter().map(median).collect())
 }
 
+/// The median of several slices of one server under one load.
+pub(crate) fn median_cost(
+    plan: &Plan,
+    server: &Server,
+    load: &mut Load,
+    keys: u32,
+) -> io::Result<Cost> {
+    let slice = plan.duration() / SLICES as u32;
+    let slices: io::Result<Vec<Cost>> = (0..SLICES)
+        .map(|_| measure_once(server, load, keys, slice))
+        .collect();
+    Ok(median(slices?).expect("there are slices"))
+}
+
 /// Loads a server for a while and asks what that cost.
 pub(crate) fn measure_once(
     server: &Server,

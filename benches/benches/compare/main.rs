@@ -13,6 +13,7 @@
 mod cpu;
 mod garbage;
 mod grow;
+mod json;
 mod memory;
 mod stall;
 mod threads;
@@ -28,7 +29,7 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, stall, grow, garbage, threads; all when none is named.
+    /// What to measure: cpu, memory, stall, grow, garbage, threads, json; all when none is named.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only these servers, by name.
@@ -70,13 +71,14 @@ impl Plan {
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 6] = [
+const MODES: [(&str, Mode); 7] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
     ("stall", stall::measure),
     ("grow", grow::measure),
     ("garbage", garbage::measure),
     ("threads", threads::measure),
+    ("json", json::measure),
 ];
 
 /// The server's core in measurements of CPU time.
