@@ -161,9 +161,14 @@ impl<'g> Db<'g> {
         if let Some(entry) = entry
             && self.notes_use
         {
-            entry.touch(tick_of(self.now_ms));
+            self.note_use(entry);
         }
         entry
+    }
+
+    /// Notes a use of an entry, for those who looked at it without noting one.
+    pub fn note_use(&self, entry: Entry<'g>) {
+        entry.touch(tick_of(self.now_ms));
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.
@@ -191,8 +196,21 @@ impl<'g> Db<'g> {
     pub fn update<'a, R>(
         &self,
         key: &[u8],
-        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
+        decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
     ) -> Result<R, Error> {
+        self.update_and_see(key, decide).map(|(result, _)| result)
+    }
+
+    /// As [`Db::update`]; also what stands at the key afterwards. In a transaction its version
+    /// may still rise.
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    pub fn update_and_see<'a, R>(
+        &self,
+        key: &[u8],
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
+    ) -> Result<(R, Option<Entry<'g>>), Error> {
         let key = self.key(key);
         if self.in_transaction {
             return self.update_privately(&key, decide);
@@ -201,13 +219,21 @@ impl<'g> Db<'g> {
             let sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
             let live = self.live(sight.entry);
             let (change, result) = decide(live)?;
-            let is_done = match change {
-                Change::Keep => self.keep(&sight),
-                Change::Remove => sight.entry.is_none() || self.take_out(&sight),
-                Change::Put(draft) => self.put_in(&key, &sight, draft),
-            };
-            if is_done {
-                return Ok(result);
+            match change {
+                Change::Keep => {
+                    self.keep(&sight);
+                    return Ok((result, live));
+                }
+                Change::Remove => {
+                    if sight.entry.is_none() || self.take_out(&sight) {
+                        return Ok((result, None));
+                    }
+                }
+                Change::Put(draft) => {
+                    if let Some(made) = self.put_in(&key, &sight, draft) {
+                        return Ok((result, Some(made)));
+                    }
+                }
             }
         }
     }
@@ -217,14 +243,23 @@ impl<'g> Db<'g> {
     /// # Errors
     /// As [`Db::update`].
     pub fn put(&self, key: &[u8], draft: Draft<'_>) -> Result<(), Error> {
+        self.put_and_see(key, draft).map(drop)
+    }
+
+    /// As [`Db::put`]; also the entry. In a transaction its version may still rise.
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    pub fn put_and_see(&self, key: &[u8], draft: Draft<'_>) -> Result<Entry<'g>, Error> {
         let key = self.key(key);
         let tick = tick_of(self.now_ms);
         if self.in_transaction {
             let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
             let old = self.overlay(|overlay| overlay.current(at, self.guard));
             let made = self.provisional(&key, old, 0, draft, tick);
+            let entry = made.entry;
             self.overlay(|overlay| overlay.put(at, made, self.guard));
-            return Ok(());
+            return Ok(entry);
         }
         let database = self.database();
         let mut sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
@@ -232,9 +267,10 @@ impl<'g> Db<'g> {
         debug_assert!(!made.shares, "a derived value needs `update`");
         loop {
             if self.place(database, &sight, &made) {
-                database.count(sight.entry, Some(made.entry));
+                let entry = made.entry;
+                database.count(sight.entry, Some(entry));
                 made.published(sight.entry, self.guard);
-                return Ok(());
+                return Ok(entry);
             }
             sight = match self.scope().look_settled(self.index, &key, Ticket::NONE) {
                 Ok(sight) => sight,
@@ -435,31 +471,36 @@ impl<'g> Db<'g> {
         &self,
         key: &Key<'_>,
         mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
-    ) -> Result<R, Error> {
+    ) -> Result<(R, Option<Entry<'g>>), Error> {
         let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, key));
         let current = self.overlay(|overlay| overlay.current(at, self.guard));
-        let (change, result) = decide(self.live(current))?;
-        match change {
-            Change::Keep => {}
-            Change::Remove if current.is_none() => {}
-            Change::Remove => self.overlay(|overlay| overlay.remove(at, self.guard)),
+        let live = self.live(current);
+        let (change, result) = decide(live)?;
+        let after = match change {
+            Change::Keep => live,
+            Change::Remove if current.is_none() => None,
+            Change::Remove => {
+                self.overlay(|overlay| overlay.remove(at, self.guard));
+                None
+            }
             Change::Put(draft) => {
                 let made = self.provisional(key, current, 0, draft, tick_of(self.now_ms));
+                let entry = made.entry;
                 self.overlay(|overlay| overlay.put(at, made, self.guard));
+                Some(entry)
             }
-        }
-        Ok(result)
+        };
+        Ok((result, after))
     }
 
     /// An expired entry goes when it is met.
-    fn keep(&self, sight: &Sight<'g>) -> bool {
+    fn keep(&self, sight: &Sight<'g>) {
         if sight
             .entry
             .is_some_and(|entry| entry.is_expired(self.now_ms))
         {
             self.remove_expired(sight);
         }
-        true
     }
 
     fn remove_expired(&self, sight: &Sight<'g>) {
@@ -489,17 +530,23 @@ impl<'g> Db<'g> {
         is_out
     }
 
-    fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: Draft<'_>) -> bool {
+    /// Puts an entry where a settled look found its place; none if something changed since.
+    fn put_in(
+        &self,
+        key: &Key<'_>,
+        sight: &Sight<'g>,
+        draft: Draft<'_>,
+    ) -> Option<Entry<'g>> {
         let tick = tick_of(self.now_ms);
         let made = self.provisional(key, sight.entry, removed_max(sight), draft, tick);
-        let is_in = self.place(self.database(), sight, &made);
-        if is_in {
-            self.database().count(sight.entry, Some(made.entry));
-            made.published(sight.entry, self.guard);
-        } else {
+        if !self.place(self.database(), sight, &made) {
             made.discard();
+            return None;
         }
-        is_in
+        let entry = made.entry;
+        self.database().count(sight.entry, Some(entry));
+        made.published(sight.entry, self.guard);
+        Some(entry)
     }
 
     fn place(&self, database: &Database, sight: &Sight<'g>, made: &Provisional<'g>) -> bool {

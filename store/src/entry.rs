@@ -330,6 +330,16 @@ impl<'g> Entry<'g> {
         crate::usage::idle_ms(self.usage().load(Ordering::Relaxed), now_ms)
     }
 
+    /// Whether the key was read since it was written.
+    pub fn was_fetched(self) -> bool {
+        crate::usage::was_fetched(self.usage_bits())
+    }
+
+    /// Takes over when and how often `other` was used: this is the same value still.
+    pub fn take_over_use(self, other: Entry<'_>) {
+        self.set_usage_bits(other.usage_bits());
+    }
+
     /// The last-use and eviction bits, as they are now.
     pub(crate) fn usage_bits(self) -> u16 {
         self.usage().load(Ordering::Relaxed)

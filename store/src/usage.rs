@@ -43,6 +43,11 @@ pub(crate) fn frequency(usage: u16) -> u8 {
     (usage & FREQUENCY) as u8
 }
 
+/// Whether there was a use since the entry was written.
+pub(crate) fn was_fetched(usage: u16) -> bool {
+    usage & FETCHED != 0
+}
+
 /// How long ago the last use was, in milliseconds, to a tick.
 pub(crate) fn idle_ms(usage: u16, now_ms: u64) -> u64 {
     let ticks = tick_of(now_ms).wrapping_sub(usage >> TICK_SHIFT) & (TICKS - 1);
@@ -57,10 +62,12 @@ mod tests {
     fn use_is_counted_up_to_three_and_idle_time_starts_anew() {
         let mut usage = fresh(tick_of(0));
         assert_eq!((frequency(usage), idle_ms(usage, 40_000)), (0, 40_000));
+        assert!(!was_fetched(usage));
         for expected in [1, 2, 3, 3] {
             usage = touched(usage, tick_of(80_000));
-            assert_eq!(frequency(usage), expected);
+            assert_eq!((frequency(usage), was_fetched(usage)), (expected, true));
         }
+        assert!(!was_fetched(rewritten(usage, tick_of(80_000))));
         assert_eq!(idle_ms(usage, 84_000), 4_000);
     }
 
