@@ -358,6 +358,11 @@ impl Input {
         self.end - self.start
     }
 
+    /// The bytes not yet used.
+    fn unused(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
     /// Gives the buffer back if nothing is in it.
     fn release(&mut self) {
         if self.len() > 0 {

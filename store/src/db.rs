@@ -531,12 +531,7 @@ impl<'g> Db<'g> {
     }
 
     /// Puts an entry where a settled look found its place; none if something changed since.
-    fn put_in(
-        &self,
-        key: &Key<'_>,
-        sight: &Sight<'g>,
-        draft: Draft<'_>,
-    ) -> Option<Entry<'g>> {
+    fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: Draft<'_>) -> Option<Entry<'g>> {
         let tick = tick_of(self.now_ms);
         let made = self.provisional(key, sight.entry, removed_max(sight), draft, tick);
         if !self.place(self.database(), sight, &made) {

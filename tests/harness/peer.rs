@@ -1,7 +1,7 @@
 //! Servers that are known to be right, where they are installed.
 //!
-//! `redis-server` and `memcached` are looked for in PATH, `valkey-server` where
-//! `MAYFLY_VALKEY_SERVER` says or in PATH. A test that needs one asks [`Peer::start`] for it; a
+//! `redis-server` is looked for in PATH, `valkey-server` and `memcached` where
+//! `MAYFLY_VALKEY_SERVER` and `MAYFLY_MEMCACHED` say, or in PATH. A test that needs one asks [`Peer::start`] for it; a
 //! machine without it skips the test with one line, but with `CI=true` or
 //! `MAYFLY_REQUIRE_PEERS=1` a missing peer is a failure.
 
@@ -85,7 +85,8 @@ pub fn are_required() -> bool {
 fn find(kind: Kind) -> Option<PathBuf> {
     let named = match kind {
         Kind::Valkey => env::var_os("MAYFLY_VALKEY_SERVER").map(PathBuf::from),
-        Kind::Redis | Kind::Memcached => None,
+        Kind::Memcached => env::var_os("MAYFLY_MEMCACHED").map(PathBuf::from),
+        Kind::Redis => None,
     };
     let path = env::var_os("PATH").unwrap_or_default();
     named

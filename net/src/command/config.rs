@@ -150,7 +150,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// Changes a parameter to a value that was checked.
-fn apply(shared: &Shared, setting: Setting, value: &str) {
+pub(crate) fn apply(shared: &Shared, setting: Setting, value: &str) {
     if shared.settings.set(setting, value).is_ok() && setting == Setting::Maxmemory {
         let bytes = shared.settings.number(Setting::Maxmemory);
         shared.store.set_memory_bytes_max(bytes);

@@ -20,7 +20,7 @@ pub(crate) mod args;
 mod bitmap;
 mod client;
 mod collection;
-mod config;
+pub(crate) mod config;
 mod connection;
 pub(crate) mod dispatch;
 mod expire;

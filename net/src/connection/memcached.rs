@@ -1,14 +1,16 @@
 //! Memcached: batches of requests over database 0.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 
 use smallvec::SmallVec;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
-use crate::command::memcached::{self, Call, Facts, Outcome};
+use crate::command::config;
+use crate::command::memcached::{self, Call, Facts, Outcome, Surroundings};
 use crate::config::Setting;
 use crate::protocol::memcached::login::{self, Login};
-use crate::protocol::memcached::{Limits, LineTooLong, Parser, Request, Writer};
+use crate::protocol::memcached::{self as protocol, Broken, Limits, Parser, Request};
 use crate::shared::Shared;
 use crate::users;
 
@@ -16,7 +18,13 @@ use crate::users;
 const DB_INDEX: usize = 0;
 
 pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End> {
-    connection.log_in().await?;
+    while connection.input.len() == 0 {
+        connection.flush_and_fill(1).await?;
+    }
+    // The binary protocol has requests for that.
+    if !protocol::is_binary(connection.input.unused()) {
+        connection.log_in().await?;
+    }
     let mut parser = Parser::default();
     loop {
         connection.run_lines(&mut parser).await?;
@@ -37,7 +45,7 @@ impl Connection {
 
     /// Answers what the client says first, or returns how many bytes that needs, at least.
     fn answer_login(&mut self) -> Result<Option<usize>, End> {
-        let mut rest = &self.input.bytes[self.input.start..self.input.end];
+        let mut rest = self.input.unused();
         let line = match login::next(&mut rest) {
             Login::Incomplete(bytes_needed) => return Ok(Some(bytes_needed)),
             Login::Junk => return Err(End::Closing),
@@ -53,7 +61,8 @@ impl Connection {
             }
         };
         self.input.start = self.input.end - rest.len();
-        Writer::new(&mut self.output).line(line);
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
         Ok(None)
     }
 
@@ -72,7 +81,6 @@ impl Connection {
                 break Err(end);
             }
             if parsed.is_err() {
-                Writer::new(&mut self.output).line(LineTooLong::LINE);
                 break Err(End::Closing);
             }
             if requests.is_empty() {
@@ -115,7 +123,7 @@ impl Connection {
             memcached::prefetch(&db, keys.take(memcached::BATCH_KEYS));
         }
         while let Some(request) = requests.get(*next) {
-            if shared.pause.stops(is_write(request), now_ms) {
+            if shared.pause.stops(request.is_write(), now_ms) {
                 return Halt::Paused;
             }
             let call = Call {
@@ -127,7 +135,14 @@ impl Connection {
                 limits,
                 reply_bytes_max: SEND_BYTES,
             };
-            match memcached::execute(request, &call, || facts(shared), &mut self.output) {
+            let around = Around {
+                shared,
+                thread: self.thread,
+                is_authenticated: Cell::new(self.session.is_authenticated),
+            };
+            let outcome = memcached::execute(request, &call, &around, &mut self.output);
+            self.session.is_authenticated = around.is_authenticated.get();
+            match outcome {
                 Outcome::Replied => *next += 1,
                 Outcome::Partly(rest) => {
                     requests[*next] = rest;
@@ -152,7 +167,7 @@ fn parse<'b>(
     rest: &mut &'b [u8],
     limits: &Limits,
     requests: &mut Requests<'b>,
-) -> Result<(), LineTooLong> {
+) -> Result<(), Broken> {
     while requests.len() < BATCH_REQUESTS_MAX {
         let Some(request) = parser.next(rest, limits)? else {
             break;
@@ -162,34 +177,47 @@ fn parse<'b>(
     Ok(())
 }
 
-fn is_write(request: &Request<'_>) -> bool {
-    match request {
-        Request::Store(_)
-        | Request::StoreTooLarge { .. }
-        | Request::Arithmetic { .. }
-        | Request::Delete { .. }
-        | Request::Touch { .. }
-        | Request::GetAndTouch { .. }
-        | Request::FlushAll { .. } => true,
-        Request::Get { .. }
-        | Request::Version
-        | Request::Verbosity { .. }
-        | Request::Stats { .. }
-        | Request::Quit
-        | Request::Refused { .. } => false,
-    }
+/// The server around the engine, and who the client is.
+struct Around<'s> {
+    shared: &'s Shared,
+    /// The number of the connection thread.
+    thread: usize,
+    is_authenticated: Cell<bool>,
 }
 
-fn facts(shared: &Shared) -> Facts {
-    let stats = &shared.stats;
-    Facts {
-        uptime_s: shared.started.elapsed().as_secs(),
-        connections_max: shared.settings.number(Setting::Maxclients),
-        connections: shared.clients.len() as u64,
-        connections_total: stats.sum(|thread| &thread.connections),
-        connections_rejected: stats.sum(|thread| &thread.rejected_connections),
-        input_bytes: stats.sum(|thread| &thread.input_bytes),
-        output_bytes: stats.sum(|thread| &thread.output_bytes),
-        port: shared.settings.number(Setting::MemcachedPort) as u16,
+impl Surroundings for Around<'_> {
+    fn facts(&self) -> Facts {
+        let Shared {
+            stats, settings, ..
+        } = self.shared;
+        Facts {
+            uptime_s: self.shared.started.elapsed().as_secs(),
+            connections_max: settings.number(Setting::Maxclients),
+            connections: self.shared.clients.len() as u64,
+            connections_total: stats.sum(|thread| &thread.connections),
+            connections_rejected: stats.sum(|thread| &thread.rejected_connections),
+            input_bytes: stats.sum(|thread| &thread.input_bytes),
+            output_bytes: stats.sum(|thread| &thread.output_bytes),
+            port: settings.number(Setting::MemcachedPort) as u16,
+        }
+    }
+
+    fn is_authenticated(&self) -> bool {
+        self.is_authenticated.get()
+    }
+
+    fn wants_passwords(&self) -> bool {
+        !users::is_default_open(&self.shared.settings)
+    }
+
+    fn authenticate(&self, user: &[u8], password: &[u8]) -> bool {
+        let is_right = users::authenticate(&self.shared.settings, user, password);
+        self.is_authenticated.set(is_right);
+        self.shared.memcached.note_login(self.thread, is_right);
+        is_right
+    }
+
+    fn set_memory_bytes_max(&self, bytes: u64) {
+        config::apply(self.shared, Setting::Maxmemory, &bytes.to_string());
     }
 }

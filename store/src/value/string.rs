@@ -290,7 +290,7 @@ pub fn increment_float(
 ///
 /// # Errors
 /// [`Error::NotAnInteger`].
-pub fn wrapping_increment(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'static>), Error> {
+pub fn wrapping_increment<'a>(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'a>), Error> {
     let sum = unsigned(old)?.wrapping_add(by);
     Ok((sum, unsigned_text(sum)))
 }
@@ -299,7 +299,7 @@ pub fn wrapping_increment(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'stati
 ///
 /// # Errors
 /// [`Error::NotAnInteger`].
-pub fn saturating_decrement(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'static>), Error> {
+pub fn saturating_decrement<'a>(old: Str<'_>, by: u64) -> Result<(u64, NewValue<'a>), Error> {
     let difference = unsigned(old)?.saturating_sub(by);
     Ok((difference, unsigned_text(difference)))
 }
@@ -321,7 +321,8 @@ fn unsigned(old: Str<'_>) -> Result<u64, Error> {
     digits.parse().map_err(|_| Error::NotAnInteger)
 }
 
-fn unsigned_text(value: u64) -> NewValue<'static> {
+/// The decimal text of an integer without sign.
+pub fn unsigned_text<'a>(value: u64) -> NewValue<'a> {
     plain(Body::default().copied(itoa::Buffer::new().format(value).as_bytes()))
 }
 

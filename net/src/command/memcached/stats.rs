@@ -3,7 +3,7 @@
 use crate::protocol::memcached::{Stats, Writer};
 
 use super::state::COMMAND_COUNTS;
-use super::{Call, Count, END, RESET, VERSION_LINE};
+use super::{Call, Count, VERSION};
 
 /// What the server knows of itself and the engine does not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Facts {
 }
 
 /// Writes the statistics asked for, or starts counting anew.
-pub(super) fn write(call: &Call<'_>, what: Stats, facts: &Facts, reply: &mut Writer<'_>) {
+pub(super) fn write(call: &Call<'_>, what: Stats, facts: &Facts, reply: &mut Writer<'_, '_>) {
     match what {
         Stats::General => general(call, facts, reply),
         Stats::Settings => settings(call, facts, reply),
@@ -36,17 +36,17 @@ pub(super) fn write(call: &Call<'_>, what: Stats, facts: &Facts, reply: &mut Wri
         Stats::Sizes => reply.stat("sizes_status", "disabled"),
         Stats::Reset => {
             call.state.reset();
-            return reply.line(RESET);
+            return reply.reset();
         }
     }
-    reply.line(END);
+    reply.end();
 }
 
-fn general(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_>) {
+fn general(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_, '_>) {
     reply.stat("pid", std::process::id());
     reply.stat("uptime", facts.uptime_s);
     reply.stat("time", call.db.now_ms() / 1000);
-    reply.stat("version", VERSION_LINE.trim_start_matches("VERSION "));
+    reply.stat("version", VERSION);
     reply.stat("pointer_size", usize::BITS);
     reply.stat("max_connections", facts.connections_max);
     reply.stat("curr_connections", facts.connections);
@@ -67,7 +67,7 @@ fn general(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_>) {
     reply.stat("reclaimed", counts.expired_keys);
 }
 
-fn settings(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_>) {
+fn settings(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_, '_>) {
     reply.stat("maxbytes", call.store.memory_bytes_max());
     reply.stat("maxconns", facts.connections_max);
     reply.stat("tcpport", facts.port);
@@ -87,7 +87,7 @@ fn settings(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_>) {
 }
 
 /// All items are of one class: the allocator's classes are not ours to tell.
-fn items(call: &Call<'_>, reply: &mut Writer<'_>) {
+fn items(call: &Call<'_>, reply: &mut Writer<'_, '_>) {
     if call.db.is_empty() {
         return;
     }
@@ -101,7 +101,7 @@ fn items(call: &Call<'_>, reply: &mut Writer<'_>) {
     reply.stat("items:1:reclaimed", counts.expired_keys);
 }
 
-fn slabs(call: &Call<'_>, reply: &mut Writer<'_>) {
+fn slabs(call: &Call<'_>, reply: &mut Writer<'_, '_>) {
     for (name, count) in [
         ("1:get_hits", Count::GetHits),
         ("1:cmd_set", Count::CmdSet),

@@ -1,13 +1,36 @@
 //! Transcripts over a store of their own: bytes in, bytes out.
 
-use store::Options;
 use store::value::set::SetEdit;
 use store::value::{Edited, Limits as ValueLimits};
+use store::{Draft, Options};
 
 use super::*;
 use crate::protocol::memcached::Parser;
 
 const NOW_MS: u64 = 1_700_000_000_000;
+
+/// No server around the engine.
+struct NoSurroundings;
+
+impl Surroundings for NoSurroundings {
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
+
+    fn is_authenticated(&self) -> bool {
+        true
+    }
+
+    fn wants_passwords(&self) -> bool {
+        false
+    }
+
+    fn authenticate(&self, _: &[u8], _: &[u8]) -> bool {
+        false
+    }
+
+    fn set_memory_bytes_max(&self, _: u64) {}
+}
 
 struct Server {
     store: store::Store,
@@ -42,10 +65,10 @@ impl Server {
                 limits,
                 reply_bytes_max: 50,
             };
-            let mut outcome = execute(&request, &call, Facts::default, &mut out);
+            let mut outcome = execute(&request, &call, &NoSurroundings, &mut out);
             while let Outcome::Partly(rest) = outcome {
                 request = rest;
-                outcome = execute(&request, &call, Facts::default, &mut out);
+                outcome = execute(&request, &call, &NoSurroundings, &mut out);
             }
             assert_ne!(outcome, Outcome::Busy);
             if outcome == Outcome::Closing {
@@ -115,7 +138,10 @@ fn items_are_stored_as_asked() {
         "delete a|delete a|delete b noreply|get a b|",
         "DELETED|NOT_FOUND|END|",
     );
-    server.check("set a 0 0 1|xy|", "CLIENT_ERROR bad data chunk|ERROR|");
+    server.check(
+        "set a 0 0 1|xy|",
+        "CLIENT_ERROR bad data chunk|CLIENT_ERROR bad command line format|",
+    );
     server.check("version|quit|version|", "VERSION 1.6.45|closed");
 }
 

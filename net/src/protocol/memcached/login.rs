@@ -8,8 +8,9 @@
 
 use memchr::memchr;
 
-use super::Line;
-use super::text::{VALUE_END, Words};
+use super::line::VALUE_END;
+use super::words::Words;
+use super::write::Line;
 
 /// Told when a client is let in.
 pub(crate) const STORED: Line = "STORED";

@@ -1,17 +1,40 @@
 //! Memcached's protocols: a request is one [`Request`], whichever of them it came in.
 //!
-//! So far the text protocol ([`text`]) is spoken. Meta commands and the binary protocol say the
-//! same things with more options: they will be further readers of the same type.
+//! There are three forms, on the same port. A connection whose first byte is 0x80 speaks the
+//! [`binary`] protocol for as long as it lives. All others send lines, each of which is a
+//! request of the [`text`] protocol or a [`meta`] command; the two may be mixed.
+//!
+//! A [`Request`] is a [`Verb`], which says what is to be done and not how that was said, and a
+//! [`Form`], which knows how the answer is to be written: whether success goes unsaid, what the
+//! client wants back with it (an opaque, the key, the flags of a meta command), and in which
+//! bytes. Whoever carries out requests looks at the verb alone, and calls the method of
+//! [`Writer`] that is named after what happened. So tokens, client flags, expiry and staleness
+//! are the same in all forms, and a form cannot have semantics of its own.
+//!
+//! Keys and values are slices of the input; a key in base64 is decoded where it is used.
 //!
 //! <https://github.com/memcached/memcached/blob/master/doc/protocol.txt>; where it is silent, the
-//! replies of memcached 1.6.18 were taken for the rule.
+//! replies of memcached 1.6.45 were taken for the rule.
 
+mod base64;
+mod binary;
+mod line;
 pub(crate) mod login;
+mod meta;
+mod request;
 mod text;
+mod words;
 mod write;
 
-pub(crate) use text::Parser;
-pub(crate) use write::{Line, Writer};
+pub(crate) use request::{
+    Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, Mode, Refusal, Request, Stats, Store,
+    Verb,
+};
+pub(crate) use words::Words;
+pub(crate) use write::{Details, Item, Number, Status, Stored, Writer};
+
+use binary::BinaryParser;
+use line::LineParser;
 
 /// What one client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,284 +54,76 @@ const ITEM_FLAGS_BYTES: usize = 4;
 
 impl Limits {
     /// Whether an item is not too large.
-    pub(crate) fn fits(&self, key: &[u8], client_flags: u32, value_bytes: usize) -> bool {
-        let flags_bytes = if client_flags == 0 {
-            0
-        } else {
-            ITEM_FLAGS_BYTES
-        };
-        key.len() + flags_bytes + ITEM_OVERHEAD_BYTES + value_bytes <= self.item_bytes_max
+    pub(crate) fn fits(&self, key_bytes: usize, client_flags: u32, value_bytes: usize) -> bool {
+        key_bytes + overhead_bytes(client_flags) + value_bytes <= self.item_bytes_max
     }
 }
 
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Request<'b> {
-    /// get, gets.
-    Get {
-        /// What to look for.
-        keys: Keys<'b>,
-        /// Whether the reply has tokens.
-        with_tokens: bool,
-    },
-    /// gat, gats.
-    GetAndTouch {
-        /// When the keys shall expire.
-        exptime: Exptime,
-        /// What to look for.
-        keys: Keys<'b>,
-        /// Whether the reply has tokens.
-        with_tokens: bool,
-    },
-    /// set, add, replace, append, prepend, cas.
-    Store(Store<'b>),
-    /// A [`Store`] whose value is longer than an item may be and is not read.
-    StoreTooLarge {
-        /// How it was to be stored.
-        mode: Mode,
-        /// Where.
-        key: &'b [u8],
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-    /// incr, decr.
-    Arithmetic {
-        /// The number's key.
-        key: &'b [u8],
-        /// What to do with it.
-        change: Arithmetic,
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-    /// delete.
-    Delete {
-        /// What goes.
-        key: &'b [u8],
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-    /// touch.
-    Touch {
-        /// What is to expire at another time.
-        key: &'b [u8],
-        /// When.
-        exptime: Exptime,
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-    /// flush_all.
-    FlushAll {
-        /// When, or at once if it lies in the past.
-        exptime: Exptime,
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-    /// version.
-    Version,
-    /// verbosity, which changes nothing.
-    Verbosity {
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-    /// stats.
-    Stats {
-        /// Which.
-        what: Stats,
-    },
-    /// The connection is to be closed: quit, and what a lost web browser sends.
-    Quit,
-    /// What cannot be carried out; the connection goes on behind it.
-    Refused {
-        /// Why.
-        refusal: Refusal,
-        /// Whether the client wants no reply.
-        noreply: bool,
-    },
-}
-
-/// An item that is to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Store<'b> {
-    /// How.
-    pub(crate) mode: Mode,
-    /// Where.
-    pub(crate) key: &'b [u8],
-    /// What the client wants to be told with the value; ignored by append and prepend.
-    pub(crate) client_flags: u32,
-    /// When the key shall expire; ignored by append and prepend.
-    pub(crate) exptime: Exptime,
-    /// The value.
-    pub(crate) value: &'b [u8],
-    /// Whether the client wants no reply.
-    pub(crate) noreply: bool,
-}
-
-/// When an item is stored, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// In any case.
-    Set,
-    /// If there is none.
-    Add,
-    /// If there is one.
-    Replace,
-    /// Behind the value that is there.
-    Append,
-    /// Before the value that is there.
-    Prepend,
-    /// If the item still has this token.
-    CompareAndSwap(u64),
-}
-
-/// What incr and decr do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
-    /// Adds, and wraps at 64 bits.
-    Increment(u64),
-    /// Subtracts, and stops at 0.
-    Decrement(u64),
-}
-
-/// What stats asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stats {
-    /// Nothing in particular.
-    General,
-    /// How the server was started.
-    Settings,
-    /// Items by size class.
-    Items,
-    /// Memory by size class.
-    Slabs,
-    /// Items by size.
-    Sizes,
-    /// Counters are to start again.
-    Reset,
-}
-
-/// When an item expires, as a client says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exptime(pub(crate) i64);
-
-/// Beyond 30 days a number of seconds is a moment since 1970.
-const RELATIVE_SECONDS_MAX: i64 = 60 * 60 * 24 * 30;
-
-impl Exptime {
-    /// Never.
-    pub(crate) const NEVER: Exptime = Exptime(0);
-
-    /// When that is, in milliseconds since 1970; none: never. What is negative lies in the past.
-    pub(crate) fn at_ms(self, now_ms: u64) -> Option<u64> {
-        let at_ms = match self.0 {
-            0 => return None,
-            ..0 => 0,
-            seconds @ 1..=RELATIVE_SECONDS_MAX => {
-                now_ms.saturating_add(seconds.unsigned_abs().saturating_mul(1000))
-            }
-            seconds => seconds.unsigned_abs().saturating_mul(1000),
-        };
-        Some(at_ms)
+/// What memcached says an item takes beside its key and value.
+pub(crate) fn overhead_bytes(client_flags: u32) -> usize {
+    match client_flags {
+        0 => ITEM_OVERHEAD_BYTES,
+        _ => ITEM_OVERHEAD_BYTES + ITEM_FLAGS_BYTES,
     }
 }
 
-/// The keys of a get: the words of the rest of its line, each checked.
+/// Bytes that can become no request. The connection ends without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Keys<'b> {
-    words: text::Words<'b>,
+pub(crate) struct Broken;
+
+/// Whether a connection that begins with these bytes speaks the binary protocol.
+pub(crate) fn is_binary(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&binary::MAGIC)
 }
 
-impl<'b> Iterator for Keys<'b> {
-    type Item = &'b [u8];
-
-    fn next(&mut self) -> Option<&'b [u8]> {
-        self.words.next()
-    }
+/// Takes requests from what a client sends.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    /// None until the first byte was seen.
+    form: Option<FormParser>,
 }
 
-impl<'b> Request<'b> {
-    /// Whether the client wants no reply.
-    pub(crate) fn noreply(&self) -> bool {
-        match *self {
-            Request::Store(Store { noreply, .. })
-            | Request::StoreTooLarge { noreply, .. }
-            | Request::Arithmetic { noreply, .. }
-            | Request::Delete { noreply, .. }
-            | Request::Touch { noreply, .. }
-            | Request::FlushAll { noreply, .. }
-            | Request::Verbosity { noreply }
-            | Request::Refused { noreply, .. } => noreply,
-            Request::Get { .. }
-            | Request::GetAndTouch { .. }
-            | Request::Version
-            | Request::Stats { .. }
-            | Request::Quit => false,
+#[derive(Debug)]
+enum FormParser {
+    Lines(LineParser),
+    Binary(BinaryParser),
+}
+
+impl Parser {
+    /// Takes the next request from the front of `input`; none if it is not complete.
+    ///
+    /// Until a request was complete, the next call must get the same bytes again, with more
+    /// behind them.
+    ///
+    /// # Errors
+    /// [`Broken`], after which nothing more can be read.
+    pub(crate) fn next<'b>(
+        &mut self,
+        input: &mut &'b [u8],
+        limits: &Limits,
+    ) -> Result<Option<Request<'b>>, Broken> {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let form = self.form.get_or_insert_with(|| match is_binary(input) {
+            true => FormParser::Binary(BinaryParser::default()),
+            false => FormParser::Lines(LineParser::default()),
+        });
+        match form {
+            FormParser::Lines(lines) => lines.next(input, limits),
+            FormParser::Binary(frames) => frames.next(input, limits),
         }
     }
 
-    /// The keys it is about.
-    pub(crate) fn keys(&self) -> Keys<'b> {
-        let words = match *self {
-            Request::Get { keys, .. } | Request::GetAndTouch { keys, .. } => return keys,
-            Request::Store(Store { key, .. })
-            | Request::StoreTooLarge { key, .. }
-            | Request::Arithmetic { key, .. }
-            | Request::Delete { key, .. }
-            | Request::Touch { key, .. } => text::Words::of(key),
-            Request::FlushAll { .. }
-            | Request::Version
-            | Request::Verbosity { .. }
-            | Request::Stats { .. }
-            | Request::Quit
-            | Request::Refused { .. } => text::Words::of(b""),
-        };
-        Keys { words }
-    }
-}
-
-/// Why a request is not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// No such command, or not so many arguments.
-    Unknown,
-    /// Arguments that are not what they should be.
-    BadFormat,
-    /// The same for delete, which once had a time.
-    BadDelete,
-    /// The amount of incr or decr.
-    BadDelta,
-    /// An expiry that is no number.
-    BadExptime,
-    /// A value that does not end where it should.
-    BadData,
-    /// A way of `stats detail` that there is not.
-    BadStatsDetail,
-    /// Clients cannot stop the server.
-    NoShutdown,
-}
-
-impl Refusal {
-    /// The reply.
-    pub(crate) fn line(self) -> Line {
-        match self {
-            Refusal::Unknown => "ERROR",
-            Refusal::BadFormat => "CLIENT_ERROR bad command line format",
-            Refusal::BadDelete => {
-                "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
-            }
-            Refusal::BadDelta => "CLIENT_ERROR invalid numeric delta argument",
-            Refusal::BadExptime => "CLIENT_ERROR invalid exptime argument",
-            Refusal::BadData => "CLIENT_ERROR bad data chunk",
-            Refusal::BadStatsDetail => "CLIENT_ERROR usage: stats detail on|off|dump",
-            Refusal::NoShutdown => "ERROR: shutdown not enabled",
+    /// How many bytes the input must have, at least, before a call can find a complete request.
+    pub(crate) fn bytes_needed(&self) -> usize {
+        match &self.form {
+            None => 1,
+            Some(FormParser::Lines(lines)) => lines.bytes_needed(),
+            Some(FormParser::Binary(frames)) => frames.bytes_needed(),
         }
     }
 }
 
-/// A line that does not end. The connection answers and ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LineTooLong;
-
-impl LineTooLong {
-    /// The reply, which memcached itself closes without.
-    pub(crate) const LINE: Line = "CLIENT_ERROR line too long";
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The words of a line, and the numbers among them.
+
+use super::request::Refusal;
+
+/// The words of a line: what blanks separate, nothing else being one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Words<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Words<'b> {
+    /// Those of a line.
+    pub(crate) fn of(line: &'b [u8]) -> Words<'b> {
+        Words { rest: line }
+    }
+
+    /// What is left of the line.
+    pub(super) fn rest(self) -> &'b [u8] {
+        self.rest
+    }
+}
+
+impl<'b> Iterator for Words<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let blanks = self.rest.iter().take_while(|byte| **byte == b' ').count();
+        let start = &self.rest[blanks..];
+        if start.is_empty() {
+            self.rest = start;
+            return None;
+        }
+        // Words are short: setting up a vector search costs more than it saves.
+        let end = start.iter().position(|byte| *byte == b' ');
+        let end = end.unwrap_or(start.len());
+        let (word, rest) = start.split_at(end);
+        self.rest = rest;
+        Some(word)
+    }
+}
+
+/// What a number is written with, at most: no number that counts needs more.
+const DIGITS_MAX: usize = 22;
+
+/// A number without a sign.
+pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > DIGITS_MAX {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// As [`unsigned`], if it fits into 32 bits.
+pub(super) fn unsigned_32(text: &[u8]) -> Option<u32> {
+    unsigned(text).and_then(|value| value.try_into().ok())
+}
+
+/// A number that may be negative.
+pub(super) fn signed(text: &[u8]) -> Option<i64> {
+    match text {
+        [b'-', digits @ ..] => 0_i64.checked_sub_unsigned(unsigned(digits)?),
+        digits => unsigned(digits)?.try_into().ok(),
+    }
+}
+
+/// As [`signed`], where a plus is a sign, too.
+pub(super) fn signed_or_plus(text: &[u8]) -> Option<i64> {
+    signed(
+        text.strip_prefix(b"+")
+            .filter(|rest| !rest.starts_with(b"-"))
+            .unwrap_or(text),
+    )
+}
+
+/// The arguments that decide anything.
+const ARGUMENTS_MAX: usize = 5;
+
+/// The arguments of a request that takes few. More than those are ignored, as memcached does.
+pub(super) struct Arguments<'b> {
+    words: [&'b [u8]; ARGUMENTS_MAX],
+    count: usize,
+    noreply: bool,
+}
+
+impl<'b> Arguments<'b> {
+    /// Those of a line behind its command.
+    pub(super) fn of(words: Words<'b>) -> Arguments<'b> {
+        let mut arguments = Arguments {
+            words: [&[]; ARGUMENTS_MAX],
+            count: 0,
+            noreply: false,
+        };
+        let mut last: &[u8] = b"";
+        for word in words {
+            if arguments.count < ARGUMENTS_MAX {
+                arguments.words[arguments.count] = word;
+            }
+            arguments.count += 1;
+            last = word;
+        }
+        arguments.noreply = last == b"noreply";
+        arguments
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether the last one is `noreply`.
+    pub(super) fn noreply(&self) -> bool {
+        self.noreply
+    }
+
+    /// One of them; empty if there are not so many.
+    pub(super) fn at(&self, index: usize) -> &'b [u8] {
+        self.words[index]
+    }
+
+    /// Refuses the line if there are fewer.
+    pub(super) fn at_least(&self, count: usize) -> Result<(), Refusal> {
+        match self.count < count {
+            true => Err(Refusal::BadFormat),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1x", None),
+            ("0x1", None),
+            ("00000000000000000000001", None),
+        ] {
+            assert_eq!(unsigned(text.as_bytes()), value, "{text}");
+        }
+        assert_eq!(unsigned_32(b"4294967295"), Some(u32::MAX));
+        assert_eq!(unsigned_32(b"4294967296"), None);
+        for (text, value) in [
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("9223372036854775808", None),
+            ("-", None),
+            ("+1", None),
+            ("--1", None),
+        ] {
+            assert_eq!(signed(text.as_bytes()), value, "{text}");
+        }
+        assert_eq!(signed_or_plus(b"+1"), Some(1));
+        assert_eq!(signed_or_plus(b"-1"), Some(-1));
+        assert_eq!(signed_or_plus(b"+-1"), None);
+    }
+}
