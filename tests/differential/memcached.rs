@@ -32,12 +32,14 @@ const LINES: &[&str] = &[
     "gats {exptime} {mk}*",
     "touch {mk} {exptime} [noreply]",
     "2 delete {mk} [0] [noreply]",
-    "delete {mk} <{delta}|0 noreply extra>",
     "4 incr {mk} {delta} [noreply]",
     "4 decr {mk} {delta} [noreply]",
-    "verbosity <0|x> [noreply]",
+    "verbosity 0 [noreply]",
     "<nosuch|GET {mk}|{junk}> [{v}]",
 ];
+
+/// The longest key.
+const KEY_BYTES_MAX: usize = 250;
 
 /// A request: its bytes, in which `KEY` and `TOKEN` are yet to be replaced.
 #[derive(Clone, Debug)]
@@ -51,6 +53,7 @@ fn answers_as_memcached_does() {
     let Some(peer) = Peer::start(Kind::Memcached, "the differential test") else {
         return;
     };
+    let is_newest = is_newest(&peer);
     let subject = Subject::start();
     let seed = seed();
     let mut random = Rng::with_seed(seed);
@@ -66,7 +69,7 @@ fn answers_as_memcached_does() {
     while left > 0 {
         let length = left.min(EPISODE_COMMANDS);
         let mut episode: Vec<Request> = (0..length)
-            .map(|_| request(&grammar, &mut random))
+            .map(|_| request(&grammar, &mut random, is_newest))
             .collect();
         episode.retain(|request| !reports.contains_key(&request.words[0]));
         if let Some((at, answers)) = stage.play(&episode) {
@@ -92,7 +95,16 @@ fn answers_as_memcached_does() {
     );
 }
 
-fn request(grammar: &Grammar, random: &mut Rng) -> Request {
+/// Whether this is the memcached whose refusals ours are: older ones say other things.
+fn is_newest(peer: &Peer) -> bool {
+    let version = MemcachedClient::connect(peer.address).call(&["version"]);
+    let numbers = version.trim_start_matches("VERSION ").split('.');
+    let numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
+    numbers >= vec![1, 6, 45]
+}
+
+/// A request, in which there is a mistake now and then if `may_err`.
+fn request(grammar: &Grammar, random: &mut Rng, may_err: bool) -> Request {
     const STORING: [&[u8]; 6] = [b"set", b"add", b"replace", b"append", b"prepend", b"cas"];
     let mut words = grammar.faultless_command(random);
     let data = STORING
@@ -107,6 +119,7 @@ fn request(grammar: &Grammar, random: &mut Rng) -> Request {
         words.insert(4, data.len().to_string().into_bytes());
     }
     match random.u8(..60) {
+        _ if !may_err => {}
         0 if words.len() > 1 => _ = words.pop(),
         1 => words.push(b"extra".to_vec()),
         2 => {
@@ -115,7 +128,10 @@ fn request(grammar: &Grammar, random: &mut Rng) -> Request {
             let at = random.usize(..words.len());
             words[at] = JUNK[random.usize(..JUNK.len())].into();
         }
-        3 if words.len() > 1 => words[1] = vec![b'k'; random.usize(249..253)],
+        // To a get with a key too long memcached answers two lines, one of them empty.
+        3 if words.len() > 1 && !words[0].starts_with(b"g") => {
+            words[1] = vec![b'k'; random.usize(249..253)];
+        }
         _ => {}
     }
     Request { words, data }
@@ -261,6 +277,9 @@ impl Side {
             return;
         };
         let key = String::from_utf8(self.replaced(key, &[])).expect("a plain key");
+        if key.len() > KEY_BYTES_MAX {
+            return;
+        }
         let answer = self.client.call(&[&format!("get {key}")]);
         let mut lines = answer.split('\n');
         let (Some(head), Some(data)) = (lines.next(), lines.next()) else {

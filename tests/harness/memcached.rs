@@ -1,4 +1,4 @@
-//! A client for Memcached's text protocol that hides nothing.
+//! A client for Memcached's lines that hides nothing.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -57,17 +57,26 @@ impl MemcachedClient {
             let line = self.received[at..end].to_vec();
             at = end;
             if line.starts_with(b"VALUE ") {
-                at = self.body_end(&line, at)?;
+                at = self.body_end(&line, 3, at)?;
+            } else if line.starts_with(b"VA ") {
+                let end = self.body_end(&line, 1, at)?;
+                return Ok(self.received.drain(..end).collect());
             } else if !line.starts_with(b"STAT ") {
                 return Ok(self.received.drain(..at).collect());
             }
         }
     }
 
-    fn body_end(&mut self, line: &[u8], at: usize) -> Result<usize, Lost> {
+    /// The end of the body behind a line, whose length is a word of the line.
+    fn body_end(&mut self, line: &[u8], word: usize, at: usize) -> Result<usize, Lost> {
         let length = std::str::from_utf8(line)
             .ok()
-            .and_then(|line| line.split_ascii_whitespace().nth(3)?.parse::<usize>().ok())
+            .and_then(|line| {
+                line.split_ascii_whitespace()
+                    .nth(word)?
+                    .parse::<usize>()
+                    .ok()
+            })
             .ok_or_else(|| Lost::Garbage(line.to_vec()))?;
         let end = at + length + 2;
         while self.received.len() < end {

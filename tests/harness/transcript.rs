@@ -109,7 +109,8 @@ fn ask_memcached(client: &mut MemcachedClient, step: &Step) -> Vec<String> {
     for line in &step.typed {
         client.send_raw(format!("{line}\r\n").as_bytes());
     }
-    let is_silent = step.typed[0].ends_with(" noreply") || step.typed[0] == "quit";
+    let is_quiet = step.typed[0].starts_with('m') && step.typed[0].split(' ').any(|w| w == "q");
+    let is_silent = is_quiet || step.typed[0].ends_with(" noreply") || step.typed[0] == "quit";
     if is_silent && step.expected.is_empty() {
         return Vec::new();
     }
@@ -224,11 +225,14 @@ fn prompt(line: &str) -> Option<(Prompt, String)> {
 fn wants_data(step: Option<&Step>) -> bool {
     step.is_some_and(|step| {
         let verb = step.typed[0].split(' ').next().unwrap_or("");
-        let stores = ["set", "add", "replace", "append", "prepend", "cas"].contains(&verb);
+        let words_of_store = match verb {
+            "set" | "add" | "replace" | "append" | "prepend" | "cas" => 5,
+            "ms" => 3,
+            _ => return false,
+        };
         step.prompt == Prompt::Memcached
-            && stores
             && step.typed.len() == 1
             && step.expected.is_empty()
-            && step.typed[0].split(' ').count() >= 5
+            && step.typed[0].split(' ').count() >= words_of_store
     })
 }
