@@ -209,6 +209,9 @@ impl BinaryParser {
         }
         let verb = verb(header, extras, key, value_bytes)?;
         let too_large = match verb {
+            Verb::SaslStart { .. } | Verb::SaslStep if value_bytes > limits.item_bytes_max => {
+                return Err(Refusal::BadParts);
+            }
             Verb::Store(store) if !limits.fits(key.len(), store.client_flags, value_bytes) => {
                 Some(Verb::StoreTooLarge {
                     key: store.key,
@@ -232,6 +235,13 @@ fn with_value<'b>(verb: Verb<'b>, value: &'b [u8]) -> Verb<'b> {
     }
 }
 
+fn check(holds: bool) -> Result<(), Refusal> {
+    match holds {
+        true => Ok(()),
+        false => Err(Refusal::BadParts),
+    }
+}
+
 fn verb<'b>(
     header: &Header,
     extras: &'b [u8],
@@ -239,56 +249,80 @@ fn verb<'b>(
     value_bytes: usize,
 ) -> Result<Verb<'b>, Refusal> {
     use opcode::*;
-    let check = |holds: bool| {
-        if holds {
-            Ok(())
-        } else {
-            Err(Refusal::BadParts)
+    match header.opcode {
+        GET | GETQ | GETK | GETKQ | GAT | GATQ | GATK | GATKQ | TOUCH | SET | SETQ | ADD | ADDQ
+        | REPLACE | REPLACEQ | APPEND | APPENDQ | PREPEND | PREPENDQ | INCREMENT | INCREMENTQ
+        | DECREMENT | DECREMENTQ | DELETE | DELETEQ => {
+            check(!key.is_empty())?;
+            item_verb(header, extras, key, value_bytes)
         }
-    };
-    let has_key = !key.is_empty();
-    let is_bare = extras.is_empty() && !has_key && value_bytes == 0;
-    let key_alone = has_key && extras.is_empty() && value_bytes == 0;
+        _ => other_verb(header, extras, key, value_bytes),
+    }
+}
+
+/// What a frame about an item asks for.
+fn item_verb<'b>(
+    header: &Header,
+    extras: &'b [u8],
+    key: &'b [u8],
+    value_bytes: usize,
+) -> Result<Verb<'b>, Refusal> {
+    use opcode::*;
     let verb = match header.opcode {
         GET | GETQ | GETK | GETKQ => {
-            check(key_alone)?;
+            check(extras.is_empty() && value_bytes == 0)?;
             Verb::Get(Get::plain(Key::Plain(key)))
         }
         GAT | GATQ | GATK | GATKQ => {
-            check(extras.len() == 4 && has_key)?;
+            check(extras.len() == 4)?;
             Verb::Get(Get {
                 touch: Some(exptime(word(extras, 0))),
                 ..Get::plain(Key::Plain(key))
             })
         }
         TOUCH => {
-            check(extras.len() == 4 && has_key)?;
+            check(extras.len() == 4)?;
             Verb::Touch {
                 key: Key::Plain(key),
                 exptime: exptime(word(extras, 0)),
             }
         }
-        SET | SETQ | ADD | ADDQ | REPLACE | REPLACEQ => {
-            check(extras.len() == 8 && has_key)?;
-            store(header, extras, key)
-        }
         APPEND | APPENDQ | PREPEND | PREPENDQ => {
-            check(extras.is_empty() && has_key)?;
+            check(extras.is_empty())?;
             store(header, &[0; 8], key)
         }
         INCREMENT | INCREMENTQ | DECREMENT | DECREMENTQ => {
-            check(extras.len() == 20 && has_key && value_bytes == 0)?;
+            check(extras.len() == 20 && value_bytes == 0)?;
             arithmetic(header, extras, key)
         }
         DELETE | DELETEQ => {
-            check(key_alone)?;
+            check(extras.is_empty() && value_bytes == 0)?;
             Verb::Delete(Delete {
                 compare: header.compare(),
                 ..Delete::plain(Key::Plain(key))
             })
         }
+        _ => {
+            check(extras.len() == 8)?;
+            store(header, extras, key)
+        }
+    };
+    Ok(verb)
+}
+
+/// What any other frame asks for.
+fn other_verb<'b>(
+    header: &Header,
+    extras: &'b [u8],
+    key: &'b [u8],
+    value_bytes: usize,
+) -> Result<Verb<'b>, Refusal> {
+    use opcode::*;
+    let is_without_key = key.is_empty() && value_bytes == 0;
+    let is_bare = extras.is_empty() && is_without_key;
+    let verb = match header.opcode {
         FLUSH | FLUSHQ => {
-            check(!has_key && value_bytes == 0 && matches!(extras.len(), 0 | 4))?;
+            check(is_without_key && matches!(extras.len(), 0 | 4))?;
             let exptime = match extras.is_empty() {
                 true => Exptime::NEVER,
                 false => exptime(word(extras, 0)),
@@ -310,11 +344,11 @@ fn verb<'b>(
             }
         }
         VERBOSITY => {
-            check(extras.len() == 4 && !has_key && value_bytes == 0)?;
+            check(extras.len() == 4 && is_without_key)?;
             Verb::Verbosity
         }
         SASL_START | SASL_STEP => {
-            check(extras.is_empty() && has_key)?;
+            check(extras.is_empty() && !key.is_empty())?;
             match header.opcode {
                 SASL_STEP => Verb::SaslStep,
                 _ => Verb::SaslStart {
