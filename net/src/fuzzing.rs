@@ -61,7 +61,7 @@ pub fn memcached_text(data: &[u8]) {
     assert_eq!(memcached_in_pieces(pieces), memcached_in_pieces([data]));
 }
 
-/// The requests, in debugging notation, and whether the last line was too long.
+/// The requests, in debugging notation, and whether the connection was to end.
 fn memcached_in_pieces<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<String>, bool) {
     let limits = memcached::Limits {
         item_bytes_max: 300,
