@@ -1,9 +1,9 @@
 //! Servers that are known to be right, where they are installed.
 //!
-//! `redis-server` is looked for in PATH, `valkey-server` and `memcached` where
-//! `MAYFLY_VALKEY_SERVER` and `MAYFLY_MEMCACHED` say, or in PATH. A test that needs one asks [`Peer::start`] for it; a
-//! machine without it skips the test with one line, but with `CI=true` or
-//! `MAYFLY_REQUIRE_PEERS=1` a missing peer is a failure.
+//! `redis-server` and `memcached` are looked for in PATH, `valkey-server` and a newer memcached
+//! where `MAYFLY_VALKEY_SERVER` and `MAYFLY_MEMCACHED` say, or in PATH. A test that needs one asks
+//! [`Peer::start`] for it; a machine without it skips the test with one line, but with `CI=true`
+//! or `MAYFLY_REQUIRE_PEERS=1` a missing peer is a failure.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -23,6 +23,8 @@ pub enum Kind {
     Valkey,
     /// memcached.
     Memcached,
+    /// The newest memcached there is.
+    NewestMemcached,
 }
 
 impl Kind {
@@ -31,7 +33,7 @@ impl Kind {
         match self {
             Kind::Redis => "redis-server",
             Kind::Valkey => "valkey-server",
-            Kind::Memcached => "memcached",
+            Kind::Memcached | Kind::NewestMemcached => "memcached",
         }
     }
 }
@@ -85,8 +87,8 @@ pub fn are_required() -> bool {
 fn find(kind: Kind) -> Option<PathBuf> {
     let named = match kind {
         Kind::Valkey => env::var_os("MAYFLY_VALKEY_SERVER").map(PathBuf::from),
-        Kind::Memcached => env::var_os("MAYFLY_MEMCACHED").map(PathBuf::from),
-        Kind::Redis => None,
+        Kind::NewestMemcached => env::var_os("MAYFLY_MEMCACHED").map(PathBuf::from),
+        Kind::Redis | Kind::Memcached => None,
     };
     let path = env::var_os("PATH").unwrap_or_default();
     named
@@ -114,7 +116,7 @@ fn launch(kind: Kind, program: &PathBuf, words: &[&str]) -> Option<Peer> {
             "--appendonly",
             "no",
         ]),
-        Kind::Memcached => {
+        Kind::Memcached | Kind::NewestMemcached => {
             command.args(["-p", &port_text, "-U", "0", "-l", "127.0.0.1", "-u", "root"])
         }
     };

@@ -248,11 +248,33 @@ fn verb<'b>(
     key: &'b [u8],
     value_bytes: usize,
 ) -> Result<Verb<'b>, Refusal> {
-    use opcode::*;
+    use opcode as op;
     match header.opcode {
-        GET | GETQ | GETK | GETKQ | GAT | GATQ | GATK | GATKQ | TOUCH | SET | SETQ | ADD | ADDQ
-        | REPLACE | REPLACEQ | APPEND | APPENDQ | PREPEND | PREPENDQ | INCREMENT | INCREMENTQ
-        | DECREMENT | DECREMENTQ | DELETE | DELETEQ => {
+        op::GET
+        | op::GETQ
+        | op::GETK
+        | op::GETKQ
+        | op::GAT
+        | op::GATQ
+        | op::GATK
+        | op::GATKQ
+        | op::TOUCH
+        | op::SET
+        | op::SETQ
+        | op::ADD
+        | op::ADDQ
+        | op::REPLACE
+        | op::REPLACEQ
+        | op::APPEND
+        | op::APPENDQ
+        | op::PREPEND
+        | op::PREPENDQ
+        | op::INCREMENT
+        | op::INCREMENTQ
+        | op::DECREMENT
+        | op::DECREMENTQ
+        | op::DELETE
+        | op::DELETEQ => {
             check(!key.is_empty())?;
             item_verb(header, extras, key, value_bytes)
         }
@@ -267,35 +289,35 @@ fn item_verb<'b>(
     key: &'b [u8],
     value_bytes: usize,
 ) -> Result<Verb<'b>, Refusal> {
-    use opcode::*;
+    use opcode as op;
     let verb = match header.opcode {
-        GET | GETQ | GETK | GETKQ => {
+        op::GET | op::GETQ | op::GETK | op::GETKQ => {
             check(extras.is_empty() && value_bytes == 0)?;
             Verb::Get(Get::plain(Key::Plain(key)))
         }
-        GAT | GATQ | GATK | GATKQ => {
+        op::GAT | op::GATQ | op::GATK | op::GATKQ => {
             check(extras.len() == 4)?;
             Verb::Get(Get {
                 touch: Some(exptime(word(extras, 0))),
                 ..Get::plain(Key::Plain(key))
             })
         }
-        TOUCH => {
+        op::TOUCH => {
             check(extras.len() == 4)?;
             Verb::Touch {
                 key: Key::Plain(key),
                 exptime: exptime(word(extras, 0)),
             }
         }
-        APPEND | APPENDQ | PREPEND | PREPENDQ => {
+        op::APPEND | op::APPENDQ | op::PREPEND | op::PREPENDQ => {
             check(extras.is_empty())?;
             store(header, &[0; 8], key)
         }
-        INCREMENT | INCREMENTQ | DECREMENT | DECREMENTQ => {
+        op::INCREMENT | op::INCREMENTQ | op::DECREMENT | op::DECREMENTQ => {
             check(extras.len() == 20 && value_bytes == 0)?;
             arithmetic(header, extras, key)
         }
-        DELETE | DELETEQ => {
+        op::DELETE | op::DELETEQ => {
             check(extras.is_empty() && value_bytes == 0)?;
             Verb::Delete(Delete {
                 compare: header.compare(),
@@ -317,11 +339,11 @@ fn other_verb<'b>(
     key: &'b [u8],
     value_bytes: usize,
 ) -> Result<Verb<'b>, Refusal> {
-    use opcode::*;
+    use opcode as op;
     let is_without_key = key.is_empty() && value_bytes == 0;
     let is_bare = extras.is_empty() && is_without_key;
     let verb = match header.opcode {
-        FLUSH | FLUSHQ => {
+        op::FLUSH | op::FLUSHQ => {
             check(is_without_key && matches!(extras.len(), 0 | 4))?;
             let exptime = match extras.is_empty() {
                 true => Exptime::NEVER,
@@ -329,28 +351,28 @@ fn other_verb<'b>(
             };
             Verb::FlushAll { exptime }
         }
-        STAT => {
+        op::STAT => {
             check(extras.is_empty())?;
             let what = Stats::named(Words::of(key))?;
             Verb::Stats { what }
         }
-        NOOP | VERSION | QUIT | QUITQ | SASL_MECHANISMS => {
+        op::NOOP | op::VERSION | op::QUIT | op::QUITQ | op::SASL_MECHANISMS => {
             check(is_bare)?;
             match header.opcode {
-                NOOP => Verb::Noop,
-                VERSION => Verb::Version,
-                SASL_MECHANISMS => Verb::SaslMechanisms,
+                op::NOOP => Verb::Noop,
+                op::VERSION => Verb::Version,
+                op::SASL_MECHANISMS => Verb::SaslMechanisms,
                 _ => Verb::Quit,
             }
         }
-        VERBOSITY => {
+        op::VERBOSITY => {
             check(extras.len() == 4 && is_without_key)?;
             Verb::Verbosity
         }
-        SASL_START | SASL_STEP => {
+        op::SASL_START | op::SASL_STEP => {
             check(extras.is_empty() && !key.is_empty())?;
             match header.opcode {
-                SASL_STEP => Verb::SaslStep,
+                op::SASL_STEP => Verb::SaslStep,
                 _ => Verb::SaslStart {
                     mechanism: key,
                     message: &[],
