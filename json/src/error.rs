@@ -103,6 +103,14 @@ pub enum EditError {
     TooLarge,
     /// The path leads to too many places.
     SearchTooLong,
+    /// Something was to be inserted into an array where it has no place.
+    NoSuchPlace,
+    /// A number became too large for a float.
+    NotFinite,
+    /// The operand is not what the values need.
+    BadOperand,
+    /// A value went away because of a change before.
+    Gone,
 }
 
 impl From<TooLarge> for EditError {
@@ -125,6 +133,10 @@ impl fmt::Display for EditError {
             EditError::TooDeep => "containers nest too deep",
             EditError::TooLarge => "value too large",
             EditError::SearchTooLong => "the path leads to too many places",
+            EditError::NoSuchPlace => "the array has no such place",
+            EditError::NotFinite => "a number became too large",
+            EditError::BadOperand => "the operand is of another type",
+            EditError::Gone => "a value went away because of a change before",
         })
     }
 }

@@ -37,7 +37,7 @@ mod tree;
 mod value;
 
 pub use document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};
-pub use edit::{Condition, Deletion, Rest};
+pub use edit::{Arithmetic, Condition, Deletion, Edit, Rest};
 pub use error::{EditError, ParseError, PathError, SearchTooLong, TooLarge};
 pub use path::Path;
 pub use print::{Layout, print_number, print_string};

@@ -301,6 +301,10 @@ fn push_long_header(out: &mut Vec<u8>, base: u8, length: usize) -> Result<(), To
     Ok(())
 }
 
+pub(crate) fn push_empty(out: &mut Vec<u8>, container: Container) {
+    out.push(container.short().0);
+}
+
 /// Room kept for a header while its container is open.
 const OPEN_BYTES: usize = 5;
 

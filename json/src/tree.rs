@@ -174,7 +174,12 @@ impl Tree {
 
     /// The tree with one more child at its end, whose name is a packed string.
     pub(crate) fn appended(&self, name: &[u8], value: Piece) -> Tree {
-        self.edited(self.len(), Change::Append(name, value))
+        self.edited(self.len(), Change::Insert(name, value))
+    }
+
+    /// The tree with one more child, without a name, in front of the one at `place`.
+    pub(crate) fn inserted(&self, place: usize, value: Piece) -> Tree {
+        self.edited(place, Change::Insert(&[], value))
     }
 
     fn edited(&self, place: usize, change: Change<'_>) -> Tree {
@@ -260,7 +265,7 @@ impl<'a> Iterator for Iter<'a> {
 enum Change<'c> {
     Replace(Piece),
     Exchange(&'c [u8], Piece),
-    Append(&'c [u8], Piece),
+    Insert(&'c [u8], Piece),
     Remove,
 }
 
@@ -372,18 +377,18 @@ impl Leaf {
             links_before += usize::from(packed::link_number(&self.bytes[value_from..]).is_some());
             from = value_from + packed::length(&self.bytes[value_from..]);
         }
-        if let Change::Append(name, value) = change {
-            let mut draft = Draft::from(self);
-            draft.push(name, value);
-            return draft.cut(container);
+        let (mut value_from, mut to, mut was_link) = (from, from, false);
+        if !matches!(change, Change::Insert(..)) {
+            value_from = self::value_from(container, &self.bytes, from);
+            to = value_from + packed::length(&self.bytes[value_from..]);
+            was_link = packed::link_number(&self.bytes[value_from..]).is_some();
         }
-        let value_from = value_from(container, &self.bytes, from);
-        let to = value_from + packed::length(&self.bytes[value_from..]);
-        let was_link = packed::link_number(&self.bytes[value_from..]).is_some();
         let (replaced_from, name, value) = match change {
             Change::Replace(value) => (value_from, &[][..], Some(value)),
-            Change::Exchange(name, value) => (from, name, Some(value)),
-            Change::Remove | Change::Append(..) => (from, &[][..], None),
+            Change::Exchange(name, value) | Change::Insert(name, value) => {
+                (from, name, Some(value))
+            }
+            Change::Remove => (from, &[][..], None),
         };
         let mut draft = Draft::default();
         draft.bytes.reserve(self.bytes.len() + name.len() + 64);
@@ -392,7 +397,7 @@ impl Leaf {
         if let Some(value) = value {
             draft.push(name, value);
         }
-        draft.len += self.len - 1;
+        draft.len += self.len - usize::from(to > from);
         let is_link = draft.links.len() > links_before;
         draft.bytes.extend_from_slice(&self.bytes[to..]);
         let links_after = links_before + usize::from(was_link);
@@ -568,6 +573,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Op {
         Append(usize),
+        Insert(usize, usize),
         Replace(usize, usize),
         Remove(usize),
     }
@@ -585,6 +591,7 @@ mod tests {
             ops in prop::collection::vec(
                 prop_oneof![
                     1 => (0..900usize).prop_map(Op::Append),
+                    1 => (any::<usize>(), 0..900usize).prop_map(|(at, n)| Op::Insert(at, n)),
                     1 => (any::<usize>(), 0..900usize).prop_map(|(at, n)| Op::Replace(at, n)),
                     2 => any::<usize>().prop_map(Op::Remove),
                 ],
@@ -602,6 +609,11 @@ mod tests {
                     Op::Append(length) => {
                         model.push(length);
                         tree = tree.appended(&[], piece(length));
+                    }
+                    Op::Insert(at, length) => {
+                        let at = at % (model.len() + 1);
+                        model.insert(at, length);
+                        tree = tree.inserted(at, piece(length));
                     }
                     Op::Replace(at, length) if !model.is_empty() => {
                         let at = at % model.len();

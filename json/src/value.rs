@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::error::TooLarge;
+use crate::document::Document;
+use crate::error::{ParseError, TooLarge};
 use crate::node::{Members, Node, Piece};
 use crate::packed::{self, Container, Item};
 use crate::tree::{self, Tree};
@@ -16,6 +17,25 @@ pub enum Number {
     /// Above `i64::MAX`.
     Uint(u64),
     Float(f64),
+}
+
+impl Number {
+    /// Reads JSON text. None: it is another value.
+    pub fn parse(text: &[u8]) -> Result<Option<Number>, ParseError> {
+        Ok(match Document::parse(text)?.root().view() {
+            View::Number(number) => Some(number),
+            _ => None,
+        })
+    }
+
+    /// The nearest float.
+    pub fn to_f64(self) -> f64 {
+        match self {
+            Number::Int(value) => value as f64,
+            Number::Uint(value) => value as f64,
+            Number::Float(value) => value,
+        }
+    }
 }
 
 /// The type of a value, with integers and floats apart, as RedisJSON's TYPE tells them.
@@ -166,6 +186,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A document of its own: a copy when packed, one more reference when large.
+    pub fn to_document(self) -> Document {
+        match self.repr {
+            Repr::Packed(bytes) => Document::from_packed(bytes),
+            Repr::Tree(_) | Repr::Members(_) => Document::of_piece(self.to_piece()),
+        }
+    }
+
     /// The elements or members' values, each with its place; nothing for scalars.
     pub(crate) fn children(self) -> impl Iterator<Item = (usize, Value<'a>)> {
         let (elements, members) = match self.view() {
@@ -283,6 +311,15 @@ impl<'a> Object<'a> {
             place += 1;
         }
         None
+    }
+
+    /// The member at `place`: name and value.
+    pub(crate) fn at(self, place: usize) -> Option<(&'a str, Value<'a>)> {
+        let (name, value) = match self.0 {
+            Children::Packed(body) => PackedMembers(body).nth(place)?,
+            Children::Large(members) => members.tree().get(place)?,
+        };
+        Some((utf8(name), value))
     }
 
     /// The members in order: name and value.

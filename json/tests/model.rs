@@ -165,7 +165,7 @@ impl Tree {
         names.sort_by(|a, b| {
             let by_step = a.iter().zip(b).map(|(a, b)| {
                 let (x, y) = (number(a), number(b));
-                (x.is_none().cmp(&y.is_none()))
+                (x.is_some().cmp(&y.is_some()))
                     .then(y.cmp(&x))
                     .then(a.cmp(b))
             });

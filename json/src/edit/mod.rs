@@ -1,16 +1,14 @@
 //! Changing a document: the old one stays, a new one is made.
 //!
-//! An edit first finds where the values stand that a path means (their trails) and drops those
-//! that lie inside others. A packed document is then written anew in one pass: what no trail leads
-//! through is copied as it is. Of a large one only the parts on the trails are made anew; the new
-//! version shares all others with the old.
+//! An edit first finds where the values stand that a path means: their trails. At each stands a
+//! [`Change`], which a verb decided on by looking at the value ([`verb`]). A packed document is
+//! then written anew in one pass ([`rewrite`]): what no trail leads through is copied as it is. Of
+//! a large one only the parts on the trails are made anew ([`share`]); the new version shares all
+//! others with the old.
 //!
-//! Two habits of RedisJSON are kept because its clients can see them. A deleted member's place is
-//! taken by the object's last member. And of several members deleted from one object, those whose
-//! names are numbers go first, the larger ones before the smaller, then the others by name, which
-//! decides who takes whose place.
-
-use std::cmp::Reverse;
+//! Some habits of RedisJSON are kept because its clients can see them. A deleted member's place is
+//! taken by the object's last member. Where the order of changes shows, it is RedisJSON's
+//! ([`order`]). And an edit of several values that fails at one of them keeps what it did before.
 
 use crate::DEPTH_MAX;
 use crate::document::{Document, DocumentRef};
@@ -18,8 +16,16 @@ use crate::error::{EditError, TooLarge};
 use crate::path::{Path, Selector, Trail};
 use crate::value::{Value, View};
 
+mod array;
+mod merge;
+mod order;
 mod rewrite;
+mod scalar;
 mod share;
+mod verb;
+
+pub use scalar::Arithmetic;
+pub use verb::Edit;
 
 /// Documents stay below this size, so that each can be packed.
 const BYTES_MAX: usize = 1 << 30;
@@ -71,17 +77,26 @@ impl DocumentRef<'_> {
             return Ok((condition != Condition::IfMissing).then(|| value.to_document()));
         }
         if condition != Condition::IfMissing {
-            let mut trails = path.locate(self.root())?;
+            let mut trails = trails(path, self)?;
             if !trails.is_empty() {
                 keep_outermost(&mut trails);
                 trails.dedup();
-                let change = Change::Replace(value.root());
-                return self.changed(&trails, change).map(Some);
+                return self.put(trails, Change::Replace(value.root())).map(Some);
             }
         }
         if condition == Condition::IfPresent {
             return Ok(None);
         }
+        self.create(path, value)
+    }
+
+    /// The document with `value` as the new member that `path` ends in; None where no object can
+    /// have it.
+    fn create(
+        self,
+        path: &Path<'_>,
+        value: DocumentRef<'_>,
+    ) -> Result<Option<Document>, EditError> {
         if !path.is_singular() {
             return Err(EditError::NotSingular);
         }
@@ -99,13 +114,13 @@ impl DocumentRef<'_> {
             let rest = Rest::Nothing;
             return Ok(Deletion { count: 1, rest });
         }
-        let mut trails = path.locate(self.root())?;
+        let mut trails = trails(path, self)?;
         if trails.is_empty() {
             let rest = Rest::Same;
             return Ok(Deletion { count: 0, rest });
         }
         keep_outermost(&mut trails);
-        let (document, count) = self.edited(&trails, Change::Delete)?;
+        let (document, count) = self.edited(&sites(trails, Change::Delete))?;
         let is_empty = match document.root().view() {
             View::Array(array) => array.is_empty(),
             View::Object(object) => object.is_empty(),
@@ -134,42 +149,59 @@ impl DocumentRef<'_> {
         if object.get(name).is_some() {
             return Ok(None);
         }
-        let trails = parent.locate(self.root())?;
+        let trails = trails(parent, self)?;
         let value = value.root();
-        self.changed(&trails, Change::AddMember { name, value })
+        self.put(trails, Change::AddMember { name, value })
             .map(Some)
     }
 
-    /// The document with something added where `trails` lead.
-    fn changed(self, trails: &[Trail], change: Change<'_>) -> Result<Document, EditError> {
+    /// The document with the same change wherever `trails` lead; they are sorted and differ.
+    fn put(self, trails: Vec<Trail>, change: Change<'_>) -> Result<Document, EditError> {
         let deepest = trails.iter().map(|trail| trail.len()).max().unwrap_or(0);
-        let (containers, added) = match change {
-            Change::Replace(value) => (deepest, value),
-            Change::AddMember { value, .. } => (deepest + 1, value),
-            Change::Delete => unreachable!("a deletion adds nothing"),
-        };
-        if !added.nests_at_most(DEPTH_MAX.saturating_sub(containers)) {
+        if !change.fits_below(deepest) {
             return Err(EditError::TooDeep);
         }
-        Ok(self.edited(trails, change)?.0)
+        Ok(self.edited(&sites(trails, change))?.0)
     }
 
-    /// The document after `change`, and how many values were deleted.
-    fn edited(self, trails: &[Trail], change: Change<'_>) -> Result<(Document, usize), TooLarge> {
+    /// The document after the changes at `sites`, and how many values were deleted. The sites are
+    /// sorted by their trails, of which none leads through another's end, and there is one at
+    /// least.
+    fn edited(self, sites: &[Site<'_>]) -> Result<(Document, usize), TooLarge> {
+        let added = sites.iter().map(|site| site.change.added_bytes());
+        let added = added.fold(0, usize::saturating_add);
+        let held = match self {
+            DocumentRef::Packed(bytes) => bytes.len(),
+            DocumentRef::Large(large) => large.memory_bytes(),
+        };
+        if held.saturating_add(added) > BYTES_MAX {
+            return Err(TooLarge);
+        }
         match self {
             DocumentRef::Packed(bytes) => {
-                let (bytes, deleted) = rewrite::rewrite(bytes, trails, 0, change)?;
+                let (bytes, deleted) = rewrite::rewrite(bytes, sites, 0)?;
                 Ok((Document::from_packed_vec(bytes), deleted))
             }
             DocumentRef::Large(large) => {
-                if large.memory_bytes() + change.added_bytes() > BYTES_MAX {
-                    return Err(TooLarge);
-                }
-                let (piece, deleted) = share::share(large.root(), trails, 0, change)?;
+                let (piece, deleted) = share::share(large.root(), sites, 0)?;
                 Ok((Document::of_piece(piece), deleted))
             }
         }
     }
+}
+
+/// Where the values stand that `path` means.
+fn trails(path: &Path<'_>, document: DocumentRef<'_>) -> Result<Vec<Trail>, EditError> {
+    let matches = path.locate(document.root())?;
+    Ok(matches.into_iter().map(|(trail, _)| trail).collect())
+}
+
+fn sites<'v>(trails: Vec<Trail>, change: Change<'v>) -> Vec<Site<'v>> {
+    let site = |trail| Site {
+        trail,
+        change: change.clone(),
+    };
+    trails.into_iter().map(site).collect()
 }
 
 /// Sorts trails and drops those that lead into values to which others lead.
@@ -189,11 +221,33 @@ fn keep_outermost(trails: &mut Vec<Trail>) {
     trails.truncate(kept);
 }
 
-/// What happens where the trails end.
-#[derive(Clone, Copy, Debug)]
+/// A place and what happens there.
+#[derive(Clone, Debug)]
+struct Site<'v> {
+    trail: Trail,
+    change: Change<'v>,
+}
+
+/// What happens where a trail ends.
+#[derive(Clone, Debug)]
 enum Change<'v> {
+    /// Another value takes the place.
     Replace(Value<'v>),
+    /// So does one that the edit made, in its packed form.
+    Put(Vec<u8>),
+    /// An object gets a member.
     AddMember { name: &'v str, value: Value<'v> },
+    /// An array loses `removed` elements from `at` on and gets others there.
+    Splice {
+        at: usize,
+        removed: usize,
+        inserted: &'v [Document],
+    },
+    /// An array keeps the elements from the first place to before the second.
+    Keep(usize, usize),
+    /// A merge patch is applied (RFC 7396).
+    Merge(Value<'v>),
+    /// The value goes, with its name. The only change that may stand at one place more than once.
     Delete,
 }
 
@@ -201,23 +255,32 @@ impl Change<'_> {
     /// About how many bytes it adds.
     fn added_bytes(&self) -> usize {
         match self {
-            Change::Replace(value) => value.extent(),
+            Change::Replace(value) | Change::Merge(value) => value.extent(),
+            Change::Put(bytes) => bytes.len(),
             Change::AddMember { name, value } => name.len() + value.extent(),
-            Change::Delete => 0,
+            Change::Splice { inserted, .. } => inserted.iter().map(Document::memory_bytes).sum(),
+            Change::Keep(..) | Change::Delete => 0,
+        }
+    }
+
+    /// Whether what it adds does not nest too deep, `depth` steps down.
+    fn fits_below(&self, depth: usize) -> bool {
+        let levels = DEPTH_MAX.saturating_sub(depth);
+        match self {
+            Change::Replace(value) | Change::Merge(value) => value.nests_at_most(levels),
+            Change::AddMember { value, .. } => value.nests_at_most(levels.saturating_sub(1)),
+            Change::Splice { inserted, .. } => inserted
+                .iter()
+                .all(|value| value.root().nests_at_most(levels.saturating_sub(1))),
+            Change::Put(_) | Change::Keep(..) | Change::Delete => true,
         }
     }
 }
 
-/// The trails among `trails` that lead through the child at `place`; sorted, they stand together.
-fn through(trails: &[Trail], depth: usize, place: usize) -> &[Trail] {
-    let from = trails.partition_point(|trail| (trail[depth] as usize) < place);
-    let to = trails.partition_point(|trail| trail[depth] as usize <= place);
-    &trails[from..to]
-}
-
-/// Which members of one object go first, by their names.
-fn deletion_rank(name: &[u8]) -> impl Ord {
-    let text = std::str::from_utf8(name).ok();
-    let number = text.and_then(|name| name.parse::<usize>().ok());
-    (number.is_none(), Reverse(number), name.to_vec())
+/// The sites among `sites` whose trails lead through the child at `place`; sorted, they stand
+/// together.
+fn through<'s, 'v>(sites: &'s [Site<'v>], depth: usize, place: usize) -> &'s [Site<'v>] {
+    let from = sites.partition_point(|site| (site.trail[depth] as usize) < place);
+    let to = sites.partition_point(|site| site.trail[depth] as usize <= place);
+    &sites[from..to]
 }

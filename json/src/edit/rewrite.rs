@@ -2,33 +2,31 @@
 
 use std::ops::Range;
 
-use super::{Change, deletion_rank, through};
+use super::merge::merged_packed;
+use super::{Change, Site, order, through};
 use crate::error::TooLarge;
 use crate::packed::{self, Container, Item};
-use crate::path::Trail;
 use crate::value::Value;
 
-/// Writes the packed value `bytes`, which stands `depth` steps down, with `change` where `trails`
-/// lead; they are sorted and there is one at least. Returns it and how many values were deleted.
+/// Writes the packed value `bytes`, which stands `depth` steps down, with the changes at `sites`;
+/// they are sorted and there is one at least. Returns it and how many values were deleted.
 pub(super) fn rewrite(
     bytes: &[u8],
-    trails: &[Trail],
+    sites: &[Site<'_>],
     depth: usize,
-    change: Change<'_>,
 ) -> Result<(Vec<u8>, usize), TooLarge> {
+    let added: usize = sites.iter().map(|site| site.change.added_bytes()).sum();
     let mut rewrite = Rewrite {
-        out: Vec::with_capacity(bytes.len() + change.added_bytes() + 16),
-        change,
+        out: Vec::with_capacity(bytes.len() + added + 16),
         deleted: 0,
     };
-    rewrite.value(bytes, trails, depth)?;
+    rewrite.value(bytes, sites, depth)?;
     Ok((rewrite.out, rewrite.deleted))
 }
 
 /// A document being written anew.
-struct Rewrite<'v> {
+struct Rewrite {
     out: Vec<u8>,
-    change: Change<'v>,
     deleted: usize,
 }
 
@@ -58,16 +56,12 @@ fn children(container: Container, body: &[u8]) -> impl Iterator<Item = Child> {
     })
 }
 
-impl Rewrite<'_> {
-    /// Writes the value `bytes`, which stands `depth` steps down, changed where `trails` lead.
-    /// They are sorted and there is one at least.
-    fn value(&mut self, bytes: &[u8], trails: &[Trail], depth: usize) -> Result<(), TooLarge> {
-        if trails[0].len() == depth {
-            return match self.change {
-                Change::Replace(value) => value.pack(&mut self.out),
-                Change::AddMember { name, value } => self.add_member(bytes, name, value),
-                Change::Delete => unreachable!("the container deletes its children"),
-            };
+impl Rewrite {
+    /// Writes the value `bytes`, which stands `depth` steps down, changed at `sites`. They are
+    /// sorted and there is one at least.
+    fn value(&mut self, bytes: &[u8], sites: &[Site<'_>], depth: usize) -> Result<(), TooLarge> {
+        if sites[0].trail.len() == depth {
+            return self.changed(bytes, &sites[0].change);
         }
         let (container, body) = match packed::item(bytes) {
             Item::Array(body) => (Container::Array, body),
@@ -75,12 +69,13 @@ impl Rewrite<'_> {
             other => unreachable!("trails lead through containers, not {other:?}"),
         };
         let at = packed::open(&mut self.out);
-        let deletes = matches!(self.change, Change::Delete)
-            && trails.iter().any(|trail| trail.len() == depth + 1);
+        let deletes = |site: &Site<'_>| {
+            matches!(site.change, Change::Delete) && site.trail.len() == depth + 1
+        };
         match container {
-            _ if !deletes => self.children(container, body, trails, depth)?,
-            Container::Array => self.delete_elements(body, trails, depth)?,
-            Container::Object => self.delete_members(body, trails, depth)?,
+            _ if !sites.iter().any(deletes) => self.children(container, body, sites, depth)?,
+            Container::Array => self.delete_elements(body, sites, depth)?,
+            Container::Object => self.delete_members(body, sites, depth)?,
         }
         packed::close(&mut self.out, at, container)
     }
@@ -90,20 +85,20 @@ impl Rewrite<'_> {
         &mut self,
         container: Container,
         body: &[u8],
-        trails: &[Trail],
+        sites: &[Site<'_>],
         depth: usize,
     ) -> Result<(), TooLarge> {
-        let mut trails = trails;
+        let mut sites = sites;
         let mut copied = 0;
         for (place, child) in children(container, body).enumerate() {
-            let Some(next) = trails.first() else {
+            let Some(next) = sites.first() else {
                 break;
             };
-            if next[depth] as usize != place {
+            if next.trail[depth] as usize != place {
                 continue;
             }
-            let inner = through(trails, depth, place);
-            trails = &trails[inner.len()..];
+            let inner = through(sites, depth, place);
+            sites = &sites[inner.len()..];
             self.out.extend_from_slice(&body[copied..child.value_from]);
             self.value(&body[child.value_from..child.whole.end], inner, depth + 1)?;
             copied = child.whole.end;
@@ -119,22 +114,22 @@ impl Rewrite<'_> {
     fn delete_elements(
         &mut self,
         body: &[u8],
-        trails: &[Trail],
+        sites: &[Site<'_>],
         depth: usize,
     ) -> Result<(), TooLarge> {
         let elements: Vec<Child> = children(Container::Array, body).collect();
         let mut survivors: Vec<usize> = Vec::with_capacity(elements.len());
         for place in (0..elements.len()).rev() {
             survivors.push(place);
-            for trail in through(trails, depth, place) {
-                if trail.len() == depth + 1 && survivors.pop().is_some() {
+            for site in through(sites, depth, place) {
+                if site.trail.len() == depth + 1 && survivors.pop().is_some() {
                     self.deleted += 1;
                 }
             }
         }
         for place in survivors.into_iter().rev() {
             let element = &elements[place];
-            let inner = through(trails, depth, place);
+            let inner = through(sites, depth, place);
             self.child(&body[element.whole.clone()], 0, inner, depth)?;
         }
         Ok(())
@@ -144,19 +139,18 @@ impl Rewrite<'_> {
     fn delete_members(
         &mut self,
         body: &[u8],
-        trails: &[Trail],
+        sites: &[Site<'_>],
         depth: usize,
     ) -> Result<(), TooLarge> {
         let members: Vec<Child> = children(Container::Object, body).collect();
-        let mut condemned: Vec<usize> = trails
+        let mut condemned: Vec<usize> = sites
             .iter()
-            .filter(|trail| trail.len() == depth + 1)
-            .map(|trail| trail[depth] as usize)
+            .filter(|site| site.trail.len() == depth + 1)
+            .map(|site| site.trail[depth] as usize)
             .collect();
         condemned.dedup();
-        condemned.sort_by_key(|&member| {
-            deletion_rank(packed::split_name(&body[members[member].whole.start..]).0)
-        });
+        let name = |member: usize| packed::split_name(&body[members[member].whole.start..]).0;
+        condemned.sort_by(|&left, &right| order::of_members(name(left), name(right)));
         let mut order: Vec<usize> = (0..members.len()).collect();
         let mut position_of = order.clone();
         for &member in &condemned {
@@ -169,28 +163,66 @@ impl Rewrite<'_> {
         self.deleted += condemned.len();
         for member in order {
             let Child { whole, value_from } = &members[member];
-            let inner = through(trails, depth, member);
+            let inner = through(sites, depth, member);
             let name_bytes = value_from - whole.start;
             self.child(&body[whole.clone()], name_bytes, inner, depth)?;
         }
         Ok(())
     }
 
-    /// Writes a child that stays, changed inside where `trails` lead; its value begins at
+    /// Writes a child that stays, changed inside at `sites`; its value begins at
     /// `value_from`.
     fn child(
         &mut self,
         whole: &[u8],
         value_from: usize,
-        trails: &[Trail],
+        sites: &[Site<'_>],
         depth: usize,
     ) -> Result<(), TooLarge> {
-        if trails.is_empty() {
+        if sites.is_empty() {
             self.out.extend_from_slice(whole);
             return Ok(());
         }
         self.out.extend_from_slice(&whole[..value_from]);
-        self.value(&whole[value_from..], trails, depth + 1)
+        self.value(&whole[value_from..], sites, depth + 1)
+    }
+
+    /// Writes the value `bytes` after `change`.
+    fn changed(&mut self, bytes: &[u8], change: &Change<'_>) -> Result<(), TooLarge> {
+        match *change {
+            Change::Replace(value) => value.pack(&mut self.out),
+            Change::Put(ref value) => {
+                self.out.extend_from_slice(value);
+                Ok(())
+            }
+            Change::AddMember { name, value } => self.add_member(bytes, name, value),
+            Change::Splice {
+                at,
+                removed,
+                inserted,
+            } => {
+                let body = elements(bytes);
+                let open = packed::open(&mut self.out);
+                let from = skip(body, at);
+                self.out.extend_from_slice(&body[..from]);
+                for value in inserted {
+                    value.root().pack(&mut self.out)?;
+                }
+                let to = from + skip(&body[from..], removed);
+                self.out.extend_from_slice(&body[to..]);
+                packed::close(&mut self.out, open, Container::Array)
+            }
+            Change::Keep(start, end) => {
+                let body = elements(bytes);
+                let open = packed::open(&mut self.out);
+                let from = skip(body, start);
+                let to = from + skip(&body[from..], end - start);
+                self.out.extend_from_slice(&body[from..to]);
+                packed::close(&mut self.out, open, Container::Array)
+            }
+            Change::Merge(patch) => merged_packed(Some(bytes), patch, &mut self.out),
+            Change::Delete => unreachable!("the container deletes its children"),
+        }
     }
 
     /// Writes the object `bytes` with one more member.
@@ -204,4 +236,21 @@ impl Rewrite<'_> {
         value.pack(&mut self.out)?;
         packed::close(&mut self.out, at, Container::Object)
     }
+}
+
+/// The elements of the array `bytes`.
+fn elements(bytes: &[u8]) -> &[u8] {
+    match packed::item(bytes) {
+        Item::Array(body) => body,
+        other => unreachable!("only arrays lose and get elements, not {other:?}"),
+    }
+}
+
+/// Where `count` values that stand one after the other end.
+fn skip(values: &[u8], count: usize) -> usize {
+    let mut at = 0;
+    for _ in 0..count {
+        at += packed::length(&values[at..]);
+    }
+    at
 }

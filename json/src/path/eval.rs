@@ -50,10 +50,13 @@ pub(super) fn first<'a>(
     Ok(found)
 }
 
-pub(super) fn locate(path: &Path<'_>, root: Value<'_>) -> Result<Vec<Trail>, SearchTooLong> {
+pub(super) fn locate<'a>(
+    path: &Path<'_>,
+    root: Value<'a>,
+) -> Result<Vec<(Trail, Value<'a>)>, SearchTooLong> {
     let mut found = Vec::new();
-    search(path, root, &mut |trail, _| {
-        found.push(trail.clone());
+    search(path, root, &mut |trail, value| {
+        found.push((trail.clone(), value));
         ControlFlow::Continue(())
     })?;
     Ok(found)

@@ -114,8 +114,11 @@ impl<'t> Path<'t> {
         eval::first(self, root)
     }
 
-    /// Where the values stand that the path means.
-    pub(crate) fn locate(&self, root: Value<'_>) -> Result<Vec<Trail>, SearchTooLong> {
+    /// As [`Path::find`], with where each value stands.
+    pub(crate) fn locate<'a>(
+        &self,
+        root: Value<'a>,
+    ) -> Result<Vec<(Trail, Value<'a>)>, SearchTooLong> {
         eval::locate(self, root)
     }
 

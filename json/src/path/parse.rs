@@ -150,6 +150,7 @@ impl<'t> Parser<'t> {
     /// What follows an opening bracket, closing bracket included.
     fn bracket(&mut self, descends: bool) -> Result<Segment<'t>, PathError> {
         let mut selectors = SmallVec::new();
+        let begin = self.at;
         loop {
             self.skip_blanks();
             selectors.push(self.selector()?);
@@ -161,6 +162,11 @@ impl<'t> Parser<'t> {
                 });
             }
             if !self.take(b',') {
+                if self.peek().is_none() && matches!(selectors[..], [Selector::Name(_), ..]) {
+                    // An open list of names is no list: RedisJSON sees the fault at its start.
+                    self.at = begin;
+                    return Err(self.error(INTEGER_EXPECTED));
+                }
                 return Err(self.error(SEPARATOR_EXPECTED));
             }
         }
@@ -347,7 +353,7 @@ mod tests {
             ("$..", 3),
             ("$.a.", 4),
             ("$[", 2),
-            ("$['a'", 5),
+            ("$['a'", 2),
             ("$['a", 2),
             ("$.b.c[a]", 6),
             ("$.arr[(@.length-1)]", 6),
