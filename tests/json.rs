@@ -1,147 +1,571 @@
-//! JSON documents: replies as RedisJSON gives them, byte for byte, and one field of a large
-//! document under many hands.
-//!
-//! `data/json-replies.jsonl` was recorded for this project from redis-server 8.6.3 with its JSON
-//! module 8.6.4. Its first line says what `@name` stands for; each other line is an object:
-//! `resp`, the version spoken; `setup`, commands run on an empty server; `steps`, commands run
-//! then, each with its `reply` and, where it changed something, the reply `after` it to
-//! `JSON.GET k`.
+//! JSON documents that are put, read and deleted, and one field of a large document under many
+//! hands.
 
-use serde_json::Value;
-use tests::resp::{Reply, RespClient};
-use tests::{Subject, check};
-
-const RECORDED: &str = include_str!("data/json-replies.jsonl");
-
-/// Parts of paths that RFC 9535 accepts and RedisJSON does not read, or reads as something else.
-const RFC_ONLY: &[&str] = &["$ .a", "$.é", "[::0]", "?(!@"];
+use tests::resp::Reply;
+use tests::{Subject, check, check_resp2, check_resp3};
 
 #[test]
-fn replies_are_those_recorded() {
-    let subject = Subject::start_with(&[("json_bridge", "off")]);
-    let mut clients = [
-        subject.resp(),
-        RespClient::connect_resp3(subject.resp_address()),
-    ];
-    let mut lines = RECORDED
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let documents = lines.next().unwrap()["docs"].clone();
-    let mut replay = Replay {
-        documents,
-        compared: 0,
-        faults: Vec::new(),
-    };
-    for case in lines {
-        let client = &mut clients[usize::from(case["resp"] == 3)];
-        replay.run(client, &case);
-    }
-    let Replay {
-        compared, faults, ..
-    } = replay;
-    assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults.join("\n")
+fn set_says_whether_and_why_not() {
+    check(
+        r#"
+        > JSON.SET d $.a 1
+        (error) ERR new objects must be created at the root
+        > JSON.SET d $ 1 XX
+        (nil)
+        > JSON.SET d $ '{"a":1,"b":{"c":[1,[2]]}}' NX
+        OK
+        > JSON.SET d $ 2 NX
+        (nil)
+        > JSON.SET d $.a 2 nx
+        (nil)
+        > JSON.SET d $.a 2 XX
+        OK
+        > JSON.SET d $.x 2 XX
+        (nil)
+        > JSON.SET d $.x.y 2
+        (nil)
+        > JSON.SET d $.x '"new"' FORMAT JSON
+        OK
+        > JSON.SET d .b.c[1][0] 3 FORMAT STRING XX
+        OK
+        > JSON.SET d $.b.c[9] 2
+        (error) ERR array index out of range
+        > JSON.SET d $..z 2
+        (error) Err wrong static path
+        > JSON.GET d
+        "{\"a\":2,\"b\":{\"c\":[1,[3]]},\"x\":\"new\"}"
+        > JSON.SET d $ 2 ZZ
+        (error) ERR syntax error
+        > JSON.SET d $ 2 NX XX
+        (error) ERR syntax error
+        > JSON.SET d $ 2 FORMAT BSON
+        (error) ERR wrong format
+        > JSON.SET d $ {bad
+        (error) key must be a string at line 1 column 2
+        > JSON.SET d $ ''
+        (error) EOF while parsing a value at line 1 column 0
+        > JSON.SET d $[ 1
+        (error) Error occurred at position 2, Error at position 2: expected one of …
+        > SADD set member
+        (integer) 1
+        > JSON.SET set $ {bad
+        (error) Existing key has wrong Redis type
+        "#,
     );
-    assert!(compared > 1_000, "{compared}");
 }
 
-struct Replay {
-    documents: Value,
-    compared: usize,
-    faults: Vec<String>,
+#[test]
+fn edits_keep_expiry_and_flags() {
+    check(
+        r#"
+        > JSON.SET d $ '{"a":1,"l":[1],"s":"x","t":true}'
+        OK
+        > EXPIRE d 100
+        (integer) 1
+        > JSON.SET d $.a 2
+        OK
+        > JSON.MERGE d $ '{"b":1}'
+        OK
+        > JSON.NUMINCRBY d .b 1
+        …
+        > JSON.ARRAPPEND d .l 2
+        (integer) 2
+        > JSON.STRAPPEND d .s '"y"'
+        (integer) 2
+        > JSON.TOGGLE d .t
+        "false"
+        > JSON.CLEAR d $.a
+        (integer) 1
+        > JSON.MSET d $.a 3
+        OK
+        > JSON.DEL d $.l
+        (integer) 1
+        > JSON.GET d
+        "{\"a\":3,\"b\":2,\"s\":\"xy\",\"t\":false}"
+        > JSON.SET d $ 1
+        OK
+        > TTL d
+        (integer) 100
+        "#,
+    );
 }
 
-impl Replay {
-    fn run(&mut self, client: &mut RespClient, case: &Value) {
-        client.call(&["FLUSHALL"]);
-        for command in case["setup"].as_array().unwrap() {
-            if is_unknown(&client.call(&self.words(command))) {
-                return;
-            }
-        }
-        for step in case["steps"].as_array().unwrap() {
-            let words = self.words(&step["cmd"]);
-            client.send(&words);
-            let received = client.receive();
-            if is_unknown(&received.reply) || differs_by_intent(&words) {
-                // What follows stands on its effect.
-                return;
-            }
-            self.compare(&words, &received.raw, &step["reply"]);
-            if let Some(after) = step.get("after") {
-                client.send(&["JSON.GET", "k"]);
-                let raw = client.receive().raw;
-                self.compare(
-                    &[&words[..], &["; JSON.GET k".to_owned()]].concat(),
-                    &raw,
-                    after,
-                );
-            }
-        }
-    }
-
-    /// The words of a command, with the documents that stand for names in them.
-    fn words(&self, command: &Value) -> Vec<String> {
-        let words = command
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|word| word.as_str().unwrap());
-        words
-            .map(|word| {
-                self.documents
-                    .get(word)
-                    .and_then(Value::as_str)
-                    .unwrap_or(word)
-                    .to_owned()
-            })
-            .collect()
-    }
-
-    fn compare(&mut self, words: &[String], received: &[u8], recorded: &Value) {
-        self.compared += 1;
-        let received = std::str::from_utf8(received).unwrap();
-        let recorded = recorded.as_str().unwrap();
-        let code = |reply: &str| reply.split([' ', '\r']).next().map(str::to_owned);
-        let both_are_errors = received.starts_with('-') && recorded.starts_with('-');
-        let is_right = match () {
-            // The wording behind the first word is our own.
-            () if both_are_errors => code(received) == code(recorded),
-            () if has_several_paths(words) => sorted(received) == sorted(recorded),
-            () => received == recorded,
-        };
-        if !is_right {
-            self.faults
-                .push(format!("{words:?}\n  {received:?}\n  {recorded:?}"));
-        }
-    }
+#[test]
+fn get_prints_all_matches_or_the_first() {
+    check(
+        r#"
+        > JSON.GET none
+        (nil)
+        > JSON.SET d $ '{"a":1,"b":{"a":2.5,"c":[1,[2]]},"s":"\n"}'
+        OK
+        > JSON.GET d
+        "{\"a\":1,\"b\":{\"a\":2.5,\"c\":[1,[2]]},\"s\":\"\\n\"}"
+        > JSON.GET d $..a
+        "[1,2.5]"
+        > JSON.GET d ..a
+        "1"
+        > JSON.GET d $.x
+        "[]"
+        > JSON.GET d .x
+        (error) ERR Path does not exist
+        > JSON.GET d $.a b.c
+        "{\"$.a\":[1],\"b.c\":[[1,[2]]]}"
+        > JSON.GET d .a .b.c
+        "{\".a\":1,\".b.c\":[1,[2]]}"
+        > JSON.GET d .a .a
+        "{\".a\":1}"
+        > JSON.GET d .a .x
+        (error) ERR Path does not exist
+        > JSON.GET d .a bad[
+        "{\".a\":1}"
+        > JSON.GET d bad[
+        (error) Error occurred at position …
+        > JSON.GET d INDENT
+        (error) ERR wrong number of arguments for 'json.get' command
+        > JSON.GET d SPACE _ indent > NEWLINE | $.b.c
+        "[|>[|>>1,|>>[|>>>2|>>]|>]|]"
+        > JSON.GET d SPACE _ INDENT > NEWLINE | .a $.x
+        "{|>\".a\":_[|>>1|>],|>\"$.x\":_[]|}"
+        > JSON.GET d NOESCAPE .a
+        "1"
+        "#,
+    );
 }
 
-fn is_unknown(reply: &Reply) -> bool {
-    matches!(reply, Reply::Error(text) if text.starts_with(b"ERR unknown command"))
+#[test]
+fn formats_are_for_resp3() {
+    check_resp2(
+        r#"
+        > JSON.SET d $ [1]
+        OK
+        > JSON.GET d FORMAT STRING $
+        (error) ERR FORMAT argument is not supported on RESP2
+        > JSON.ARRPOP d FORMAT EXPAND $
+        (error) ERR FORMAT argument is not supported on RESP2
+        > JSON.ARRPOP d FORMAT
+        (error) ERR Path does not exist or not an array
+        "#,
+    );
+    check_resp3(
+        r#"
+        > JSON.SET d $ '{"l":[1,2.5,"x",null,true,[3],{"n":18446744073709551615}],"m":4}'
+        OK
+        > JSON.GET d FORMAT STRING $.m
+        "[4]"
+        > JSON.GET d FORMAT EXPAND $.l .m $.x bad[
+        1) 1) 1) (integer) 1
+              2) (double) 2.5
+              3) "x"
+              4) (nil)
+              5) (true)
+              6) 1) (integer) 3
+              7) 1# "n" => (double) 18446744073709552000
+        2) 1) (integer) 4
+        3) (empty array)
+        4) (empty array)
+        > JSON.GET d FORMAT EXPAND1 $.l[*]
+        1) 1) (integer) 1
+           2) (double) 2.5
+           3) "\"x\""
+           4) (nil)
+           5) (true)
+           6) "[3]"
+           7) "{\"n\":18446744073709551615}"
+        > JSON.GET d FORMAT STRINGS $.l
+        (error) ERR wrong reply format
+        > JSON.GET d FORMAT BSON $.l
+        (error) ERR wrong reply format
+        > JSON.GET d FORMAT
+        (error) ERR wrong number of arguments for 'json.get' command
+        > JSON.ARRPOP d FORMAT EXPAND $.l 4
+        1) (true)
+        > JSON.ARRPOP d FORMAT EXPAND1 $.l 4
+        1) "[3]"
+        > JSON.ARRPOP d FORMAT STRINGS $.l 2
+        1) "\"x\""
+        > JSON.ARRPOP d FORMAT STRING $.l
+        (error) ERR wrong reply format
+        > JSON.ARRPOP d FORMAT EXPAND .l
+        (error) Legacy paths are supported only with FORMAT STRINGS
+        "#,
+    );
 }
 
-/// Replies in which we mean to differ.
-fn differs_by_intent(words: &[String]) -> bool {
-    words.iter().any(|word| word.starts_with("EXPAND"))
-        || words
-            .iter()
-            .any(|word| RFC_ONLY.iter().any(|form| word.contains(form)))
+#[test]
+fn mget_prints_one_path_of_many_documents() {
+    check(
+        r#"
+        > JSON.MSET a $ '{"n":1,"o":{"n":2}}' b $ '[3]'
+        OK
+        > SADD set member
+        (integer) 1
+        > JSON.MGET a b none set $..n
+        1) "[1,2]"
+        2) "[]"
+        3) (nil)
+        4) (nil)
+        > JSON.MGET a b .n
+        1) "1"
+        2) (nil)
+        > JSON.MGET a bad[
+        1) (nil)
+        > COMMAND GETKEYS JSON.MGET a b .n
+        1) "a"
+        2) "b"
+        "#,
+    );
 }
 
-/// RedisJSON answers several paths in an order of chance.
-fn has_several_paths(words: &[String]) -> bool {
-    let is_path = |word: &&String| word.starts_with('$') || word.starts_with('.');
-    words[0] == "JSON.GET" && words.iter().filter(is_path).count() > 1
+#[test]
+fn mset_sets_all_or_nothing() {
+    check(
+        r#"
+        > JSON.MSET a $ '{"n":1}' b $ 2
+        OK
+        > JSON.MSET a $.n 5 b $ 6 a $.m 7
+        OK
+        > JSON.GET a
+        "{\"n\":5,\"m\":7}"
+        > JSON.MSET a $.n 8 c $.x 1
+        (error) ERR new objects must be created at the root
+        > JSON.MSET a $.n 8 b $ bad
+        (error) expected value at line 1 column 1
+        > JSON.MSET a $.n 8 b $..none 1
+        (error) Err wrong static path
+        > JSON.MSET a $.n 8 b $
+        (error) ERR wrong number of arguments for 'json.mset' command
+        > SADD set member
+        (integer) 1
+        > JSON.MSET a $.n 8 set $ 1
+        (error) Existing key has wrong Redis type
+        > JSON.MGET a b .
+        1) "{\"n\":5,\"m\":7}"
+        2) "6"
+        > JSON.MSET a $.x.y 1 b $ 7
+        (nil)
+        > JSON.GET b
+        "7"
+        > COMMAND GETKEYS JSON.MSET a $.n 1 b $ 2
+        1) "a"
+        2) "b"
+        "#,
+    );
 }
 
-fn sorted(text: &str) -> Vec<char> {
-    let mut all: Vec<char> = text.chars().collect();
-    all.sort_unstable();
-    all
+#[test]
+fn merge_patches_what_a_path_means() {
+    check(
+        r#"
+        > JSON.MERGE d $.a 1
+        (error) ERR new objects must be created at the root
+        > JSON.MERGE d $ '{"a":{"b":1,"c":2},"n":null}'
+        OK
+        > JSON.MERGE d $ '{"a":{"b":null,"d":{"x":null,"y":3}},"e":[null]}'
+        OK
+        > JSON.GET d
+        "{\"a\":{\"c\":2,\"d\":{\"y\":3}},\"n\":null,\"e\":[null]}"
+        > JSON.MERGE d $.a.c '{"z":1}'
+        OK
+        > JSON.MERGE d $.new '{"z":null}'
+        OK
+        > JSON.MERGE d $.missing.deep 1
+        (nil)
+        > JSON.MERGE d $..missing 1
+        (error) Err wrong static path
+        > JSON.MERGE d $.e[7] 1
+        (error) ERR array index out of range
+        > JSON.MERGE d $.a null FORMAT JSON
+        OK
+        > JSON.GET d
+        "{\"a\":null,\"n\":null,\"e\":[null],\"new\":{\"z\":null}}"
+        > JSON.MERGE d $ bad
+        (error) expected value at line 1 column 1
+        > JSON.MERGE d $ 1 NX
+        (error) ERR syntax error
+        > JSON.MERGE d $ 1
+        OK
+        > JSON.GET d
+        "1"
+        > JSON.SET m $ '{"a":{"a":1,"b":[{"a":2}]}}'
+        OK
+        > JSON.MERGE m $..a '{"a":"x"}'
+        OK
+        > JSON.GET m
+        "{\"a\":{\"a\":{\"a\":\"x\"},\"b\":[{\"a\":{\"a\":\"x\"}}]}}"
+        > SADD set member
+        (integer) 1
+        > JSON.MERGE set $ 1
+        (error) Existing key has wrong Redis type
+        "#,
+    );
+}
+
+#[test]
+fn types_are_told_and_nest_one_deeper_in_resp3() {
+    check_resp2(
+        r#"
+        > JSON.TYPE d
+        (nil)
+        > JSON.SET d $ '{"a":1,"b":[1.5,"x",null,true,{}]}'
+        OK
+        > JSON.TYPE d
+        "object"
+        > JSON.TYPE d $.b
+        1) "array"
+        > JSON.TYPE d $.b[*]
+        1) "number"
+        2) "string"
+        3) "null"
+        4) "boolean"
+        5) "object"
+        > JSON.TYPE d .a
+        "integer"
+        > JSON.TYPE d .x
+        (nil)
+        > JSON.TYPE d ..
+        (nil)
+        > JSON.TYPE d $.x
+        (empty array)
+        > JSON.TYPE d $.
+        (error) Error occurred at position …
+        > TYPE d
+        ReJSON-RL
+        > OBJECT ENCODING d
+        "raw"
+        "#,
+    );
+    check_resp3(
+        r#"
+        > JSON.TYPE d $
+        1) (nil)
+        > JSON.SET d $ '{"a":1}'
+        OK
+        > JSON.TYPE d $.a
+        1) 1) "integer"
+        > JSON.TYPE d .a
+        1) "integer"
+        > JSON.TYPE d .x
+        1) (nil)
+        "#,
+    );
+}
+
+#[test]
+fn lengths_and_names_are_told() {
+    check(
+        r#"
+        > JSON.SET d $ '{"s":"é","l":[1,2],"o":{"x":1,"y":{"x":2}}}'
+        OK
+        > JSON.STRLEN d .s
+        (integer) 2
+        > JSON.STRLEN d $.*
+        1) (integer) 2
+        2) (nil)
+        3) (nil)
+        > JSON.STRLEN d
+        (error) WRONGTYPE wrong type of path value - expected string
+        > JSON.STRLEN d .none
+        (error) ERR Path does not exist
+        > JSON.STRLEN none
+        (nil)
+        > JSON.STRLEN none $
+        (error) ERR could not perform this operation on a key that doesn't exist
+        > JSON.ARRLEN d .l
+        (integer) 2
+        > JSON.ARRLEN d $.*
+        1) (nil)
+        2) (integer) 2
+        3) (nil)
+        > JSON.ARRLEN d
+        (error) ERR Path does not exist or not an array
+        > JSON.ARRLEN d .none
+        (error) ERR Path does not exist
+        > JSON.ARRLEN none
+        (nil)
+        > JSON.ARRLEN none $
+        (error) ERR could not perform this operation on a key that doesn't exist
+        > JSON.OBJLEN d
+        (integer) 3
+        > JSON.OBJLEN d $..*
+        1) (nil)
+        2) (nil)
+        3) (integer) 2
+        4) (nil)
+        5) (nil)
+        6) (nil)
+        7) (integer) 1
+        8) (nil)
+        > JSON.OBJLEN d .l
+        (error) WRONGTYPE wrong type of path value - expected object
+        > JSON.OBJLEN d .none
+        (nil)
+        > JSON.OBJLEN none
+        (nil)
+        > JSON.OBJLEN none $
+        (error) ERR Path does not exist or not an object
+        > JSON.OBJKEYS d
+        1) "s"
+        2) "l"
+        3) "o"
+        > JSON.OBJKEYS d $.o.*
+        1) (nil)
+        2) 1) "x"
+        > JSON.OBJKEYS d .l
+        (error) ERR Path does not exist or not an object
+        > JSON.OBJKEYS d .none
+        (nil)
+        > JSON.OBJKEYS d bad[
+        (nil)
+        > JSON.OBJKEYS none
+        (nil)
+        > JSON.OBJKEYS none $
+        (error) ERR could not perform this operation on a key that doesn't exist
+        "#,
+    );
+}
+
+#[test]
+fn arrindex_finds_the_first_place_in_a_range() {
+    check(
+        r#"
+        > JSON.SET d $ '{"l":[1,"x",1.0,{"a":1,"b":[2]},"x"],"e":[],"s":"x"}'
+        OK
+        > JSON.ARRINDEX d .l '"x"'
+        (integer) 1
+        > JSON.ARRINDEX d .l '"x"' 2
+        (integer) 4
+        > JSON.ARRINDEX d .l '"x"' 2 4
+        (integer) -1
+        > JSON.ARRINDEX d .l '"x"' -1
+        (integer) 4
+        > JSON.ARRINDEX d .l '"x"' 2 -1
+        (integer) -1
+        > JSON.ARRINDEX d .l '"x"' 2 0
+        (integer) 4
+        > JSON.ARRINDEX d .l '"x"' -99 99
+        (integer) 1
+        > JSON.ARRINDEX d .l 1.0
+        (integer) 2
+        > JSON.ARRINDEX d .l '{"b":[2],"a":1}'
+        (integer) 3
+        > JSON.ARRINDEX d $.* '"x"'
+        1) (integer) 1
+        2) (integer) -1
+        3) (nil)
+        > JSON.ARRINDEX d .s 1
+        (error) WRONGTYPE wrong type of path value - expected array
+        > JSON.ARRINDEX d .none 1
+        (error) ERR Path does not exist
+        > JSON.ARRINDEX none $ 1
+        (error) ERR Path does not exist
+        > JSON.ARRINDEX d $ bad
+        (error) ERR expected value at line 1 column 1
+        > JSON.ARRINDEX d $ 1 one
+        (error) Couldn't parse as integer
+        > JSON.ARRINDEX d $ 1 0 0 0
+        (error) ERR wrong number of arguments for 'json.arrindex' command
+        "#,
+    );
+}
+
+#[test]
+fn resp_answers_with_arrays() {
+    check_resp2(
+        r#"
+        > JSON.RESP none
+        (nil)
+        > JSON.SET d $ '{"a":[1,2.5,null,true,"x",18446744073709551615],"o":{}}'
+        OK
+        > JSON.RESP d
+        1) {
+        2) "a"
+        3) 1) [
+           2) (integer) 1
+           3) "2.5"
+           4) (nil)
+           5) true
+           6) "x"
+           7) "18446744073709552000"
+        4) "o"
+        5) 1) {
+        > JSON.RESP d $.a[0]
+        1) (integer) 1
+        > JSON.RESP d .a[1]
+        "2.5"
+        > JSON.RESP d .none
+        (error) ERR Path does not exist
+        "#,
+    );
+    check_resp3(
+        r#"
+        > JSON.SET d $ [1.5,null]
+        OK
+        > JSON.RESP d
+        1) [
+        2) (double) 1.5
+        3) (nil)
+        "#,
+    );
+}
+
+#[test]
+fn debug_tells_of_memory() {
+    check(
+        r#"
+        > JSON.DEBUG HELP
+        1) "MEMORY <key> [path] - reports memory usage"
+        2) "HELP                - this message"
+        > JSON.DEBUG MEMORY none
+        (integer) 0
+        > JSON.DEBUG MEMORY none $
+        (empty array)
+        > JSON.SET d $ '{"a":"text","b":1}'
+        OK
+        > JSON.DEBUG MEMORY d .a
+        (integer) 5
+        > JSON.DEBUG MEMORY d $.*
+        1) (integer) 5
+        2) (integer) 1
+        > JSON.DEBUG MEMORY d .none
+        (error) ERR Path does not exist
+        > COMMAND GETKEYS JSON.DEBUG MEMORY d
+        1) "d"
+        "#,
+    );
+}
+
+#[test]
+fn deletions_count_and_remove() {
+    check(
+        r#"
+        > JSON.DEL none
+        (integer) 0
+        > JSON.SET d $ '{"a":1,"b":{"a":2},"c":3,"d":4}'
+        OK
+        > JSON.FORGET d $..a
+        (integer) 2
+        > JSON.DEL d $.none
+        (integer) 0
+        > JSON.GET d
+        "{\"d\":4,\"b\":{},\"c\":3}"
+        > JSON.DEL d $.
+        (error) Error occurred at position …
+        > JSON.DEL d $.*
+        (integer) 3
+        > EXISTS d
+        (integer) 0
+        > JSON.SET d $ 1
+        OK
+        > JSON.DEL d
+        (integer) 1
+        > EXISTS d
+        (integer) 0
+        > SADD set member
+        (integer) 1
+        > JSON.DEL set
+        (error) Existing key has wrong Redis type
+        "#,
+    );
 }
 
 #[test]
@@ -221,29 +645,5 @@ fn fields_of_one_document_have_many_writers() {
     assert_eq!(
         found,
         Reply::Bulk(format!("{{{}}}", expected.join(",")).into())
-    );
-}
-
-#[test]
-fn types_are_told_and_members_forgotten() {
-    check(
-        r#"
-        > JSON.TYPE d
-        …(nil)
-        > JSON.SET d $ '{"a":1,"b":[1.5,"x",null,true,{}]}'
-        OK
-        > JSON.TYPE d .b
-        …"array"…
-        > JSON.FORGET d $.b[0]
-        (integer) 1
-        > JSON.DEL d $.none
-        (integer) 0
-        > JSON.GET d
-        "{\"a\":1,\"b\":[\"x\",null,true,{}]}"
-        > JSON.FORGET d
-        (integer) 1
-        > EXISTS d
-        (integer) 0
-        "#,
     );
 }

@@ -11,6 +11,8 @@ mod connection;
 mod differential;
 mod hashes;
 mod json;
+mod json_edits;
+mod json_recorded;
 mod keys;
 mod limits;
 mod linearizability;

@@ -2,6 +2,7 @@
 //!
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>
 
+mod double;
 mod parse;
 mod write;
 

@@ -1,5 +1,7 @@
 //! Typed replies in the version a client speaks.
 
+use super::double::push_double;
+
 /// The version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -77,6 +79,27 @@ impl<'o> Writer<'o> {
     pub(crate) fn flag(&mut self, value: bool) {
         self.out
             .extend_from_slice(if value { b":1\r\n" } else { b":0\r\n" });
+    }
+
+    /// A float: its digits as bytes in RESP2.
+    pub(crate) fn double(&mut self, value: f64) {
+        let mut digits = Vec::with_capacity(24);
+        push_double(value, &mut digits);
+        match self.version {
+            Version::Resp2 => self.bulk(&digits),
+            Version::Resp3 => self.line(b',', &digits),
+        }
+    }
+
+    /// A yes or no: 1 or 0 in RESP2.
+    pub(crate) fn boolean(&mut self, value: bool) {
+        match self.version {
+            Version::Resp2 => self.flag(value),
+            Version::Resp3 => self.out.extend_from_slice(match value {
+                true => b"#t\r\n",
+                false => b"#f\r\n",
+            }),
+        }
     }
 
     /// Bytes.

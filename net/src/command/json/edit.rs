@@ -1,0 +1,160 @@
+//! Numbers, booleans and strings that change where they stand: NUMINCRBY, NUMMULTBY, TOGGLE,
+//! STRAPPEND.
+
+use json::{Arithmetic, Document, EditError, Number, Path, View, print_number};
+
+use super::document::{Reach, change, reply_edit};
+use super::{At, Call, Command, DenyOom, EXPECTED_STRING, Error, KILOBYTE, Run, Version, Write};
+
+const NOT_A_NUMBER: Error = Error::Text("ERR Path does not exist or does not contains a number");
+const NOT_A_BOOLEAN: Error = Error::Text("ERR Path does not exist or not a bool");
+const NOT_A_STRING: Error = Error::Text("ERR Path does not exist or not a string");
+const BAD_NUMBER: Error = Error::Text("bad input number");
+
+pub(super) const NUMINCRBY: Command = Command {
+    name: "json.numincrby",
+    syntax: "key path value",
+    summary: "Adds to the numbers that a path means.",
+    since: "1.0.0",
+    complexity: "O(1) for a path with one match",
+    flags: &[Write, DenyOom],
+    keys: &[At(1)],
+    body: Run(|call| reckon(call, Arithmetic::Add)),
+};
+
+pub(super) const NUMMULTBY: Command = Command {
+    name: "json.nummultby",
+    syntax: "key path value",
+    summary: "Multiplies the numbers that a path means.",
+    since: "1.0.0",
+    complexity: "O(1) for a path with one match",
+    flags: &[Write, DenyOom],
+    keys: &[At(1)],
+    body: Run(|call| reckon(call, Arithmetic::Multiply)),
+};
+
+pub(super) const TOGGLE: Command = Command {
+    name: "json.toggle",
+    syntax: "key path",
+    summary: "Turns the booleans that a path means.",
+    since: "2.0.0",
+    complexity: "O(1) for a path with one match",
+    flags: &[Write, DenyOom],
+    keys: &[At(1)],
+    body: Run(toggle),
+};
+
+pub(super) const STRAPPEND: Command = Command {
+    name: "json.strappend",
+    syntax: "key [path] value",
+    summary: "Appends to the strings that a path means.",
+    since: "1.0.0",
+    complexity: "O(N) with N the length of the string",
+    flags: &[Write, DenyOom],
+    keys: &[At(1)],
+    body: Run(strappend),
+};
+
+/// Numbers are answered as one text in RESP2, and always with an array in RESP3.
+fn reckon(call: &mut Call<'_>, operation: Arithmetic) -> Result<(), Error> {
+    let (key, path) = (call.args.word()?, call.args.word()?);
+    let (path, operand) = (Path::parse(path), Number::parse(call.args.word()?));
+    let number = operand.as_ref().ok().copied().flatten();
+    let edit = change(call, key, &path, Reach::Surface, |document, path| {
+        document.reckon(path, operation, number)
+    })?;
+    match (edit.failure, operand) {
+        // Only a number that is there asks for the other one.
+        (Some(EditError::BadOperand), Err(error)) => {
+            return Err(Error::Owned(format!("ERR {error}")));
+        }
+        (Some(EditError::BadOperand), Ok(_)) => return Err(BAD_NUMBER),
+        _ => {}
+    }
+    let reply = &mut call.reply;
+    if reply.version() == Version::Resp3 {
+        return reply_edit(
+            reply,
+            &Ok(Path::root()),
+            edit,
+            NOT_A_NUMBER,
+            |reply, number| {
+                reply_number(reply, number);
+            },
+        );
+    }
+    if path.as_ref().is_ok_and(Path::is_legacy) {
+        return reply_edit(reply, &path, edit, NOT_A_NUMBER, |reply, number| {
+            let mut text = Vec::new();
+            print_number(number, &mut text);
+            reply.bulk(&text);
+        });
+    }
+    if let Some(failure) = edit.failure {
+        return Err(failure.into());
+    }
+    let mut text = vec![b'['];
+    for (index, number) in edit.answers.into_iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        match number {
+            Some(number) => print_number(number, &mut text),
+            None => text.extend_from_slice(b"null"),
+        }
+    }
+    text.push(b']');
+    reply.bulk(&text);
+    Ok(())
+}
+
+/// A number as RESP has it: beyond 64 bits with sign, integers are doubles.
+pub(super) fn reply_number(reply: &mut super::Reply<'_>, number: Number) {
+    match number {
+        Number::Int(value) => reply.integer(value),
+        Number::Uint(_) | Number::Float(_) => reply.double(number.to_f64()),
+    }
+}
+
+fn toggle(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, path) = (call.args.word()?, Path::parse(call.args.word()?));
+    let edit = change(call, key, &path, Reach::Surface, |document, path| {
+        document.toggle(path)
+    })?;
+    let is_legacy = path.as_ref().is_ok_and(Path::is_legacy);
+    reply_edit(
+        &mut call.reply,
+        &path,
+        edit,
+        NOT_A_BOOLEAN,
+        |reply, value| match (is_legacy, value) {
+            (false, value) => reply.flag(value),
+            (true, true) => reply.bulk(b"true"),
+            (true, false) => reply.bulk(b"false"),
+        },
+    )
+}
+
+fn strappend(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, first) = (call.args.word()?, call.args.word()?);
+    let (path, text) = match call.args.next() {
+        Some(text) => (first, text),
+        None => (&b"."[..], first),
+    };
+    call.heavy(text.len() / KILOBYTE)?;
+    let (path, suffix) = (Path::parse(path), Document::parse(text));
+    let suffix_text = match suffix.as_ref().map(|suffix| suffix.root().view()) {
+        Ok(View::String(text)) => Some(text),
+        _ => None,
+    };
+    let edit = change(call, key, &path, Reach::Whole, |document, path| {
+        document.append_text(path, suffix_text)
+    })?;
+    match (edit.failure, &suffix) {
+        (Some(EditError::BadOperand), Err(error)) => Err(Error::Owned(format!("ERR {error}"))),
+        (Some(EditError::BadOperand), Ok(_)) => Err(EXPECTED_STRING),
+        _ => reply_edit(&mut call.reply, &path, edit, NOT_A_STRING, |reply, len| {
+            reply.count(len);
+        }),
+    }
+}

@@ -1,0 +1,318 @@
+//! Values as text, or as RESP3 has them: GET, MGET.
+
+use json::{DocumentRef, Layout, Path, PathError, Value, View, print_string};
+
+use super::document::{Reach, document_of, read, weigh};
+use super::edit::reply_number;
+use super::{
+    Args, At, Call, Command, Error, FORMAT_IN_RESP2, From, NO_SUCH_PATH, Readonly, Reply, Run,
+    Version, WRONG_FORMAT, error,
+};
+
+pub(super) const GET: Command = Command {
+    name: "json.get",
+    syntax: "key [INDENT indent] [NEWLINE newline] [SPACE space] \
+        [FORMAT <STRING | EXPAND1 | EXPAND>] [path [path ...]]",
+    summary: "Prints what paths mean, or the whole document.",
+    since: "1.0.0",
+    complexity: "O(N) with N the size of the document",
+    flags: &[Readonly],
+    keys: &[At(1)],
+    body: Run(get),
+};
+
+pub(super) const MGET: Command = Command {
+    name: "json.mget",
+    syntax: "key [key ...] path",
+    summary: "Prints what a path means in several documents.",
+    since: "1.0.0",
+    complexity: "O(M*N) with M documents and N the size of one",
+    flags: &[Readonly],
+    keys: &[From {
+        first: 1,
+        last: -2,
+        step: 1,
+    }],
+    body: Run(mget),
+};
+
+/// How values are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// All in one text.
+    String,
+    /// Each as a text.
+    Strings,
+    /// As RESP3 has them, containers as texts.
+    Expand1,
+    /// As RESP3 has them.
+    Expand,
+}
+
+impl Format {
+    pub(super) fn parse(name: &[u8]) -> Result<Format, Error> {
+        match name {
+            b"STRING" => Ok(Format::String),
+            b"STRINGS" => Ok(Format::Strings),
+            b"EXPAND1" => Ok(Format::Expand1),
+            b"EXPAND" => Ok(Format::Expand),
+            _ => Err(WRONG_FORMAT),
+        }
+    }
+}
+
+/// Answers with one value.
+pub(super) fn reply_value(reply: &mut Reply<'_>, value: Value<'_>, format: Format) {
+    let is_deep = format == Format::Expand;
+    match value.view() {
+        _ if matches!(format, Format::String | Format::Strings) => reply_text(reply, value),
+        View::Null => reply.null(),
+        View::Bool(value) => reply.boolean(value),
+        View::Number(number) => reply_number(reply, number),
+        View::String(text) if is_deep => reply.bulk(text.as_bytes()),
+        View::Array(array) if is_deep => {
+            reply.array(array.len());
+            array
+                .iter()
+                .for_each(|element| reply_value(reply, element, format));
+        }
+        View::Object(object) if is_deep => {
+            reply.map(object.len());
+            for (name, value) in object.iter() {
+                reply.bulk(name.as_bytes());
+                reply_value(reply, value, format);
+            }
+        }
+        View::String(_) | View::Array(_) | View::Object(_) => reply_text(reply, value),
+    }
+}
+
+fn reply_text(reply: &mut Reply<'_>, value: Value<'_>) {
+    let mut text = Vec::new();
+    value.print(&mut text);
+    reply.bulk(&text);
+}
+
+fn get(call: &mut Call<'_>) -> Result<(), Error> {
+    let (key, request) = (
+        call.args.word()?,
+        GetRequest::parse(&mut call.args, call.reply.version())?,
+    );
+    match read(call, key)? {
+        Some(found) => {
+            let paths = request
+                .paths
+                .iter()
+                .filter_map(|(_, path)| path.as_ref().ok());
+            let paths: Vec<&Path<'_>> = paths.collect();
+            weigh(call, found.document(), &paths, Reach::Whole)?;
+            request.reply(found.document(), &mut call.reply)
+        }
+        None => {
+            call.reply.null();
+            Ok(())
+        }
+    }
+}
+
+fn mget(call: &mut Call<'_>) -> Result<(), Error> {
+    let words = call.args.rest();
+    let (text, keys) = words.split_last().ok_or(error::SYNTAX)?;
+    let request = GetRequest::of_path(text);
+    let mut texts: Vec<Option<Vec<u8>>> = Vec::with_capacity(keys.len());
+    let outcome = call.db.atomic(|db| {
+        texts.clear();
+        for key in keys {
+            let found = match db.read(key).map(|entry| document_of(call, entry)) {
+                Some(Err(Error::Offload)) => return Ok(Err(Error::Offload)),
+                Some(Ok(found)) => found,
+                Some(Err(_)) | None => {
+                    texts.push(None);
+                    continue;
+                }
+            };
+            let document = found.document();
+            if let (_, Ok(path)) = &request.paths[0]
+                && let Err(error @ Error::Offload) = weigh(call, document, &[path], Reach::Whole)
+            {
+                return Ok(Err(error));
+            }
+            texts.push(request.text(document).ok());
+        }
+        Ok(Ok(()))
+    })?;
+    outcome?;
+    call.reply.array(texts.len());
+    for text in texts {
+        call.reply.bulk_or_null(text.as_deref());
+    }
+    Ok(())
+}
+
+/// What a JSON.GET asks for.
+struct GetRequest<'c> {
+    layout: Layout<'c>,
+    format: Format,
+    /// The paths with their texts, one at least.
+    paths: Vec<(&'c [u8], Result<Path<'c>, PathError>)>,
+}
+
+impl<'c> GetRequest<'c> {
+    fn parse(args: &mut Args<'c>, version: Version) -> Result<GetRequest<'c>, Error> {
+        let mut request = GetRequest {
+            layout: Layout::default(),
+            format: Format::String,
+            paths: Vec::new(),
+        };
+        while !args.is_empty() {
+            let layout = &mut request.layout;
+            let option = match () {
+                () if args.option("INDENT") => Some(&mut layout.indent),
+                () if args.option("NEWLINE") => Some(&mut layout.newline),
+                () if args.option("SPACE") => Some(&mut layout.space),
+                () if args.option("FORMAT") => None,
+                // What it was for is always so.
+                () if args.option("NOESCAPE") => continue,
+                () => {
+                    let text = args.word()?;
+                    request.paths.push((text, Path::parse(text)));
+                    continue;
+                }
+            };
+            if option.is_none() && version == Version::Resp2 && request.paths.is_empty() {
+                return Err(FORMAT_IN_RESP2);
+            }
+            let word = args.next().ok_or_else(|| error::wrong_arity("json.get"))?;
+            match option {
+                Some(text) => *text = word,
+                None => request.format = Format::parse(word)?,
+            }
+        }
+        if request.format == Format::Strings {
+            return Err(WRONG_FORMAT);
+        }
+        if version == Version::Resp2 {
+            request.format = Format::String;
+        }
+        if request.paths.is_empty() {
+            request.paths.push((b".", Path::parse(b".")));
+        }
+        Ok(request)
+    }
+
+    /// What a JSON.GET of one path asks for.
+    fn of_path(text: &'c [u8]) -> GetRequest<'c> {
+        GetRequest {
+            layout: Layout::default(),
+            format: Format::String,
+            paths: vec![(text, Path::parse(text))],
+        }
+    }
+
+    fn reply(&self, document: DocumentRef<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+        if self.format == Format::String {
+            reply.bulk(&self.text(document)?);
+            return Ok(());
+        }
+        reply.array(self.paths.len());
+        for (_, path) in &self.paths {
+            let values = match path {
+                Ok(path) => path.find(document.root())?,
+                Err(_) => Vec::new(),
+            };
+            reply.array(values.len());
+            for value in values {
+                reply_value(reply, value, self.format);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the paths mean, in one text.
+    fn text(&self, document: DocumentRef<'_>) -> Result<Vec<u8>, Error> {
+        let mut text = Vec::new();
+        match &self.paths[..] {
+            [(_, path)] => {
+                let path = path.as_ref().map_err(Clone::clone)?;
+                self.print_matches(path, document.root(), 0, &mut text)?;
+            }
+            _ => self.print_by_path(document.root(), &mut text)?,
+        }
+        Ok(text)
+    }
+
+    /// An object with a member for each path. Like RedisJSON, leaves out what is no path.
+    fn print_by_path(&self, root: Value<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let mut paths: Vec<(&[u8], &Path<'_>)> = Vec::with_capacity(self.paths.len());
+        for (text, path) in &self.paths {
+            if let Ok(path) = path
+                && paths.iter().all(|(known, _)| known != text)
+            {
+                paths.push((text, path));
+            }
+        }
+        // One path that may have many matches makes all of them such.
+        let has_many = paths.iter().any(|(_, path)| !path.is_legacy());
+        out.push(b'{');
+        for (index, (text, path)) in paths.iter().enumerate() {
+            self.begin_line(index > 0, 1, out);
+            print_string(text, out);
+            out.push(b':');
+            out.extend_from_slice(self.layout.space);
+            match has_many {
+                true => self.print_all(path, root, 1, out)?,
+                false => self.print_matches(path, root, 1, out)?,
+            }
+        }
+        self.begin_line(false, 0, out);
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// What a path means, in the way of its syntax.
+    fn print_matches(
+        &self,
+        path: &Path<'_>,
+        root: Value<'_>,
+        level: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if !path.is_legacy() {
+            return self.print_all(path, root, level, out);
+        }
+        let first = path.first(root)?.ok_or(NO_SUCH_PATH)?;
+        first.print_with(&self.layout, level, out);
+        Ok(())
+    }
+
+    /// Every match of a path, as an array.
+    fn print_all(
+        &self,
+        path: &Path<'_>,
+        root: Value<'_>,
+        level: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let matches = path.find(root)?;
+        out.push(b'[');
+        for (index, value) in matches.iter().enumerate() {
+            self.begin_line(index > 0, level + 1, out);
+            value.print_with(&self.layout, level + 1, out);
+        }
+        if !matches.is_empty() {
+            self.begin_line(false, level, out);
+        }
+        out.push(b']');
+        Ok(())
+    }
+
+    fn begin_line(&self, comma: bool, level: usize, out: &mut Vec<u8>) {
+        if comma {
+            out.push(b',');
+        }
+        out.extend_from_slice(self.layout.newline);
+        for _ in 0..level {
+            out.extend_from_slice(self.layout.indent);
+        }
+    }
+}
