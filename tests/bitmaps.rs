@@ -74,6 +74,8 @@ fn bitcount_counts() {
         (integer) 0
         > BITCOUNT none 0 -1
         (integer) 0
+        > BITCOUNT none 0
+        (integer) 0
         > BITCOUNT k 0
         (error) ERR syntax error
         > BITCOUNT k 0 1 nonsense

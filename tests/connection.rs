@@ -29,6 +29,43 @@ fn ping_echo_select_quit() {
     );
 }
 
+/// Whatever a client sent, an error repeats it byte by byte, up to a zero byte.
+#[test]
+fn errors_quote_bytes_as_they_are() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&[b"SET".as_slice(), b"k", b"v"]);
+    let cases: [(&[&[u8]], &[u8]); 6] = [
+        (
+            &[b"\xff\xfe", b"\x80", b"a\0b"],
+            b"ERR unknown command '\xff\xfe', with args beginning with: '\x80' 'a' ",
+        ),
+        (
+            &[b"CLIENT", b"\xffx\r\n"],
+            b"ERR unknown subcommand '\xffx  '. Try CLIENT HELP.",
+        ),
+        (
+            &[b"CLIENT", b"LIST", b"TYPE", b"\xff\0z"],
+            b"ERR Unknown client type '\xff'",
+        ),
+        (
+            &[b"HELLO", b"3", b"\xff"],
+            b"ERR Syntax error in HELLO option '\xff'",
+        ),
+        (
+            &[b"EXPIRE", b"k", b"10", b"\xff"],
+            b"ERR Unsupported option \xff",
+        ),
+        (
+            &[b"CONFIG", b"SET", b"\xff", b"x"],
+            b"ERR Unknown option or number of arguments for CONFIG SET - '\xff'",
+        ),
+    ];
+    for (words, expected) in cases {
+        assert_eq!(client.call(words), Reply::Error(expected.to_vec()));
+    }
+}
+
 #[test]
 fn unknown_commands_are_named() {
     check(

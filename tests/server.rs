@@ -78,6 +78,35 @@ fn info_has_the_fields_that_tools_read() {
 }
 
 #[test]
+fn info_tells_how_often_and_how_long_commands_ran() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&["CONFIG", "RESETSTAT"]);
+    client.call(&["SADD", "big", "x"]);
+    for _ in 0..3 {
+        client.call(&["GET", "none"]);
+    }
+    client.call(&["GET", "big"]);
+    client.call(&["GET"]);
+    let reply = client.call(&["INFO", "commandstats"]);
+    let info = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_get:"));
+    let fields: Vec<(&str, &str)> = line
+        .expect("GET was called")
+        .split(',')
+        .filter_map(|field| field.split_once('='))
+        .collect();
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let expected = "calls usec usec_per_call rejected_calls failed_calls";
+    assert_eq!(names.join(" "), expected);
+    let number = |at: usize| fields[at].1.parse::<f64>().expect("a number");
+    assert_eq!((number(0), number(3), number(4)), (4.0, 1.0, 1.0));
+    assert!(number(2) > 0.0, "{info}");
+}
+
+#[test]
 fn time_goes_on() {
     let subject = Subject::start();
     let mut client = subject.resp();

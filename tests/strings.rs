@@ -522,6 +522,22 @@ fn encodings_are_those_of_redis() {
         "11.5"
         > OBJECT ENCODING k
         "embstr"
+        > INCRBYFLOAT k 0.5
+        "12"
+        > OBJECT ENCODING k
+        "embstr"
+        > COPY k copy
+        (integer) 1
+        > OBJECT ENCODING copy
+        "embstr"
+        > EXPIRE k 100
+        (integer) 1
+        > OBJECT ENCODING k
+        "embstr"
+        > INCR k
+        (integer) 13
+        > OBJECT ENCODING k
+        "int"
         "#,
     );
 }

@@ -2,8 +2,6 @@
 //!
 //! Clients match on these words, so they are Redis's and Memcached's own, to the letter.
 
-use std::borrow::Cow;
-
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Error {
@@ -13,6 +11,8 @@ pub(crate) enum Error {
     Text(&'static str),
     /// A text with something of the request in it.
     Owned(String),
+    /// A text that quotes bytes of the request, which need not be characters.
+    Bytes(Vec<u8>),
     /// The command is too much work for a connection thread: run it again on a worker. Never
     /// seen by a client.
     Offload,
@@ -34,11 +34,12 @@ pub(crate) const NO_AUTH: Error = Error::Text("NOAUTH Authentication required.")
 
 impl Error {
     /// The line after the dash of a RESP error.
-    pub(crate) fn text(&self) -> Cow<'static, str> {
+    pub(crate) fn text(&self) -> &[u8] {
         match self {
-            Error::Store(error) => Cow::Borrowed(store_text(*error)),
-            Error::Text(text) => Cow::Borrowed(text),
-            Error::Owned(text) => Cow::Owned(text.clone()),
+            Error::Store(error) => store_text(*error).as_bytes(),
+            Error::Text(text) => text.as_bytes(),
+            Error::Owned(text) => text.as_bytes(),
+            Error::Bytes(text) => text,
             Error::Offload => unreachable!("the dispatcher runs the command elsewhere"),
         }
     }
@@ -58,6 +59,16 @@ fn store_text(error: store::Error) -> &'static str {
         store::Error::NoSuchKey => "ERR no such key",
         store::Error::Busy => "BUSY a transaction holds the key",
     }
+}
+
+/// What C prints of a word: what stands before the first zero byte.
+pub(crate) fn c_text(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// A text with a word of the request in it, as [`c_text`] has it.
+pub(crate) fn quoting(before: &str, word: &[u8], after: &str) -> Error {
+    Error::Bytes([before.as_bytes(), c_text(word), after.as_bytes()].concat())
 }
 
 /// `name` is the command's, or `container|subcommand`.

@@ -57,6 +57,10 @@ pub(crate) struct ThreadStats {
     pub(crate) calls: Vec<Counter>,
     /// Calls of each command that ended in an error.
     pub(crate) failed_calls: Vec<Counter>,
+    /// Requests for each command that were refused before they ran.
+    pub(crate) rejected_calls: Vec<Counter>,
+    /// How long each command took, in nanoseconds.
+    pub(crate) busy_ns: Vec<Counter>,
 }
 
 impl ThreadStats {
@@ -93,6 +97,8 @@ impl Stats {
                 error_replies: Counter::default(),
                 calls: (0..commands).map(|_| Counter::default()).collect(),
                 failed_calls: (0..commands).map(|_| Counter::default()).collect(),
+                rejected_calls: (0..commands).map(|_| Counter::default()).collect(),
+                busy_ns: (0..commands).map(|_| Counter::default()).collect(),
             })
         };
         Stats {
@@ -107,8 +113,9 @@ impl Stats {
     }
 
     /// Counts an error by its code.
-    pub(crate) fn note_error(&self, text: &str) {
-        let code = text.split(' ').next().unwrap_or_default();
+    pub(crate) fn note_error(&self, text: &[u8]) {
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let code = &*String::from_utf8_lossy(code);
         let mut errors = self.errors.lock().expect("no panic inside");
         if let Some(count) = errors.get_mut(code) {
             *count += 1;
@@ -151,11 +158,16 @@ impl Stats {
                 &thread.output_bytes,
                 &thread.error_replies,
             ];
-            let per_command = thread.calls.iter().chain(&thread.failed_calls);
-            counters
-                .into_iter()
-                .chain(per_command)
-                .for_each(Counter::reset);
+            counters.into_iter().for_each(Counter::reset);
+            [
+                &thread.calls,
+                &thread.failed_calls,
+                &thread.rejected_calls,
+                &thread.busy_ns,
+            ]
+            .into_iter()
+            .flatten()
+            .for_each(Counter::reset);
         }
     }
 }

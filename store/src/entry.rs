@@ -67,6 +67,18 @@ pub(crate) enum Form {
     Tree = 2,
     /// The address of a boxed `json::LargeDocument`.
     Handle = 3,
+    /// As `Plain`, for a string that is never an integer to OBJECT ENCODING, whatever its digits
+    /// say. Stored as `Handle`, which no string has.
+    Text = 4,
+}
+
+impl Form {
+    fn bits(self) -> u8 {
+        match self {
+            Form::Text => Form::Handle as u8,
+            form => form as u8,
+        }
+    }
 }
 
 const FORMS: [Form; 4] = [Form::Plain, Form::Raw, Form::Tree, Form::Handle];
@@ -139,7 +151,7 @@ impl<'g> Entry<'g> {
         let value_bytes: usize = value.iter().map(|part| part.len()).sum();
         assert!(value_bytes <= VALUE_BYTES_MAX, "the callers limit values");
         let key_escapes = key.len() >= KEY_BYTES_ESCAPE as usize;
-        let mut shape = kind as u8 | (form as u8) << 3;
+        let mut shape = kind as u8 | form.bits() << 3;
         let mut optional = [0u8; 24];
         let mut used = 0;
         let mut put = |bytes: &[u8]| {
@@ -279,7 +291,10 @@ impl<'g> Entry<'g> {
     }
 
     pub(crate) fn form(self) -> Form {
-        FORMS[usize::from(self.header().shape >> 3 & 0b11)]
+        match FORMS[usize::from(self.header().shape >> 3 & 0b11)] {
+            Form::Handle if self.kind() == Kind::String => Form::Text,
+            form => form,
+        }
     }
 
     /// Rises with every change of the key and never repeats, even after removal.

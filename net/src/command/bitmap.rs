@@ -182,17 +182,17 @@ impl Unit {
 
 fn bitcount(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
-    let asked = match call.args.is_empty() {
-        true => None,
-        false => Some(bitcount_range(&mut call.args)?),
-    };
+    // Where there is no key Redis 7.2 does not look at the range.
     let Some(string) = Str::of_any(call.db.read(key))? else {
         call.reply.integer(0);
         return Ok(());
     };
-    let range = match asked {
-        None => 0..string.len() * BITS_PER_BYTE,
-        Some((start, end, unit)) => unit.to_bits(signed_range(start, end, unit.len(string))),
+    let range = match call.args.is_empty() {
+        true => 0..string.len() * BITS_PER_BYTE,
+        false => {
+            let (start, end, unit) = bitcount_range(&mut call.args)?;
+            unit.to_bits(signed_range(start, end, unit.len(string)))
+        }
     };
     call.heavy(range.len() / BITS_PER_BYTE / KILOBYTE)?;
     call.reply.count(bitmap::count_ones(string, range));
@@ -203,14 +203,11 @@ fn bitcount_range(args: &mut Args<'_>) -> Result<(i64, i64, Unit), Error> {
     if !matches!(args.len(), 2 | 3) {
         return Err(error::SYNTAX);
     }
-    let start = args.integer()?;
-    let end_word = args.word()?;
-    // As for BITPOS, the unit is looked at before the end.
+    let (start, end) = (args.integer()?, args.integer()?);
     let unit = match args.is_empty() {
         true => Unit::Byte,
         false => Unit::parse(args)?,
     };
-    let end = parse_integer(end_word).ok_or(error::NOT_AN_INTEGER)?;
     Ok((start, end, unit))
 }
 
@@ -221,12 +218,13 @@ fn bitpos(call: &mut Call<'_>) -> Result<(), Error> {
         1 => true,
         _ => return Err(NOT_ONE_OR_ZERO),
     };
-    let (start, end, unit) = bitpos_range(&mut call.args)?;
+    // Where there is no key Redis 7.2 does not look at the range.
     let Some(string) = Str::of_any(call.db.read(key))? else {
         // Nothing but zeros, without end.
         call.reply.integer(if on { -1 } else { 0 });
         return Ok(());
     };
+    let (start, end, unit) = bitpos_range(&mut call.args)?;
     let Some(range) = range_inside(start, end, unit.len(string)) else {
         call.reply.integer(-1);
         return Ok(());

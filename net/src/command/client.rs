@@ -157,10 +157,7 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), Error> {
     let (field, name) = match option.to_ascii_lowercase().as_slice() {
         b"lib-name" => (&mut names.library, "lib-name"),
         b"lib-ver" => (&mut names.library_version, "lib-ver"),
-        _ => {
-            let option = String::from_utf8_lossy(option);
-            return Err(Error::Owned(format!("ERR Unrecognized option '{option}'")));
-        }
+        _ => return Err(error::quoting("ERR Unrecognized option '", option, "'")),
     };
     *field = printable(value).ok_or_else(|| {
         Error::Owned(format!(
@@ -285,10 +282,7 @@ impl ClientKind {
         match word.to_ascii_lowercase().as_slice() {
             b"normal" => Ok(ClientKind::Normal),
             b"master" | b"slave" | b"replica" | b"pubsub" => Ok(ClientKind::Other),
-            _ => {
-                let word = String::from_utf8_lossy(word);
-                Err(Error::Owned(format!("ERR Unknown client type '{word}'")))
-            }
+            _ => Err(error::quoting("ERR Unknown client type '", word, "'")),
         }
     }
 }
@@ -394,7 +388,7 @@ impl Filter {
                 b"addr" => filter.addr = Some(text),
                 b"laddr" => filter.local_addr = Some(text),
                 b"user" if text == users::DEFAULT => {}
-                b"user" => return Err(Error::Owned(format!("ERR No such user '{text}'"))),
+                b"user" => return Err(error::quoting("ERR No such user '", value, "'")),
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.is_self_meant = false,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.is_self_meant = true,
                 _ => return Err(error::SYNTAX),

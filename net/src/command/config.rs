@@ -1,7 +1,7 @@
 //! CONFIG: the server's parameters, read and changed while it runs.
 
 use super::Flag::{Admin, Loading, NoScript, Stale};
-use super::{Body, Call, Command, Error, Family, Flag, introspect};
+use super::{Body, Call, Command, Error, Family, Flag, error, introspect};
 use crate::config::{self, Invalid, PARAMETERS, Parameter, Setting};
 use crate::glob;
 use crate::shared::Shared;
@@ -112,21 +112,18 @@ fn shown_name<'n>(parameter: &Parameter, patterns: &[&'n [u8]]) -> Option<&'n [u
 fn set(call: &mut Call<'_>) -> Result<(), Error> {
     let words = call.args.rest();
     if !words.len().is_multiple_of(2) {
-        return Err(super::error::SYNTAX);
+        return Err(error::SYNTAX);
     }
     let mut changes: Vec<(&Parameter, String)> = Vec::new();
     for pair in words.chunks_exact(2) {
-        let name = String::from_utf8_lossy(pair[0]);
         let value = String::from_utf8_lossy(pair[1]).into_owned();
         let failed = |why: &str| {
-            Error::Owned(format!(
-                "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
-            ))
+            let before = "ERR CONFIG SET failed (possibly related to argument '";
+            error::quoting(before, pair[0], &format!("') - {why}"))
         };
         let parameter = config::find(pair[0]).ok_or_else(|| {
-            Error::Owned(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-            ))
+            let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
+            error::quoting(before, pair[0], "'")
         })?;
         if !parameter.is_mutable {
             return Err(failed("can't set immutable config"));

@@ -178,10 +178,8 @@ fn hello(call: &mut Call<'_>) -> Result<(), Error> {
         } else if option.eq_ignore_ascii_case(b"setname") && !call.args.is_empty() {
             name = Some(client_name(call.args.word()?)?);
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(Error::Owned(format!(
-                "ERR Syntax error in HELLO option '{option}'"
-            )));
+            let before = "ERR Syntax error in HELLO option '";
+            return Err(error::quoting(before, option, "'"));
         }
     }
     if !call.session.is_authenticated {

@@ -1,7 +1,6 @@
 //! From a request's words to its reply: finding the command, the checks in Redis's order, the run.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -178,6 +177,8 @@ impl Entry {
 pub(crate) enum Outcome {
     /// Its reply is written; whether it is an error.
     Replied(bool),
+    /// It was not run: an error says why.
+    Rejected,
     /// A transaction holds a key: run it again a little later.
     Busy,
     /// It is for a worker thread.
@@ -221,6 +222,7 @@ pub(crate) fn run(
     is_on_worker: bool,
 ) -> Outcome {
     let start = out.len();
+    let mut is_rejected = false;
     let result = match check(entry, words, session, shared) {
         Ok((entry, _)) if !is_on_worker && is_paused(entry, shared, &db) => {
             return Outcome::Paused;
@@ -237,7 +239,10 @@ pub(crate) fn run(
                 is_on_worker,
             })
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            is_rejected = true;
+            Err(error)
+        }
     };
     let is_error = result.is_err();
     if let Err(error) = result {
@@ -247,15 +252,18 @@ pub(crate) fn run(
             Error::Store(store::Error::Busy) => return Outcome::Busy,
             error => {
                 let text = error.text();
-                shared.stats.note_error(&text);
-                Reply::new(out, session.version).error(&text);
+                shared.stats.note_error(text);
+                Reply::new(out, session.version).error(text);
             }
         }
     }
     if session.replies != Replies::On {
         silence(session, start, out);
     }
-    Outcome::Replied(is_error)
+    match is_rejected {
+        true => Outcome::Rejected,
+        false => Outcome::Replied(is_error),
+    }
 }
 
 fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {
@@ -275,10 +283,9 @@ fn silence(session: &mut Session, start: usize, out: &mut Vec<u8>) {
 const QUOTED_BYTES_MAX: usize = 128;
 
 fn unknown_command(words: &[&[u8]]) -> Error {
-    let mut text = format!(
-        "ERR unknown command '{}', with args beginning with: ",
-        quoted(words[0], QUOTED_BYTES_MAX)
-    );
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(quoted(words[0], QUOTED_BYTES_MAX));
+    text.extend_from_slice(b"', with args beginning with: ");
     let mut room = QUOTED_BYTES_MAX;
     for word in &words[1..] {
         if room == 0 {
@@ -286,22 +293,21 @@ fn unknown_command(words: &[&[u8]]) -> Error {
         }
         let word = quoted(word, room);
         room = room.saturating_sub(word.len() + 3);
-        let _ = write!(text, "'{word}' ");
+        text.extend_from_slice(&[b"'", word, b"' "].concat());
     }
-    Error::Owned(text)
+    Error::Bytes(text)
 }
 
 fn unknown_subcommand(container: &Entry, words: &[&[u8]]) -> Error {
     let subcommand = words.get(1).copied().unwrap_or_default();
-    Error::Owned(format!(
-        "ERR unknown subcommand '{}'. Try {} HELP.",
+    error::quoting(
+        "ERR unknown subcommand '",
         quoted(subcommand, QUOTED_BYTES_MAX),
-        container.full_name.to_ascii_uppercase()
-    ))
+        &format!("'. Try {} HELP.", container.full_name.to_ascii_uppercase()),
+    )
 }
 
-/// As C prints it: up to a zero byte.
-fn quoted(word: &[u8], bytes_max: usize) -> String {
-    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(&word[..word.len().min(bytes_max)]).into_owned()
+fn quoted(word: &[u8], bytes_max: usize) -> &[u8] {
+    let word = error::c_text(word);
+    &word[..word.len().min(bytes_max)]
 }

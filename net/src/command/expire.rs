@@ -207,8 +207,7 @@ impl Conditions {
             .into_iter()
             .find(|(name, _)| args.option(name));
             let Some((_, condition)) = condition else {
-                let word = String::from_utf8_lossy(word);
-                return Err(Error::Owned(format!("ERR Unsupported option {word}")));
+                return Err(error::quoting("ERR Unsupported option ", word, ""));
             };
             *condition = true;
         }
@@ -286,7 +285,7 @@ mod tests {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         Conditions::parse(&mut Args::new(&words))
             .map(|conditions| conditions.allow(current_ms, 100))
-            .map_err(|error| error.text().into_owned())
+            .map_err(|error| String::from_utf8_lossy(error.text()).into_owned())
     }
 
     #[test]
@@ -317,7 +316,7 @@ mod tests {
 
     #[test]
     fn conditions_that_exclude_each_other() {
-        let text = |error: Error| Err(error.text().into_owned());
+        let text = |error: Error| Err(String::from_utf8_lossy(error.text()).into_owned());
         assert_eq!(allow(&["NX", "LT"], None), text(NX_WITH_OTHERS));
         assert_eq!(allow(&["LT", "GT"], None), text(GT_WITH_LT));
         assert_eq!(

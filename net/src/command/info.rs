@@ -219,16 +219,20 @@ fn cluster(text: &mut Text<'_>) {
 }
 
 fn commandstats(text: &mut Text<'_>) {
-    let shared = text.shared;
+    let stats = &text.shared.stats;
     for entry in dispatch::entries() {
-        let calls = shared.stats.sum(|thread| &thread.calls[entry.number]);
-        let failed = shared
-            .stats
-            .sum(|thread| &thread.failed_calls[entry.number]);
-        if calls > 0 {
+        let calls = stats.sum(|thread| &thread.calls[entry.number]);
+        let failed = stats.sum(|thread| &thread.failed_calls[entry.number]);
+        let rejected = stats.sum(|thread| &thread.rejected_calls[entry.number]);
+        if calls + rejected > 0 {
+            let usec = stats.sum(|thread| &thread.busy_ns[entry.number]) as f64 / 1_000.0;
+            let usec_per_call = usec / calls.max(1) as f64;
             text.field(
                 &format!("cmdstat_{}", entry.full_name),
-                format!("calls={calls},failed_calls={failed}"),
+                format!(
+                    "calls={calls},usec={usec:.0},usec_per_call={usec_per_call:.2},\
+                     rejected_calls={rejected},failed_calls={failed}"
+                ),
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Flag::{Loading, Stale};
 use super::dispatch::{self, Entry};
+use super::docs::docs;
 use super::{Body, Call, Command, Error, Family, Flag, Keys, Reply, error};
 use crate::glob;
 
@@ -330,44 +331,6 @@ fn write_key_spec(reply: &mut Reply<'_>, command: &Command, keys: Keys) {
     for (name, value) in facts {
         reply.bulk(name.as_bytes());
         reply.integer(*value);
-    }
-}
-
-fn docs(call: &mut Call<'_>) -> Result<(), Error> {
-    let entries: Vec<&Entry> = match call.args.is_empty() {
-        true => commands().collect(),
-        false => {
-            let names = call.args.rest().iter();
-            names.filter_map(|name| dispatch::find_full(name)).collect()
-        }
-    };
-    call.reply.map(entries.len());
-    entries
-        .iter()
-        .for_each(|entry| write_docs(&mut call.reply, entry));
-    Ok(())
-}
-
-fn write_docs(reply: &mut Reply<'_>, entry: &Entry) {
-    let command = entry.command;
-    let subcommands = entry.subcommands();
-    reply.bulk(entry.full_name.as_bytes());
-    reply.map(if subcommands.is_empty() { 4 } else { 5 });
-    for (name, text) in [
-        ("summary", command.summary),
-        ("since", command.since),
-        ("group", entry.family.name),
-        ("complexity", command.complexity),
-    ] {
-        reply.bulk(name.as_bytes());
-        reply.bulk(text.as_bytes());
-    }
-    if !subcommands.is_empty() {
-        reply.bulk(b"subcommands");
-        reply.map(subcommands.len());
-        subcommands
-            .iter()
-            .for_each(|entry| write_docs(reply, entry));
     }
 }
 

@@ -23,6 +23,7 @@ mod collection;
 pub(crate) mod config;
 mod connection;
 pub(crate) mod dispatch;
+mod docs;
 mod expire;
 mod hash;
 mod info;

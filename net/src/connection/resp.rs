@@ -7,12 +7,13 @@ use smallvec::SmallVec;
 use store::Db;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::command::dispatch::{self, Entry, Outcome};
 use crate::config::Setting;
 use crate::protocol::resp::{Limits, Parser, ProtocolError};
 use crate::session::Session;
 use crate::shared::Shared;
+use crate::stats::ThreadStats;
 
 /// The most words of a request: half a gigabyte to remember where they stand.
 const WORDS_MAX: usize = 1 << 24;
@@ -82,8 +83,10 @@ impl Connection {
             batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
         }
         let mut words = 0;
+        let mut watch = Stopwatch::start(shared, self.thread);
         while let Some(request) = batch.requests.get(*next) {
             let db = self.session.db(&shared.store, &guard, now_ms);
+            watch.next(request.entry);
             let outcome = dispatch::run(
                 request.entry,
                 batch.words(request),
@@ -93,6 +96,7 @@ impl Connection {
             );
             match outcome {
                 Outcome::Replied(is_error) => self.count(request.entry, is_error),
+                Outcome::Rejected => self.count_rejected(request.entry),
                 Outcome::Busy => return Halt::Busy,
                 Outcome::Heavy => return Halt::Heavy,
                 Outcome::Paused => return Halt::Paused,
@@ -122,22 +126,29 @@ impl Connection {
         let client = Arc::clone(&session.client);
         let job = move || {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            loop {
-                let outcome = run_once(entry, &words, &mut session, &shared, &mut output);
-                match outcome {
-                    Outcome::Replied(is_error) => {
-                        return (session, output, is_error, store::take_lookups());
-                    }
-                    _ => std::thread::yield_now(),
+            let start = Moment::now();
+            let outcome = loop {
+                match run_once(entry, &words, &mut session, &shared, &mut output) {
+                    Outcome::Busy => std::thread::yield_now(),
+                    outcome => break outcome,
                 }
-            }
+            };
+            let busy = start.elapsed();
+            (session, output, outcome, busy, store::take_lookups())
         };
         match self.shared.workers.run(job).await {
-            Ok((session, output, is_error, lookups)) => {
+            Ok((session, output, outcome, busy, lookups)) => {
                 self.note_lookups(lookups);
                 self.session = session;
                 self.output = output;
-                self.count(entry, is_error);
+                match (outcome, entry) {
+                    (Outcome::Replied(is_error), Some(Entry { number, .. })) => {
+                        let stats = self.shared.stats.of(self.thread);
+                        stats.busy_ns[*number].add(busy.as_nanos() as u64);
+                        self.count(entry, is_error);
+                    }
+                    _ => self.count_rejected(entry),
+                }
                 Ok(())
             }
             Err(error) => {
@@ -161,6 +172,15 @@ impl Connection {
         }
     }
 
+    /// Counts a request that was refused before it ran.
+    fn count_rejected(&self, entry: Option<&'static Entry>) {
+        let stats = self.shared.stats.of(self.thread);
+        stats.error_replies.add(1);
+        if let Some(entry) = entry {
+            stats.rejected_calls[entry.number].add(1);
+        }
+    }
+
     fn resp_limits(&self) -> Limits {
         Limits {
             bulk_bytes_max: self.shared.settings.size(Setting::ProtoMaxBulkLen),
@@ -181,6 +201,45 @@ fn run_once(
     let guard = shared.store.pin();
     let db = session.db(&shared.store, &guard, clock::now_ms());
     dispatch::run(entry, words, (session, shared, db), output, true)
+}
+
+/// Tells how long commands take. The clock is read once for each run of the same command, and
+/// once at the start of a batch.
+struct Stopwatch<'s> {
+    stats: &'s ThreadStats,
+    /// The command that has run since.
+    entry: Option<&'static Entry>,
+    since: Moment,
+}
+
+impl<'s> Stopwatch<'s> {
+    fn start(shared: &'s Shared, thread: usize) -> Stopwatch<'s> {
+        Stopwatch {
+            stats: shared.stats.of(thread),
+            entry: None,
+            since: Moment::now(),
+        }
+    }
+
+    /// `entry` is about to run.
+    fn next(&mut self, entry: Option<&'static Entry>) {
+        let is_same = |a: &Entry, b: &Entry| std::ptr::eq(a, b);
+        if let Some(before) = self.entry
+            && entry.is_none_or(|entry| !is_same(entry, before))
+        {
+            let now = Moment::now();
+            let busy = now.since(self.since);
+            self.stats.busy_ns[before.number].add(busy.as_nanos() as u64);
+            self.since = now;
+        }
+        self.entry = entry;
+    }
+}
+
+impl Drop for Stopwatch<'_> {
+    fn drop(&mut self) {
+        self.next(None);
+    }
 }
 
 /// Requests that were parsed together.

@@ -258,7 +258,7 @@ pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
 /// New guards must not be able to reach `entry` any more.
 pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
     match entry.form() {
-        Form::Plain | Form::Raw => {}
+        Form::Plain | Form::Raw | Form::Text => {}
         // SAFETY: the entry is unreachable and goes once, and its tree with it.
         Form::Tree => unsafe { tree::retire_tree(entry, guard) },
         // SAFETY: likewise.
@@ -271,7 +271,7 @@ pub fn memory_bytes(entry: Entry<'_>) -> usize {
     let behind = match entry.form() {
         Form::Tree => tree::memory_bytes(entry),
         Form::Handle => document::of_entry(entry).memory_bytes(),
-        Form::Plain | Form::Raw => 0,
+        Form::Plain | Form::Raw | Form::Text => 0,
     };
     entry.memory_bytes() + behind
 }

@@ -283,7 +283,8 @@ pub fn increment_float(
         None => LongDouble::ZERO,
     };
     let text = value.add(by).ok_or(Error::NotFinite)?.to_text();
-    Ok((text.clone(), owned(text)))
+    let body = Body::default().copied(&text);
+    Ok((text, NewValue::flat(Kind::String, Form::Text, body)))
 }
 
 /// Memcached's incr: wraps at 64 bits without sign.
@@ -451,10 +452,17 @@ pub(super) fn encoding(entry: Entry<'_>) -> Encoding {
     match entry.form() {
         Form::Plain => match entry.value_bytes() {
             bytes if parse_integer(bytes).is_some() => Encoding::Int,
-            bytes if bytes.len() <= EMBSTR_BYTES_MAX => Encoding::Embstr,
-            _ => Encoding::Raw,
+            bytes => text_encoding(bytes),
         },
+        Form::Text => text_encoding(entry.value_bytes()),
         Form::Raw | Form::Tree | Form::Handle => Encoding::Raw,
+    }
+}
+
+fn text_encoding(bytes: &[u8]) -> Encoding {
+    match bytes.len() <= EMBSTR_BYTES_MAX {
+        true => Encoding::Embstr,
+        false => Encoding::Raw,
     }
 }
 

@@ -177,7 +177,8 @@ mod tests {
     fn run(words: &str) -> Result<(Vec<Option<i64>>, Vec<u8>), String> {
         let words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();
         let mut args = Args::new(&words);
-        let steps = parse(&mut args, 512 << 20).map_err(|error| error.text().into_owned())?;
+        let steps = parse(&mut args, 512 << 20)
+            .map_err(|error| String::from_utf8_lossy(error.text()).into_owned())?;
         let mut edit = StrEdit::new(None);
         let results = steps.iter().map(|step| step.run(&mut edit).expect("short"));
         let results = results.collect();
@@ -214,7 +215,11 @@ mod tests {
             ("OVERFLOW", error::SYNTAX),
             ("OVERFLOW no", BAD_OVERFLOW),
         ] {
-            assert_eq!(run(words), Err(expected.text().into_owned()), "{words}");
+            assert_eq!(
+                run(words),
+                Err(String::from_utf8_lossy(expected.text()).into_owned()),
+                "{words}"
+            );
         }
     }
 }

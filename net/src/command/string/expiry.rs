@@ -150,7 +150,7 @@ mod tests {
         let mut args = Args::new(&words);
         Options::of_set(&mut args)
             .and_then(|options| Ok((options.keeps_ttl, options.expires_at_ms(NOW_MS, "set")?)))
-            .map_err(|error| error.text().into_owned())
+            .map_err(|error| String::from_utf8_lossy(error.text()).into_owned())
     }
 
     #[test]

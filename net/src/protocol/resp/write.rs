@@ -55,9 +55,9 @@ impl<'o> Writer<'o> {
     }
 
     /// An error, its code first. Line ends within become blanks.
-    pub(crate) fn error(&mut self, text: &str) {
+    pub(crate) fn error(&mut self, text: &[u8]) {
         self.out.push(b'-');
-        let clean = text.bytes().map(|byte| match byte {
+        let clean = text.iter().map(|&byte| match byte {
             b'\r' | b'\n' => b' ',
             other => other,
         });
