@@ -647,3 +647,54 @@ fn fields_of_one_document_have_many_writers() {
         Reply::Bulk(format!("{{{}}}", expected.join(",")).into())
     );
 }
+
+/// Tools switch their views of documents on where they find the module.
+#[test]
+fn the_module_is_listed() {
+    check_resp2(
+        r#"
+        > MODULE LIST
+        1) 1) "name"
+           2) "ReJSON"
+           3) "ver"
+           4) (integer) 80604
+           5) "path"
+           6) ""
+           7) "args"
+           8) (empty array)
+        > INFO modules
+        …Modules\r\nmodule:name=ReJSON,ver=80604,api=1,…
+        > COMMAND LIST FILTERBY MODULE none
+        (empty array)
+        > MODULE HELP
+        1) MODULE <subcommand> …
+        2) HELP
+        3)     …
+        4) LIST
+        5)     …
+        "#,
+    );
+    check_resp3(
+        r#"
+        > MODULE LIST
+        1) 1# "name" => "ReJSON"
+           2# "ver" => (integer) 80604
+           3# "path" => ""
+           4# "args" => (empty array)
+        "#,
+    );
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let listed = client.call(&["COMMAND", "LIST", "FILTERBY", "MODULE", "ReJSON"]);
+    let names: Vec<_> = listed.elements().iter().filter_map(Reply::text).collect();
+    assert!(names.len() > 20 && names.iter().all(|name| name.starts_with(b"json.")));
+    let docs = client.call(&["COMMAND", "DOCS", "JSON.MERGE"]);
+    let docs = docs.elements()[1].elements();
+    assert_eq!(docs[5], Reply::Bulk(b"module".into()));
+    assert_eq!(docs[9], Reply::Bulk(b"ReJSON".into()));
+    let Reply::Array(hello) = client.call(&["HELLO"]) else {
+        panic!("HELLO answers with facts")
+    };
+    let modules = hello.last().expect("its last fact").elements();
+    assert_eq!(modules[0].elements()[1], Reply::Bulk(b"ReJSON".into()));
+}

@@ -1,7 +1,7 @@
 //! Connection commands: AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT.
 
 use super::Flag::*;
-use super::{Body, Call, Command, Error, Family, error};
+use super::{Body, Call, Command, Error, Family, error, module};
 use crate::protocol::resp::Version;
 use crate::session::{Replies, Session};
 use crate::users;
@@ -214,7 +214,7 @@ fn introduce(call: &mut Call<'_>) {
     reply.bulk(b"role");
     reply.bulk(b"master");
     reply.bulk(b"modules");
-    reply.array(0);
+    module::reply_modules(reply);
 }
 
 /// A name a client may have.

@@ -4,7 +4,7 @@
 //! Those follow from the names of the arguments: a name means the same in every command.
 
 use super::dispatch::{self, Entry};
-use super::{Call, Command, Error, Reply};
+use super::{Call, Command, Error, Reply, module};
 
 pub(super) fn docs(call: &mut Call<'_>) -> Result<(), Error> {
     let entries: Vec<&Entry> = match call.args.is_empty() {
@@ -29,15 +29,25 @@ fn write_docs(reply: &mut Reply<'_>, entry: &Entry) {
     let subcommands = entry.subcommands();
     let arguments = Argument::all(command.syntax);
     reply.bulk(entry.full_name.as_bytes());
-    reply.map(4 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
+    let module = module::of(entry.family);
+    let further = [
+        module.is_some(),
+        !arguments.is_empty(),
+        !subcommands.is_empty(),
+    ];
+    reply.map(4 + further.into_iter().filter(|is_there| *is_there).count());
     for (name, text) in [
         ("summary", command.summary),
         ("since", command.since),
-        ("group", entry.family.name),
+        ("group", module.map_or(entry.family.name, |_| "module")),
         ("complexity", command.complexity),
     ] {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if let Some(module) = module {
+        reply.bulk(b"module");
+        reply.bulk(module.name.as_bytes());
     }
     if !arguments.is_empty() {
         reply.bulk(b"arguments");

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::module::{MODULES, Module};
 use super::{Call, Error, REDIS_VERSION, dispatch};
 use crate::clock;
 use crate::config::Setting;
@@ -19,7 +20,7 @@ const DEFAULT_SECTIONS: &[Section] = &[
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
-    ("Modules", |_| {}),
+    ("Modules", modules),
     ("Errorstats", errorstats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
@@ -104,6 +105,13 @@ pub(super) fn info(call: &mut Call<'_>) -> Result<(), Error> {
     let text = text.text;
     call.reply.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+fn modules(text: &mut Text<'_>) {
+    for Module { name, version, .. } in MODULES {
+        let facts = "api=1,filters=0,usedby=[],using=[],options=[handle-io-errors]";
+        text.field("module", format_args!("name={name},ver={version},{facts}"));
+    }
 }
 
 fn server(text: &mut Text<'_>) {

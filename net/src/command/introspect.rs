@@ -3,7 +3,7 @@
 use super::Flag::{Loading, Stale};
 use super::dispatch::{self, Entry};
 use super::docs::docs;
-use super::{Body, Call, Command, Error, Family, Flag, Keys, Reply, error};
+use super::{Body, Call, Command, Error, Family, Flag, Keys, Reply, error, module};
 use crate::glob;
 
 pub(super) const FAMILY: Family = Family {
@@ -150,7 +150,10 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
     if args.option("filterby") {
         let (by, value) = (args.word()?, args.word()?);
         is_wanted = match by.to_ascii_lowercase().as_slice() {
-            b"module" => Box::new(|_| false),
+            b"module" => Box::new(move |entry| {
+                let module = module::of(entry.family);
+                module.is_some_and(|module| module.name.as_bytes() == value)
+            }),
             b"aclcat" => {
                 let category = value.to_ascii_lowercase();
                 Box::new(move |entry| {

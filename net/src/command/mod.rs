@@ -31,6 +31,7 @@ mod introspect;
 mod json;
 mod keys;
 pub(crate) mod memcached;
+mod module;
 mod object;
 mod scan;
 mod server;
@@ -53,6 +54,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &introspect::FAMILY,
     &json::FAMILY,
     &keys::FAMILY,
+    &module::FAMILY,
     &object::FAMILY,
     &scan::FAMILY,
     &server::FAMILY,

@@ -17,7 +17,7 @@ pub(super) const NUMINCRBY: Command = Command {
     summary: "Adds to the numbers that a path means.",
     since: "1.0.0",
     complexity: "O(1) for a path with one match",
-    flags: &[Write, DenyOom],
+    flags: &[Write],
     keys: &[At(1)],
     body: Run(|call| reckon(call, Arithmetic::Add)),
 };
@@ -28,7 +28,7 @@ pub(super) const NUMMULTBY: Command = Command {
     summary: "Multiplies the numbers that a path means.",
     since: "1.0.0",
     complexity: "O(1) for a path with one match",
-    flags: &[Write, DenyOom],
+    flags: &[Write],
     keys: &[At(1)],
     body: Run(|call| reckon(call, Arithmetic::Multiply)),
 };
@@ -39,7 +39,7 @@ pub(super) const TOGGLE: Command = Command {
     summary: "Turns the booleans that a path means.",
     since: "2.0.0",
     complexity: "O(1) for a path with one match",
-    flags: &[Write, DenyOom],
+    flags: &[Write],
     keys: &[At(1)],
     body: Run(toggle),
 };
