@@ -37,6 +37,33 @@ fn at_maxmemory_writes_fail_and_reads_and_deletes_go_on() {
     assert!(again, "deleting gave no memory back");
 }
 
+/// A short request cannot ask for more than there is memory for.
+#[test]
+fn a_reply_that_repeats_a_value_has_a_limit() {
+    let subject = Subject::start_with(&[("client_query_buffer_limit", "1mb")]);
+    let mut client = subject.resp();
+    let value = "x".repeat(400_000);
+    client.call(&["SET", "k", &value]);
+    client.call(&["HSET", "h", "f", &value]);
+    client.call(&["SADD", "s", &value]);
+    for (once, command) in [
+        (vec!["MGET", "k", "k"], vec!["MGET", "k", "k", "k"]),
+        (
+            vec!["HMGET", "h", "f", "f"],
+            vec!["HMGET", "h", "f", "f", "f"],
+        ),
+    ] {
+        assert_eq!(client.call(&once).elements().len(), 2);
+        let error = b"ERR the reply would exceed client-query-buffer-limit".to_vec();
+        assert_eq!(client.call(&command), Reply::Error(error));
+    }
+    assert_eq!(
+        client.call(&["SRANDMEMBER", "s", "-1000000000000"]),
+        Reply::Error(b"ERR value is out of range".into())
+    );
+    assert_eq!(client.call(&["PING"]), Reply::Status(b"PONG".into()));
+}
+
 #[test]
 fn one_client_too_many_is_told_so() {
     let subject = Subject::start_with(&[("maxclients", "2")]);

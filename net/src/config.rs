@@ -256,7 +256,8 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         ("client_query_buffer_limit", "client-query-buffer-limit"),
         bytes(1 << 20, 1 << 40),
         "1gb",
-        "The most bytes of a request that are kept while its rest has not arrived",
+        "The most bytes of a request that are kept while its rest has not arrived, and of a reply that \
+         names values over and over",
     ),
     mutable(
         Setting::OutputBufferLimit,
@@ -321,7 +322,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         Setting::HashMaxListpackEntries,
         ("hash_max_listpack_entries", "hash-max-listpack-entries"),
         ANY_COUNT,
-        "128",
+        "512",
         "The most fields of a hash that is called a listpack",
     ),
     mutable(
@@ -438,6 +439,8 @@ fn parse_bytes(text: &str) -> Result<u64, Invalid> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = match unit.to_ascii_lowercase().as_str() {
+        // Redis takes no digits for zero, too.
+        "" if number.is_empty() => return Ok(0),
         "" | "b" => 1,
         "k" => 1_000,
         "kb" => 1 << 10,
@@ -655,7 +658,8 @@ mod tests {
         for (text, bytes) in [("1", 1), ("2k", 2000), ("2kb", 2048), ("1GB", 1 << 30)] {
             assert_eq!(parse_bytes(text), Ok(bytes));
         }
-        for text in ["", "mb", "-1", "1tb", "99999999999gb"] {
+        assert_eq!(parse_bytes(""), Ok(0));
+        for text in ["mb", "-1", "1tb", "99999999999gb"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
         for (text, bytes) in [("1024", 1024), ("2k", 2048), ("2kb", 2048), ("1M", 1 << 20)] {

@@ -30,6 +30,8 @@ pub(crate) const NOT_A_FLOAT: Error = Error::Text("ERR value is not a valid floa
 pub(crate) const WRONG_TYPE: &str =
     "WRONGTYPE Operation against a key holding the wrong kind of value";
 pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+pub(crate) const REPLY_TOO_LONG: Error =
+    Error::Text("ERR the reply would exceed client-query-buffer-limit");
 pub(crate) const NO_AUTH: Error = Error::Text("NOAUTH Authentication required.");
 
 impl Error {

@@ -11,6 +11,7 @@ use crate::config::Setting;
 use crate::process;
 use crate::runtime;
 use crate::shared::Shared;
+use crate::stats::Stats;
 
 const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_S: u32 = 10;
@@ -27,20 +28,52 @@ const SHRINK_PAGES_PER_TICK: usize = 256;
 /// What changes by the second.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    commands_before: AtomicU64,
-    commands_per_s: AtomicU64,
+    commands: Rate,
+    input_bytes: Rate,
+    output_bytes: Rate,
+}
+
+/// A count, and by how much it rose in the last second.
+#[derive(Debug, Default)]
+struct Rate {
+    before: AtomicU64,
+    per_s: AtomicU64,
+}
+
+impl Rate {
+    fn note(&self, count: u64) {
+        let before = self.before.swap(count, Ordering::Relaxed);
+        self.per_s
+            .store(count.saturating_sub(before), Ordering::Relaxed);
+    }
+
+    fn per_s(&self) -> u64 {
+        self.per_s.load(Ordering::Relaxed)
+    }
 }
 
 impl Rates {
     /// Commands carried out in the last second.
     pub(crate) fn commands_per_s(&self) -> u64 {
-        self.commands_per_s.load(Ordering::Relaxed)
+        self.commands.per_s()
     }
 
-    fn note(&self, commands: u64) {
-        let before = self.commands_before.swap(commands, Ordering::Relaxed);
-        let during = commands.saturating_sub(before);
-        self.commands_per_s.store(during, Ordering::Relaxed);
+    /// Bytes of requests that came in the last second.
+    pub(crate) fn input_bytes_per_s(&self) -> u64 {
+        self.input_bytes.per_s()
+    }
+
+    /// Bytes of replies that went out in the last second.
+    pub(crate) fn output_bytes_per_s(&self) -> u64 {
+        self.output_bytes.per_s()
+    }
+
+    fn note(&self, stats: &Stats) {
+        self.commands.note(stats.sum(|thread| &thread.commands));
+        self.input_bytes
+            .note(stats.sum(|thread| &thread.input_bytes));
+        self.output_bytes
+            .note(stats.sum(|thread| &thread.output_bytes));
     }
 }
 
@@ -57,9 +90,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             .memcached
             .flush_if_due(&shared.store, clock::now_ms());
         if ticks.is_multiple_of(TICKS_PER_S) {
-            shared
-                .rates
-                .note(shared.stats.sum(|thread| &thread.commands));
+            shared.rates.note(&shared.stats);
             end_silent_clients(&shared);
         }
     }

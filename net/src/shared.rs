@@ -72,6 +72,11 @@ impl Shared {
         self.settings.size(Setting::ProtoMaxBulkLen)
     }
 
+    /// The longest reply to a command that can name the same value again and again.
+    pub(crate) fn reply_bytes_max(&self) -> usize {
+        self.settings.size(Setting::ClientQueryBufferLimit)
+    }
+
     /// Asks the server to end.
     pub(crate) fn stop(&self) {
         self.stop_sender.close();

@@ -215,7 +215,7 @@ fn pause(call: &mut Call<'_>) -> Result<(), Error> {
     };
     if !call.args.is_empty() {
         return Err(Error::Text(
-            "ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.",
+            "ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.",
         ));
     }
     let timeout_ms =

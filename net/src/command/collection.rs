@@ -98,10 +98,7 @@ pub(super) fn repeat(
     count: usize,
     mut write: impl FnMut(&mut Call<'_>),
 ) -> Result<(), Error> {
-    let len_max = call
-        .reply
-        .len()
-        .saturating_add(call.shared.string_bytes_max());
+    let len_max = call.reply.len() + call.shared.reply_bytes_max();
     for _ in 0..count {
         write(call);
         if call.reply.len() > len_max {

@@ -275,9 +275,13 @@ fn hmget(call: &mut Call<'_>) -> Result<(), Error> {
     let fields = call.args.rest();
     call.heavy(fields.len())?;
     call.reply.array(fields.len());
+    let len_max = call.reply.len() + call.shared.reply_bytes_max();
     for field in fields {
         let value = hash.and_then(|hash| hash.get(field));
         call.reply.bulk_or_null(value);
+        if call.reply.len() > len_max {
+            return Err(error::REPLY_TOO_LONG);
+        }
     }
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! INFO: Redis's sections and field names, as far as there is something behind them.
 
 use std::fmt::{Display, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::module::{MODULES, Module};
 use super::{Call, Error, REDIS_VERSION, dispatch};
+use crate::clients::Client;
 use crate::clock;
 use crate::config::Setting;
 use crate::process;
 use crate::shared::Shared;
+
+const KILOBYTE: u64 = 1024;
 
 type Section = (&'static str, fn(&mut Text<'_>));
 
@@ -38,6 +42,18 @@ impl Text<'_> {
     fn field(&mut self, name: &str, value: impl Display) {
         // Writing to a string does not fail.
         let _ = write!(self.text, "{name}:{value}\r\n");
+    }
+
+    fn percentage(&mut self, name: &str, part: u64, whole: u64) {
+        let percents = 100.0 * part as f64 / whole.max(1) as f64;
+        self.field(name, format_args!("{percents:.2}%"));
+    }
+
+    /// How much more bytes the first are than the second: as a ratio, and the difference.
+    fn excess(&mut self, (ratio, difference): (&str, &str), (more, less): (u64, u64)) {
+        let times = more as f64 / less.max(1) as f64;
+        self.field(ratio, format_args!("{times:.2}"));
+        self.field(difference, more as i64 - less as i64);
     }
 
     /// A number of bytes and, beside it, the same for people.
@@ -123,11 +139,15 @@ fn server(text: &mut Text<'_>) {
     );
     text.field("redis_version", REDIS_VERSION);
     text.field("mayfly_version", env!("CARGO_PKG_VERSION"));
+    text.field("redis_git_sha1", "00000000");
+    text.field("redis_git_dirty", 0);
     text.field("redis_mode", "standalone");
     text.field("os", process::system_name());
     text.field("arch_bits", usize::BITS);
+    text.field("monotonic_clock", "POSIX clock_gettime");
     text.field("multiplexing_api", "epoll");
     text.field("process_id", std::process::id());
+    text.field("process_supervised", "no");
     text.field("run_id", &text.shared.run_id);
     text.field("tcp_port", port);
     text.field("memcached_port", memcached_port);
@@ -141,8 +161,24 @@ fn server(text: &mut Text<'_>) {
 
 fn clients(text: &mut Text<'_>) {
     let maxclients = text.shared.settings.number(Setting::Maxclients);
+    let clients = text.shared.clients.all();
+    let largest = |bytes: fn(&Client) -> &AtomicUsize| {
+        let all = clients.iter().map(|client| bytes(client));
+        all.map(|bytes| bytes.load(Ordering::Relaxed))
+            .max()
+            .unwrap_or(0)
+    };
     text.field("connected_clients", text.shared.clients.len());
+    text.field("cluster_connections", 0);
     text.field("maxclients", maxclients);
+    text.field(
+        "client_recent_max_input_buffer",
+        largest(|client| &client.query_bytes_max),
+    );
+    text.field(
+        "client_recent_max_output_buffer",
+        largest(|client| &client.output_bytes_max),
+    );
     text.field("blocked_clients", 0);
     text.field("tracking_clients", 0);
 }
@@ -153,12 +189,14 @@ fn memory(text: &mut Text<'_>) {
     let process = process::memory();
     let used_bytes = process.allocated_bytes.max(data_bytes);
     let maxmemory = text.shared.store.memory_bytes_max();
-    let fragmentation = process.resident_bytes as f64 / used_bytes.max(1) as f64;
+    let peak_bytes = process.peak_resident_bytes;
     text.bytes("used_memory", used_bytes);
     text.bytes("used_memory_rss", process.resident_bytes);
-    text.bytes("used_memory_peak", process.peak_resident_bytes);
+    text.bytes("used_memory_peak", peak_bytes);
+    text.percentage("used_memory_peak_perc", used_bytes, peak_bytes);
     text.field("used_memory_overhead", used_bytes - data_bytes);
     text.field("used_memory_dataset", data_bytes);
+    text.percentage("used_memory_dataset_perc", data_bytes, used_bytes);
     text.field("used_memory_retired", usage.retired_bytes);
     text.field("allocator_allocated", process.allocated_bytes);
     text.field("allocator_active", process.active_bytes);
@@ -166,13 +204,29 @@ fn memory(text: &mut Text<'_>) {
     text.bytes("total_system_memory", process::system_memory_bytes());
     text.bytes("maxmemory", maxmemory);
     text.field("maxmemory_policy", "noeviction");
-    text.field("mem_fragmentation_ratio", format!("{fragmentation:.2}"));
+    text.excess(
+        ("allocator_frag_ratio", "allocator_frag_bytes"),
+        (process.active_bytes, process.allocated_bytes),
+    );
+    text.excess(
+        ("allocator_rss_ratio", "allocator_rss_bytes"),
+        (process.allocator_resident_bytes, process.active_bytes),
+    );
+    text.excess(
+        ("rss_overhead_ratio", "rss_overhead_bytes"),
+        (process.resident_bytes, process.allocator_resident_bytes),
+    );
+    text.excess(
+        ("mem_fragmentation_ratio", "mem_fragmentation_bytes"),
+        (process.resident_bytes, used_bytes),
+    );
     text.field("mem_allocator", process::ALLOCATOR);
 }
 
 /// Nothing is written to disk, which is what these say.
 fn persistence(text: &mut Text<'_>) {
     text.field("loading", 0);
+    text.field("async_loading", 0);
     text.field("rdb_bgsave_in_progress", 0);
     text.field("aof_enabled", 0);
     text.field("aof_rewrite_in_progress", 0);
@@ -191,6 +245,14 @@ fn stats(text: &mut Text<'_>) {
         ("total_net_input_bytes", stats.sum(|t| &t.input_bytes)),
         ("total_net_output_bytes", stats.sum(|t| &t.output_bytes)),
         (
+            "instantaneous_input_kbps",
+            text.shared.rates.input_bytes_per_s() / KILOBYTE,
+        ),
+        (
+            "instantaneous_output_kbps",
+            text.shared.rates.output_bytes_per_s() / KILOBYTE,
+        ),
+        (
             "rejected_connections",
             stats.sum(|t| &t.rejected_connections),
         ),
@@ -203,11 +265,26 @@ fn stats(text: &mut Text<'_>) {
     for (name, sum) in sums {
         text.field(name, sum);
     }
+    // There is nothing yet that these could count.
+    for name in [
+        "pubsub_channels",
+        "pubsub_patterns",
+        "latest_fork_usec",
+        "total_forks",
+    ] {
+        text.field(name, 0);
+    }
 }
 
 fn replication(text: &mut Text<'_>) {
     text.field("role", "master");
     text.field("connected_slaves", 0);
+    text.field("master_failover_state", "no-failover");
+    text.field("master_replid", &text.shared.run_id);
+    text.field("master_replid2", "0".repeat(40));
+    text.field("master_repl_offset", 0);
+    text.field("second_repl_offset", -1);
+    text.field("repl_backlog_active", 0);
 }
 
 fn cpu(text: &mut Text<'_>) {

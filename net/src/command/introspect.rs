@@ -174,7 +174,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Error> {
         .filter(|entry| is_wanted(entry))
         .map(|entry| entry.full_name.as_str())
         .collect();
-    call.reply.set(names.len());
+    call.reply.array(names.len());
     for name in names {
         call.reply.bulk(name.as_bytes());
     }
@@ -199,13 +199,16 @@ fn write_info(reply: &mut Reply<'_>, entry: &Entry) {
         reply.simple(&format!("@{category}"));
     }
     // Tips are for proxies of clusters: none.
-    reply.array(0);
-    reply.array(command.keys.len());
+    reply.set(0);
+    reply.set(command.keys.len());
     command
         .keys
         .iter()
         .for_each(|keys| write_key_spec(reply, command, *keys));
-    reply.array(entry.subcommands().len());
+    match entry.subcommands().len() {
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     entry
         .subcommands()
         .iter()

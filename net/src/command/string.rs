@@ -401,8 +401,12 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
             .collect())
     })?;
     call.reply.array(found.len());
+    let len_max = call.reply.len() + call.shared.reply_bytes_max();
     for string in found {
         bulk_or_null(&mut call.reply, string);
+        if call.reply.len() > len_max {
+            return Err(error::REPLY_TOO_LONG);
+        }
     }
     Ok(())
 }

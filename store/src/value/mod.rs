@@ -65,7 +65,7 @@ pub struct Limits {
 impl Limits {
     /// Redis's defaults.
     pub const DEFAULT: Limits = Limits {
-        hash_entries_max: 128,
+        hash_entries_max: 512,
         hash_element_bytes_max: 64,
         set_integers_max: 512,
         set_entries_max: 128,

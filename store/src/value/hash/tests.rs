@@ -57,8 +57,8 @@ fn check(hash: Hash<'_>, model: &Model) {
 fn encodings_change_as_in_redis_whatever_is_inside() {
     for limits in all_limits() {
         let cases = [
-            (128, 64, Encoding::Listpack),
-            (129, 1, Encoding::Hashtable),
+            (512, 64, Encoding::Listpack),
+            (513, 1, Encoding::Hashtable),
             (1, 65, Encoding::Hashtable),
         ];
         for (len, value_bytes, expected) in cases {
