@@ -22,6 +22,9 @@ const SWEEP_VISITS: usize = 1_000;
 const SWEEP_WORTHWHILE: usize = 10;
 /// ... but no more often than this: a quarter of the thread's time at most.
 const SWEEPS_PER_TICK_MAX: usize = 50;
+/// Compaction makes so many steps in a tick while entries are to be moved, each of a fraction of
+/// a millisecond.
+const COMPACTIONS_PER_TICK_MAX: usize = 100;
 /// So many pages of each nearly empty table are looked at per tick: 1 MB.
 const SHRINK_PAGES_PER_TICK: usize = 256;
 
@@ -86,6 +89,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         shared.store.note_process(process::for_store());
         sweep(&shared).await;
         shared.store.shrink(SHRINK_PAGES_PER_TICK);
+        compact(&shared).await;
         shared
             .memcached
             .flush_if_due(&shared.store, clock::now_ms());
@@ -101,6 +105,16 @@ async fn sweep(shared: &Shared) {
     for _ in 0..SWEEPS_PER_TICK_MAX {
         let Swept { visited, removed } = shared.store.sweep(clock::now_ms(), SWEEP_VISITS);
         if removed * SWEEP_WORTHWHILE <= visited {
+            return;
+        }
+        runtime::yield_now().await;
+    }
+}
+
+/// Moves entries together where the sizes of values have shifted.
+async fn compact(shared: &Shared) {
+    for _ in 0..COMPACTIONS_PER_TICK_MAX {
+        if !shared.store.compact().is_busy {
             return;
         }
         runtime::yield_now().await;

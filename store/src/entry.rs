@@ -188,7 +188,7 @@ impl<'g> Entry<'g> {
             shape,
             usage: AtomicU16::new(0),
         };
-        let block = Block::allocate(HEADER_BYTES + used + key.len() + value_bytes);
+        let block = Block::allocate_movable(HEADER_BYTES + used + key.len() + value_bytes);
         let start = block.start();
         // SAFETY: the block is ours, aligned to 8, and at least a header long.
         unsafe { start.cast::<Header>().write(header) };
@@ -400,6 +400,31 @@ impl<'g> Entry<'g> {
         let value_bytes = (self.header().value_bytes & VALUE_BYTES_MASK) as usize;
         // SAFETY: `allocate` asked for exactly the sum of the parts.
         unsafe { Block::from_parts(self.start.cast(), key_at + key_bytes + value_bytes) }
+    }
+
+    /// The same entry elsewhere, to take this one's place in its slot.
+    pub(crate) fn copied(self) -> Entry<'g> {
+        let bytes = self.block().bytes();
+        let start = Block::allocate_movable(bytes).start();
+        let header = self.header();
+        let copy = Header {
+            version: header.version,
+            value_bytes: header.value_bytes,
+            key_bytes: header.key_bytes,
+            shape: header.shape,
+            usage: AtomicU16::new(self.usage_bits()),
+        };
+        // SAFETY: the block is new, aligned to 8, and at least a header long.
+        unsafe { start.cast::<Header>().write(copy) };
+        let rest = self.bytes(HEADER_BYTES, bytes - HEADER_BYTES);
+        // SAFETY: the block is as long as the entry.
+        let target = unsafe { start.as_ptr().add(HEADER_BYTES) };
+        // SAFETY: the rest fits behind the header of a block that is new.
+        unsafe { target.copy_from_nonoverlapping(rest.as_ptr(), rest.len()) };
+        Entry {
+            start: start.cast(),
+            _guard: PhantomData,
+        }
     }
 
     /// The bytes of memory the entry itself takes, without tree or document behind it.

@@ -2,6 +2,9 @@
 
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+mod arena;
+mod compaction;
 mod db;
 #[allow(unsafe_code)]
 mod document;
@@ -35,6 +38,7 @@ mod usage;
 #[allow(unsafe_code)]
 pub mod value;
 
+pub use compaction::Compacted;
 pub use db::{Change, Db, Draft};
 pub use entry::{Entry, Kind, Meta};
 pub use error::Error;

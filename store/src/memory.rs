@@ -1,9 +1,10 @@
 //! What is allocated, counted without anything shared.
 //!
-//! Every heap block of the engine (entry, tree node, element) is plain memory that is handed out
-//! and taken back here, behind one small interface: [`Block`]. Its size is counted as the size
-//! class the allocator will really use, in counters of the allocating thread alone; a sum over
-//! threads is exact whenever nobody is in the middle of an operation.
+//! Every heap block of the engine (entry, tree node, element, segment) is plain memory that is
+//! handed out and taken back here, behind one small interface: [`Block`]. Blocks up to 8 kB stand
+//! in the [`arena`], longer ones come from the general allocator. A block's size is counted as the
+//! size class it really takes, in counters of the allocating thread alone; a sum over threads is
+//! exact whenever nobody is in the middle of an operation.
 //!
 //! A block is *live* from allocation until it is retired, then *retired* until it is freed; both
 //! are *charged* against the memory limit. So is what the process takes beside the engine's own
@@ -18,9 +19,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use crate::arena::{self, Extent, Mobility};
 use crate::thread;
 
 /// Every block starts at a multiple of this, which leaves three low pointer bits for tags.
+/// A block of 64 bytes or a larger power of two starts at a multiple of 64.
 pub(crate) const BLOCK_ALIGN: usize = 8;
 
 /// One heap block of plain memory: no destructor, known length.
@@ -37,13 +40,27 @@ unsafe impl Send for Block {}
 impl Block {
     /// A new block of `bytes` uninitialised bytes, counted as live.
     pub(crate) fn allocate(bytes: usize) -> Block {
+        Block::allocate_as(bytes, Mobility::Fixed)
+    }
+
+    /// As [`Block::allocate`], for an entry: what one slot of a table names.
+    pub(crate) fn allocate_movable(bytes: usize) -> Block {
+        Block::allocate_as(bytes, Mobility::Movable)
+    }
+
+    fn allocate_as(bytes: usize, mobility: Mobility) -> Block {
+        let usable = usable_bytes(bytes) as i64;
+        count_live(usable);
+        if let Some(start) = arena::allocate(bytes, mobility) {
+            count_in_arena(usable);
+            return Block { start, bytes };
+        }
         let layout = Block::layout(bytes);
         // SAFETY: the layout's size is at least BLOCK_ALIGN, so it is not zero.
         let start = unsafe { alloc::alloc(layout) };
         let Some(start) = NonNull::new(start) else {
             alloc::handle_alloc_error(layout)
         };
-        count_live(usable_bytes(bytes) as i64);
         Block { start, bytes }
     }
 
@@ -96,28 +113,33 @@ impl Block {
         unsafe {
             self.start.as_ptr().write_bytes(0xDB, self.bytes);
         }
-        // SAFETY: allocated by `Block::allocate` with this layout.
+        // SAFETY: passed on to the caller.
+        if unsafe { arena::free(self.start, self.bytes) } {
+            count_in_arena(-(usable_bytes(self.bytes) as i64));
+            return;
+        }
+        // SAFETY: allocated by `Block::allocate` with this layout, not by the arena.
         unsafe { alloc::dealloc(self.start.as_ptr(), Block::layout(self.bytes)) }
     }
 
     fn layout(bytes: usize) -> Layout {
-        Layout::from_size_align(bytes.max(BLOCK_ALIGN), BLOCK_ALIGN).expect("a block's size")
+        let align = match bytes.is_multiple_of(64) {
+            true => 64,
+            false => BLOCK_ALIGN,
+        };
+        Layout::from_size_align(bytes.max(BLOCK_ALIGN), align).expect("a block's size")
     }
 }
 
-/// The bytes the allocator uses for a request: its size class.
+/// The bytes a block of so many takes: its size class.
 ///
-/// jemalloc's classes: multiples of 16 up to 128, then four to a doubling.
+/// Above the arena's, jemalloc's classes: four to a doubling.
 /// <https://jemalloc.net/jemalloc.3.html#size_classes>
 pub fn usable_bytes(bytes: usize) -> usize {
-    match bytes {
-        0..=8 => 8,
-        9..=128 => bytes.next_multiple_of(16),
-        _ => {
-            let step = ((bytes - 1).ilog2() - 2).min(usize::BITS - 1);
-            bytes.next_multiple_of(1 << step)
-        }
+    if bytes <= arena::BYTES_MAX {
+        return arena::class_bytes(bytes);
     }
+    bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2))
 }
 
 /// Sums over all threads.
@@ -127,11 +149,21 @@ pub struct Usage {
     pub live_bytes: u64,
     /// Bytes of blocks that were replaced or removed and wait for their last readers.
     pub retired_bytes: u64,
+    /// Of both, what stands in the arena.
+    pub arena_bytes: u64,
+}
+
+impl Usage {
+    /// Live and retired bytes.
+    pub fn bytes(&self) -> u64 {
+        self.live_bytes + self.retired_bytes
+    }
 }
 
 struct Counters {
     live_bytes: AtomicI64,
     retired_bytes: AtomicI64,
+    arena_bytes: AtomicI64,
     /// Of both, what [`TOLD_BYTES`] does not have yet.
     untold_bytes: AtomicI64,
 }
@@ -144,6 +176,7 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
     const ZERO: CachePadded<Counters> = CachePadded::new(Counters {
         live_bytes: AtomicI64::new(0),
         retired_bytes: AtomicI64::new(0),
+        arena_bytes: AtomicI64::new(0),
         untold_bytes: AtomicI64::new(0),
     });
     [ZERO; thread::THREADS_MAX]
@@ -153,14 +186,22 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
 pub fn usage() -> Usage {
     let mut live = 0;
     let mut retired = 0;
+    let mut in_arena = 0;
     for counters in &COUNTERS[..thread::indexes_used()] {
         live += counters.live_bytes.load(Ordering::Relaxed);
         retired += counters.retired_bytes.load(Ordering::Relaxed);
+        in_arena += counters.arena_bytes.load(Ordering::Relaxed);
     }
     Usage {
         live_bytes: live.max(0) as u64,
         retired_bytes: retired.max(0) as u64,
+        arena_bytes: in_arena.max(0) as u64,
     }
+}
+
+/// What the arena has in physical memory for [`Usage::arena_bytes`].
+pub fn arena() -> Extent {
+    arena::extent()
 }
 
 /// A thread tells the others what it allocated and freed in steps of this many bytes.
@@ -181,12 +222,10 @@ pub struct Process {
 
 /// What is charged against a limit of `limit_bytes` from now on beside the engine's own memory.
 pub(crate) fn note_process(process: Process, limit_bytes: u64) {
-    let Usage {
-        live_bytes,
-        retired_bytes,
-    } = usage();
-    let own = live_bytes + retired_bytes;
-    let heap = process.allocated_bytes.saturating_sub(own);
+    let usage = usage();
+    let own = usage.bytes();
+    let own_on_heap = own.saturating_sub(usage.arena_bytes);
+    let heap = process.allocated_bytes.saturating_sub(own_on_heap);
     let slack = process.resident_bytes.saturating_sub(own + heap);
     let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
     let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
@@ -218,6 +257,10 @@ pub(crate) fn count_garbage(bytes: i64) {
 /// Counts memory as retired that was live.
 pub(crate) fn count_retired(bytes: i64) {
     count(-bytes, bytes);
+}
+
+fn count_in_arena(bytes: i64) {
+    add(&COUNTERS[thread::index()].arena_bytes, bytes);
 }
 
 fn count(live: i64, retired: i64) {
@@ -255,20 +298,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn size_classes_are_those_of_the_allocator() {
-        let known = [
-            (1, 8),
-            (9, 16),
-            (64, 64),
-            (72, 80),
-            (129, 160),
-            (132, 160),
-            (161, 192),
-        ];
-        for (asked, class) in known
-            .into_iter()
-            .chain([(256, 256), (257, 320), (4097, 5120)])
-        {
+    fn size_classes_are_those_of_the_allocators() {
+        let known = [(1, 32), (64, 64), (65, 72), (132, 136), (8193, 10240)];
+        for (asked, class) in known.into_iter().chain([(10241, 12288), (16385, 20480)]) {
             assert_eq!(usable_bytes(asked), class, "{asked}");
         }
     }
@@ -278,7 +310,7 @@ mod tests {
         let before = COUNTERS[thread::index()].live_bytes.load(Ordering::Relaxed);
         let block = Block::allocate(100);
         let during = COUNTERS[thread::index()].live_bytes.load(Ordering::Relaxed);
-        assert_eq!(during - before, 112);
+        assert_eq!(during - before, 104);
         // SAFETY: nobody else knows the block.
         unsafe { block.free() };
         assert_eq!(

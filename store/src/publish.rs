@@ -3,6 +3,7 @@
 use crate::db::Draft;
 use crate::entry::Entry;
 use crate::reclaim::Guard;
+use crate::table::Spot;
 use crate::thread;
 use crate::usage;
 use crate::value::{self, Delta, Origin};
@@ -68,9 +69,14 @@ impl Provisional<'_> {
     /// The entry will never be in a slot.
     pub(crate) fn discard(self) {
         self.delta.abandoned();
-        // SAFETY: nobody else knows the entry, and its maker lets go of it.
-        unsafe { self.entry.block().free() };
+        discard_block(self.entry);
     }
+}
+
+/// Frees the block of an entry that was never in a slot.
+pub(crate) fn discard_block(entry: Entry<'_>) {
+    // SAFETY: nobody else knows the entry, and its maker lets go of it.
+    unsafe { entry.block().free() };
 }
 
 /// Retires an entry that was taken out of its slot; what followed shares its value, but for
@@ -82,6 +88,13 @@ pub(crate) fn superseded(old: Entry<'_>, shares: bool, delta: Delta, guard: &Gua
     // SAFETY: the old version is out of reach.
     unsafe { delta.published(guard) };
     retire_block(old, guard);
+}
+
+/// The entry a slot names.
+pub(crate) fn named<'g>(spot: &Spot<'g>, _guard: &'g Guard) -> Entry<'g> {
+    debug_assert!(!spot.occupied().is_descriptor());
+    // SAFETY: it was in its slot under the guard of `'g`.
+    unsafe { Entry::from_address(spot.occupied().address()) }
 }
 
 /// Retires an entry that was removed, with all that hangs on it.

@@ -24,6 +24,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use crate::arena;
 use crate::memory::{self, Block};
 use crate::sync::epoch;
 use crate::transaction::overlay::Overlay;
@@ -73,9 +74,11 @@ pub fn has_unflushed() -> bool {
     UNFLUSHED.get() != (0, 0)
 }
 
-/// Hands this thread's garbage over: for a thread that is about to have nothing to do.
+/// Hands this thread's garbage over, and memory it keeps for itself and does not use: for a
+/// thread that is about to have nothing to do.
 pub fn flush_thread() {
     pin().flush();
+    arena::tidy_thread();
 }
 
 /// Something large that is dropped a slice at a time, by the reaper.

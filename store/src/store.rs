@@ -1,9 +1,11 @@
 //! The store: numbered databases over tables, and what concerns all of them.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rapidhash::v3::RapidSecrets;
 
+use crate::compaction::Compaction;
 use crate::db::Db;
 use crate::keyspace::{self, Count, Database, Keyspace, Root};
 use crate::memory::{self, Process, Usage};
@@ -37,6 +39,7 @@ pub struct Store {
     expired_keys: Count,
     evicted_keys: Count,
     sweep_cursor: AtomicU64,
+    compaction: Mutex<Compaction>,
 }
 
 impl std::fmt::Debug for Store {
@@ -65,6 +68,7 @@ impl Store {
             expired_keys: Count::default(),
             evicted_keys: Count::default(),
             sweep_cursor: AtomicU64::new(0),
+            compaction: Mutex::default(),
         }
     }
 
@@ -82,6 +86,10 @@ impl Store {
 
     pub(crate) fn count_expired(&self, keys: i64) {
         self.expired_keys.add(keys);
+    }
+
+    pub(crate) fn compaction(&self) -> &Mutex<Compaction> {
+        &self.compaction
     }
 
     pub(crate) fn sweep_cursor(&self) -> &AtomicU64 {

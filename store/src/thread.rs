@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+use crate::arena;
+
 /// How many threads may use the engine at once.
 pub(crate) const THREADS_MAX: usize = 256;
 /// The low bits of a version: the number of the thread that made it.
@@ -39,6 +41,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        arena::leave_seat(self.index);
         if let Ok(mut seats) = GIVEN_BACK.lock() {
             seats.push(self.index);
         }
@@ -53,7 +56,12 @@ crate::sync::thread_local! {
 pub(crate) fn index() -> usize {
     // A deferred free may run while the thread's locals are being dropped: the last seat then
     // serves, whose counters may lose an update but never memory safety.
-    SEAT.try_with(|seat| seat.index).unwrap_or(THREADS_MAX - 1)
+    seat().unwrap_or(THREADS_MAX - 1)
+}
+
+/// This thread's number, unless the thread is ending.
+pub(crate) fn seat() -> Option<usize> {
+    SEAT.try_with(|seat| seat.index).ok()
 }
 
 /// All indexes in use lie below this.

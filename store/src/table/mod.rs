@@ -33,6 +33,7 @@ mod directory;
 mod find;
 mod insert;
 mod merge;
+mod relocate;
 mod scan;
 mod segment;
 mod split;

@@ -8,12 +8,11 @@
 //! stands in its home bucket, in the next one, or in the stash. A *position* numbers a segment's
 //! slots: bucket times seven plus slot. Control words count only beside home buckets.
 
-use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
 
 use super::merge::Merge;
 use super::word::{Control, FROZEN, Word};
-use crate::memory;
+use crate::memory::Block;
 use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
@@ -79,12 +78,6 @@ pub(super) struct Successors {
 }
 
 impl Segment {
-    fn layout() -> Layout {
-        Layout::new::<Segment>()
-            .align_to(64)
-            .expect("a segment's layout")
-    }
-
     /// An empty segment, counted as live memory.
     pub(super) fn allocate(depth: u32, removed_version_max: u64) -> NonNull<Segment> {
         Segment::allocate_merged(depth, removed_version_max, ptr::null())
@@ -96,12 +89,11 @@ impl Segment {
         removed_version_max: u64,
         origin: *const Merge,
     ) -> NonNull<Segment> {
-        // SAFETY: the layout is not empty.
-        let start = unsafe { alloc::alloc_zeroed(Segment::layout()) };
-        let Some(segment) = NonNull::new(start.cast::<Segment>()) else {
-            alloc::handle_alloc_error(Segment::layout())
-        };
-        memory::count_live(size_of::<Segment>() as i64);
+        // A power of two bytes are aligned to lines, and all lengths where the arena is not used.
+        let segment = Block::allocate(size_of::<Segment>())
+            .start()
+            .cast::<Segment>();
+        debug_assert!(segment.is_aligned());
         let fresh = Segment {
             depth,
             successors: AtomicPtr::new(ptr::null_mut()),
@@ -125,9 +117,15 @@ impl Segment {
     pub(super) unsafe fn free(segment: NonNull<Segment>) {
         // SAFETY: passed on to the caller; loom's atomics have something to drop.
         unsafe { segment.drop_in_place() };
-        memory::count_live(-(size_of::<Segment>() as i64));
-        // SAFETY: allocated with this layout.
-        unsafe { alloc::dealloc(segment.as_ptr().cast(), Segment::layout()) };
+        // SAFETY: passed on to the caller.
+        unsafe { Segment::block(segment).free() };
+    }
+
+    /// # Safety
+    /// It came from [`Segment::allocate`] and was not freed since.
+    unsafe fn block(segment: NonNull<Segment>) -> Block {
+        // SAFETY: passed on to the caller.
+        unsafe { Block::from_parts(segment.cast(), size_of::<Segment>()) }
     }
 
     /// The home of a key.
@@ -252,7 +250,8 @@ impl Segment {
     pub(super) unsafe fn retire(&self, guard: &Guard) {
         let successors = self.successors.load(Ordering::Acquire);
         let old = Retired(NonNull::from(self), successors, self.origin.cast_mut());
-        memory::count_retired(size_of::<Segment>() as i64);
+        // SAFETY: it is not freed before `old` is.
+        unsafe { Segment::block(old.0) }.count_retired();
         // SAFETY: passed on to the caller.
         unsafe { guard.retire_with(size_of::<Segment>(), move || old.free()) };
     }
@@ -303,14 +302,15 @@ unsafe impl Send for Retired {}
 
 impl Retired {
     fn free(self) {
-        memory::count_retired(-(size_of::<Segment>() as i64));
         // SAFETY: called once, when no guard can reach it.
         drop(unsafe { Box::from_raw(self.1) });
         if !self.2.is_null() {
             // SAFETY: as above; only segments that cannot be reached either refer to it.
             drop(unsafe { Box::from_raw(self.2) });
         }
-        // SAFETY: as above.
-        unsafe { Segment::free(self.0) };
+        // SAFETY: as above; loom's atomics have something to drop.
+        unsafe { self.0.drop_in_place() };
+        // SAFETY: as above; counted as retired when it was.
+        unsafe { Segment::block(self.0).free_retired() };
     }
 }

@@ -1,0 +1,168 @@
+//! Free slots of a thread's own.
+//!
+//! Caches belong to a thread's seat (`thread`), and are emptied when the thread ends. One without
+//! a seat, which is ending, takes slots one at a time.
+
+use std::cell::UnsafeCell;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use super::classes::{self, BATCH_MAX, CLASSES};
+use super::region::Region;
+use super::{MOBILITIES, Mobility, stack};
+use crate::thread::{self, THREADS_MAX};
+
+/// Free slots of one slab.
+#[repr(C, align(64))]
+struct Cache {
+    slab: u32,
+    len: u8,
+    /// The age at which it was filled last.
+    filled: u8,
+    slots: [u16; BATCH_MAX],
+}
+
+const _: () = assert!(size_of::<Cache>() == 64);
+
+struct Caches {
+    by_class: [[Cache; CLASSES]; MOBILITIES.len()],
+    /// The age at which unused caches were given back last.
+    tidied: u8,
+}
+
+const NONE: Cache = Cache {
+    slab: 0,
+    len: 0,
+    filled: 0,
+    slots: [0; BATCH_MAX],
+};
+
+/// Invariant: only the thread that has the seat uses its caches, one call at a time.
+struct Seat(UnsafeCell<Caches>);
+
+// SAFETY: the invariant; a seat passes from thread to thread under a lock.
+unsafe impl Sync for Seat {}
+
+static SEATS: [CachePadded<Seat>; THREADS_MAX] = [const {
+    CachePadded::new(Seat(UnsafeCell::new(Caches {
+        by_class: [const { [NONE; CLASSES] }; MOBILITIES.len()],
+        tidied: 0,
+    })))
+}; THREADS_MAX];
+
+/// Rises from time to time; what was filled two ages ago is given back.
+static AGE: AtomicU8 = AtomicU8::new(0);
+
+/// A slot of a class; none if there is no memory.
+pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<NonNull<u8>> {
+    let Some(seat) = thread::seat() else {
+        let mut one = NONE;
+        fill(region, class, mobility, (&mut one, 1));
+        return one.pop(region, class);
+    };
+    // SAFETY: the invariant of `Seat`; nothing called below comes back here.
+    let caches = unsafe { &mut *SEATS[seat].0.get() };
+    let cache = &mut caches.by_class[mobility as usize][class];
+    if cache.len == 0 {
+        caches.tidy(region);
+        let cache = &mut caches.by_class[mobility as usize][class];
+        let batch = classes::class(class).batch as usize;
+        fill(region, class, mobility, (cache, batch));
+        return cache.pop(region, class);
+    }
+    cache.pop(region, class)
+}
+
+impl Cache {
+    fn pop(&mut self, region: &Region, class: usize) -> Option<NonNull<u8>> {
+        self.len = self.len.checked_sub(1)?;
+        let slot = usize::from(self.slots[usize::from(self.len)]);
+        Some(region.address(self.slab, slot * classes::class(class).bytes as usize))
+    }
+
+    fn empty(&mut self, region: &Region) {
+        for &slot in &self.slots[..usize::from(self.len)] {
+            let slab = region.slab(self.slab);
+            slab.give(region, self.slab, usize::from(slot));
+        }
+        self.len = 0;
+    }
+}
+
+/// Fills an empty cache from a slab with free slots, or from a new one.
+#[cold]
+fn fill(region: &Region, class: usize, mobility: Mobility, (cache, batch): (&mut Cache, usize)) {
+    let stack = stack::of(class, mobility);
+    loop {
+        let index = match stack.pop(region) {
+            Some(index) => index,
+            None => match region.take() {
+                Some(index) => {
+                    region.slab(index).begin(class, mobility);
+                    index
+                }
+                None => return,
+            },
+        };
+        let slab = region.slab(index);
+        let taken = slab.take(&mut cache.slots[..batch]);
+        slab.let_go(region, index);
+        if taken > 0 {
+            // Popped from the end: addresses then rise.
+            cache.slots[..taken].reverse();
+            cache.slab = index;
+            cache.len = taken as u8;
+            cache.filled = AGE.load(Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+impl Caches {
+    /// Gives back what was not used for two ages; does nothing within an age.
+    fn tidy(&mut self, region: &Region) {
+        let age = AGE.load(Ordering::Relaxed);
+        if self.tidied == age {
+            return;
+        }
+        self.tidied = age;
+        for cache in self.by_class.iter_mut().flatten() {
+            if cache.len > 0 && age.wrapping_sub(cache.filled) > 1 {
+                cache.empty(region);
+            }
+        }
+    }
+}
+
+/// As [`Caches::tidy`], for this thread.
+pub(super) fn tidy(region: &Region) {
+    if let Some(seat) = thread::seat() {
+        // SAFETY: the invariant of `Seat`.
+        unsafe { &mut *SEATS[seat].0.get() }.tidy(region);
+    }
+}
+
+/// Gives back all that belongs to a seat, whose thread calls this as its last.
+pub(super) fn leave(region: &Region, seat: usize) {
+    // SAFETY: the invariant of `Seat`.
+    let caches = unsafe { &mut *SEATS[seat].0.get() };
+    for cache in caches.by_class.iter_mut().flatten() {
+        cache.empty(region);
+    }
+}
+
+/// Begins a new age.
+pub(super) fn age() {
+    AGE.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Gives back what this thread has of a class.
+pub(super) fn empty(region: &Region, class: usize, mobility: Mobility) {
+    if let Some(seat) = thread::seat() {
+        // SAFETY: the invariant of `Seat`.
+        let caches = unsafe { &mut *SEATS[seat].0.get() };
+        caches.by_class[mobility as usize][class].empty(region);
+    }
+}

@@ -1,0 +1,164 @@
+//! Size classes: 8 bytes apart where most entries are, a few percent apart above.
+
+use super::region::SLAB_BYTES;
+
+/// The longest block the arena serves.
+pub(crate) const BYTES_MAX: usize = 8192;
+/// The shortest slot.
+const BYTES_MIN: usize = 32;
+/// Up to here classes are 8 bytes apart, ...
+const FINE_MAX: usize = 512;
+/// ... up to here 16, and above a slab is cut into ever fewer equal slots.
+const MIDDLE_MAX: usize = 1024;
+
+/// How many slots the largest class but one above [`MIDDLE_MAX`] has less than the one before.
+const fn fewer_slots(slots: usize) -> usize {
+    match slots / 24 {
+        0 => 1,
+        step => step,
+    }
+}
+
+const fn next_bytes(bytes: usize) -> usize {
+    match bytes {
+        0 => BYTES_MIN,
+        ..FINE_MAX => bytes + 8,
+        FINE_MAX..MIDDLE_MAX => bytes + 16,
+        _ => {
+            let slots = SLAB_BYTES / bytes;
+            SLAB_BYTES / (slots - fewer_slots(slots)) & !7
+        }
+    }
+}
+
+/// How many classes there are.
+pub(crate) const CLASSES: usize = {
+    let (mut count, mut bytes) = (0, 0);
+    while bytes < BYTES_MAX {
+        bytes = next_bytes(bytes);
+        count += 1;
+    }
+    count
+};
+
+/// What is to be known of a class.
+#[derive(Clone, Copy)]
+pub(super) struct Class {
+    pub(super) bytes: u32,
+    /// How many slots a slab has.
+    pub(super) slots: u32,
+    /// 2^32 by the bytes, rounded up: dividing an offset in a slab is a multiplication.
+    reciprocal: u32,
+    /// With so many free slots a slab is on its stack.
+    pub(super) worthwhile: u32,
+    /// How many slots a thread takes at a time.
+    pub(super) batch: u32,
+}
+
+/// A thread has at most about so many bytes of a class in its cache.
+const BATCH_BYTES: u32 = 8 << 10;
+/// A thread has at most so many slots of a class in its cache.
+pub(super) const BATCH_MAX: usize = 29;
+
+const TABLE: [Class; CLASSES] = {
+    let mut table = [Class {
+        bytes: 0,
+        slots: 0,
+        reciprocal: 0,
+        worthwhile: 0,
+        batch: 0,
+    }; CLASSES];
+    let (mut at, mut bytes) = (0, 0);
+    while at < CLASSES {
+        bytes = next_bytes(bytes);
+        let slots = (SLAB_BYTES / bytes) as u32;
+        let batch = BATCH_BYTES / bytes as u32;
+        table[at] = Class {
+            bytes: bytes as u32,
+            slots,
+            reciprocal: (1u64 << 32).div_ceil(bytes as u64) as u32,
+            worthwhile: if slots < 32 { 1 } else { slots / 32 },
+            batch: match batch {
+                0 | 1 => 2,
+                2..29 => batch,
+                _ => BATCH_MAX as u32,
+            },
+        };
+        at += 1;
+    }
+    table
+};
+
+static CLASSES_BY_BYTES: [u8; BYTES_MAX / 8 + 1] = {
+    let mut by_bytes = [0; BYTES_MAX / 8 + 1];
+    let (mut at, mut class) = (0, 0);
+    while at < by_bytes.len() {
+        if at * 8 > TABLE[class].bytes as usize {
+            class += 1;
+        }
+        by_bytes[at] = class as u8;
+        at += 1;
+    }
+    by_bytes
+};
+const _: () = assert!(CLASSES <= 256);
+
+static CLASSES_TABLE: [Class; CLASSES] = TABLE;
+
+/// The class that serves blocks of so many bytes, at most [`BYTES_MAX`].
+pub(super) fn of_bytes(bytes: usize) -> usize {
+    usize::from(CLASSES_BY_BYTES[bytes.div_ceil(8)])
+}
+
+pub(super) fn class(index: usize) -> Class {
+    CLASSES_TABLE[index]
+}
+
+/// The bytes a block takes that was asked for with `bytes`, at most [`BYTES_MAX`].
+pub(crate) fn class_bytes(bytes: usize) -> usize {
+    class(of_bytes(bytes)).bytes as usize
+}
+
+/// The slot at an offset in a slab.
+pub(super) fn slot_at(class: usize, offset: usize) -> usize {
+    (offset as u64 * u64::from(CLASSES_TABLE[class].reciprocal) >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_has_the_tightest_class() {
+        for bytes in 1..=BYTES_MAX {
+            let index = of_bytes(bytes);
+            assert!(class(index).bytes as usize >= bytes);
+            assert!(index == 0 || (class(index - 1).bytes as usize) < bytes);
+            let waste = class(index).bytes as usize - bytes;
+            assert!(
+                bytes < BYTES_MIN || waste < 8.max(bytes / 7),
+                "{bytes}: {waste}"
+            );
+        }
+        assert_eq!(class_bytes(132), 136);
+        assert_eq!(class_bytes(4096), 4096);
+    }
+
+    #[test]
+    fn a_slot_is_found_from_any_start() {
+        for index in 0..CLASSES {
+            let class = class(index);
+            assert!(class.slots * class.bytes <= SLAB_BYTES as u32);
+            for slot in 0..class.slots as usize {
+                assert_eq!(slot_at(index, slot * class.bytes as usize), slot);
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_a_power_of_two_are_aligned_to_lines() {
+        for bytes in [64, 128, 256, 512, 1024, 2048, 4096, 8192] {
+            assert_eq!(class_bytes(bytes), bytes);
+        }
+    }
+}

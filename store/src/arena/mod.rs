@@ -1,0 +1,166 @@
+//! The allocator under every block of the engine: entries, tree nodes, segments.
+//!
+//! # Why
+//!
+//! A general allocator rounds 132 bytes to 160, cannot know that a block is named by one word and
+//! could therefore be moved, and keeps what lies between live blocks after the sizes of values
+//! have shifted. Here classes are 8 bytes apart, a block needs no header (whoever frees it knows
+//! its length), freeing does not touch the block, and sparse slabs are emptied by moving what is
+//! left in them (`compaction`).
+//!
+//! # Shape
+//!
+//! One run of address space, reserved at the first use, is cut into *slabs* of 64 kB (`region`).
+//! A slab in use has one size class and one [`Mobility`]; beside the slabs stands an array with a
+//! record for each: a bit for each slot that is free, and their count (`slab`). So an address
+//! alone leads to its slab and bit.
+//!
+//! - *Allocating*: a thread has a handful of slots of each class it uses in a cache of its own
+//!   (`cache`); it shares nothing while these last. Then it takes a slab from the class's stack,
+//!   takes some free slots out by swapping bits, and puts the slab back if more are left.
+//! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
+//!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
+//!   worth its while, and leaves 1.6 percent of the slots idle on average.
+//! - *Reuse*: stacks are last in, first out, and what was just put there is nearly full: dense
+//!   slabs get denser, sparse ones sink and run empty. A slab found empty goes to a common pool
+//!   and may come back with any class ([`survey`]).
+//! - *Giving back*: of the pool what exceeds a reserve is given to the kernel, highest addresses
+//!   first, while the lowest are taken first: so whole huge pages become free ([`release`]).
+//!
+//! # Invariants
+//!
+//! - A slot is exactly one of: free (its bit is set), in one thread's cache, or a live block.
+//! - A slab that is `HELD` is on its class's stack, or in the hands of one thread, or being
+//!   emptied; only who holds it puts it anywhere. A slab that is not gets held by whoever sees
+//!   its count reach the bound: one compare-and-swap says who.
+//! - A count is raised after its bit is set and lowered after the bit is taken: a count equal to
+//!   the slab's slots means that every bit is set and nobody is about to set one.
+//! - A slab goes to the pool only from the hands of its holder and with that count.
+//!
+//! # What is movable
+//!
+//! Entries: each is named by one slot of a table and immutable, so a copy can take its place by
+//! one compare-and-swap. Tree nodes are named by their parents in the midst of versions that share
+//! them, and segments by directories: both have slabs of their own, so that no slab with entries
+//! is held by something that cannot be moved. Blocks beyond [`BYTES_MAX`] are left to the general
+//! allocator, which maps and unmaps pages for them.
+//!
+//! Under model checkers, and with `--cfg mayfly_plain_blocks` (for the address sanitizer), nothing
+//! is taken from here and each block is an allocation of its own.
+
+mod cache;
+mod classes;
+mod region;
+mod slab;
+mod stack;
+#[cfg(test)]
+mod tests;
+
+use std::ptr::NonNull;
+
+pub(crate) use classes::{BYTES_MAX, CLASSES, class_bytes};
+pub(crate) use region::release;
+pub(crate) use slab::{Evacuation, are_empty, end_evacuation, survey};
+
+use region::{SLAB_BYTES, region};
+
+/// Whether blocks come from here.
+pub(crate) const IS_USED: bool = cfg!(not(any(mayfly_loom, mayfly_shuttle, mayfly_plain_blocks)));
+
+/// Whether something else can be put in a block's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mobility {
+    /// It stays where it is.
+    Fixed,
+    /// It may be copied elsewhere and its only name changed.
+    Movable,
+}
+
+pub(crate) const MOBILITIES: [Mobility; 2] = [Mobility::Fixed, Mobility::Movable];
+
+/// Room for `bytes`; none if the arena does not serve such lengths or has no room.
+pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
+    if !IS_USED || bytes > BYTES_MAX {
+        return None;
+    }
+    let region = region()?;
+    cache::take(region, classes::of_bytes(bytes), mobility)
+}
+
+/// Takes room back; false if it is not the arena's.
+///
+/// # Safety
+/// If it came from [`allocate`], then with the same `bytes`, and nobody uses it any more.
+pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
+    if !IS_USED || bytes > BYTES_MAX {
+        return false;
+    }
+    let Some((region, index, offset)) = located(start) else {
+        return false;
+    };
+    region.slab(index).give(
+        region,
+        index,
+        classes::slot_at(classes::of_bytes(bytes), offset),
+    );
+    true
+}
+
+/// Whether the block at an address lies in a slab that is to be emptied. Where there are no slabs
+/// every block does, so that tests see everything move.
+pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
+    !IS_USED || located(start).is_some_and(|(region, index, _)| region.evacuated.has(index))
+}
+
+/// Whose slab an address is, and where in it.
+fn located(start: NonNull<u8>) -> Option<(&'static region::Region, u32, usize)> {
+    let region = region()?;
+    let offset = start.as_ptr().addr().wrapping_sub(region.base());
+    let index = offset / SLAB_BYTES;
+    (index < region.span()).then(|| (region, index as u32, offset % SLAB_BYTES))
+}
+
+/// Gives back slots that this thread has not used for a while: for a thread that falls idle.
+pub(crate) fn tidy_thread() {
+    if IS_USED && let Some(region) = region() {
+        cache::tidy(region);
+    }
+}
+
+/// Gives back what a thread has: it ends, and its seat is free for another.
+pub(crate) fn leave_seat(seat: usize) {
+    if IS_USED && let Some(region) = region() {
+        cache::leave(region, seat);
+    }
+}
+
+/// Lets every thread give back, soon, what it has not used since the last call but one.
+pub(crate) fn age_caches() {
+    cache::age();
+}
+
+/// Gives back what this thread has in its cache of a class.
+pub(crate) fn empty_cache(bytes: usize, mobility: Mobility) {
+    if let Some(region) = region() {
+        cache::empty(region, classes::of_bytes(bytes), mobility);
+    }
+}
+
+/// What the arena has in physical memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes of slabs that hold blocks or are kept for new ones.
+    pub resident_bytes: u64,
+    /// Of these, in slabs that are wholly free.
+    pub free_bytes: u64,
+    /// What the records of slabs take.
+    pub records_bytes: u64,
+}
+
+/// What the arena has now.
+pub(crate) fn extent() -> Extent {
+    match region() {
+        Some(region) if IS_USED => region.extent(),
+        _ => Extent::default(),
+    }
+}

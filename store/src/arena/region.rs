@@ -1,0 +1,275 @@
+//! The arena's address space: slabs, their records, and the pool of those that hold nothing.
+
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use super::Extent;
+use super::slab::Slab;
+
+/// A slab's length and alignment.
+pub(crate) const SLAB_BYTES: usize = 64 << 10;
+/// What the kernel maps at once where it can.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+/// Less address space than this is not worth having.
+const SPAN_BYTES_MIN: usize = 256 << 20;
+/// More than this no machine needs.
+const SPAN_BYTES_MAX: usize = 16 << 40;
+
+/// Reserved address space and what is known about its slabs.
+pub(super) struct Region {
+    /// Invariant: `span` slabs of memory that may be written from here on, never unmapped.
+    base: NonNull<u8>,
+    slabs: &'static [Slab],
+    /// Slabs below were in use at some time.
+    frontier: AtomicU32,
+    /// Free slabs in physical memory.
+    resident: Bits,
+    /// Free slabs the kernel has taken back.
+    returned: Bits,
+    /// Slabs that are being emptied.
+    pub(super) evacuated: Bits,
+}
+
+// SAFETY: the base is an address; what lies behind it belongs to who allocated it.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+/// A set of slabs.
+pub(super) struct Bits {
+    words: &'static [AtomicU64],
+    count: AtomicUsize,
+}
+
+/// The region, reserved at the first call; none where there is no address space.
+pub(super) fn region() -> Option<&'static Region> {
+    static REGION: OnceLock<Option<Region>> = OnceLock::new();
+    REGION.get_or_init(Region::reserve).as_ref()
+}
+
+impl Region {
+    /// Reserves as much as fits below some limit of the process, from twice the machine's memory.
+    fn reserve() -> Option<Region> {
+        // SAFETY: these calls only read.
+        let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+        // SAFETY: as above.
+        let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let memory = usize::try_from(pages).ok()? * usize::try_from(page_bytes).ok()?;
+        let most = memory
+            .next_power_of_two()
+            .clamp(SPAN_BYTES_MIN, SPAN_BYTES_MAX / 2)
+            * 2;
+        let sizes = std::iter::successors(Some(most), |bytes| Some(bytes / 2));
+        sizes
+            .take_while(|&bytes| bytes >= SPAN_BYTES_MIN)
+            .find_map(Region::reserve_bytes)
+    }
+
+    fn reserve_bytes(bytes: usize) -> Option<Region> {
+        let span = bytes / SLAB_BYTES;
+        let words = span.div_ceil(64);
+        let records = zeroed::<Slab>(span)?;
+        let bits = [zeroed(words)?, zeroed(words)?, zeroed(words)?];
+        let start = map(bytes + HUGE_PAGE_BYTES)?;
+        let skipped = start.as_ptr().addr().next_multiple_of(HUGE_PAGE_BYTES);
+        let skipped = skipped - start.as_ptr().addr();
+        // SAFETY: less than a huge page, by which more was mapped.
+        let base = unsafe { start.add(skipped) };
+        // SAFETY: the mapping is ours. Without huge pages all works as well.
+        unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+        let [resident, returned, evacuated] = bits.map(|words| Bits {
+            words,
+            count: AtomicUsize::new(0),
+        });
+        Some(Region {
+            base,
+            slabs: records,
+            frontier: AtomicU32::new(0),
+            resident,
+            returned,
+            evacuated,
+        })
+    }
+
+    pub(super) fn base(&self) -> usize {
+        self.base.as_ptr().addr()
+    }
+
+    /// How many slabs there are at most.
+    pub(super) fn span(&self) -> usize {
+        self.slabs.len()
+    }
+
+    pub(super) fn slab(&self, index: u32) -> &'static Slab {
+        &self.slabs[index as usize]
+    }
+
+    /// Where a slot starts.
+    pub(super) fn address(&self, index: u32, offset: usize) -> NonNull<u8> {
+        debug_assert!((index as usize) < self.slabs.len() && offset < SLAB_BYTES);
+        // SAFETY: inside the region, by the invariant of `base`.
+        unsafe { self.base.add(index as usize * SLAB_BYTES + offset) }
+    }
+
+    /// A slab of the pool, which is the caller's then: the lowest that is in physical memory, or
+    /// else one that is not. None at the end of the address space.
+    pub(super) fn take(&self) -> Option<u32> {
+        let frontier = self.frontier.load(Ordering::Relaxed);
+        if let Some(index) = self.resident.take_lowest(frontier) {
+            return Some(index);
+        }
+        if let Some(index) = self.returned.take_lowest(frontier) {
+            return Some(index);
+        }
+        let next = |frontier| ((frontier as usize) < self.span()).then_some(frontier + 1);
+        self.frontier
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, next)
+            .ok()
+    }
+
+    /// Puts a slab into the pool that the caller holds and nobody uses.
+    pub(super) fn put(&self, index: u32) {
+        self.resident.set(index);
+    }
+
+    pub(super) fn extent(&self) -> Extent {
+        let used = self.frontier.load(Ordering::Relaxed) as usize;
+        let returned = self.returned.count.load(Ordering::Relaxed);
+        let free = self.resident.count.load(Ordering::Relaxed);
+        // The huge page at the frontier is there as a whole.
+        let last = used.next_multiple_of(HUGE_PAGE_BYTES / SLAB_BYTES) - used;
+        let bytes = |slabs: usize| (slabs * SLAB_BYTES) as u64;
+        Extent {
+            resident_bytes: bytes((used + last).saturating_sub(returned)),
+            free_bytes: bytes(free + last),
+            records_bytes: (used * size_of::<Slab>()) as u64,
+        }
+    }
+}
+
+impl Bits {
+    pub(super) fn has(&self, index: u32) -> bool {
+        let word = self.words[index as usize / 64].load(Ordering::Relaxed);
+        word >> (index % 64) & 1 != 0
+    }
+
+    pub(super) fn set(&self, index: u32) {
+        self.words[index as usize / 64].fetch_or(1 << (index % 64), Ordering::Release);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes an index out; whether it was in.
+    pub(super) fn clear(&self, index: u32) -> bool {
+        let bit = 1 << (index % 64);
+        let before = self.words[index as usize / 64].fetch_and(!bit, Ordering::AcqRel);
+        let was_in = before & bit != 0;
+        if was_in {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_in
+    }
+
+    /// Takes the lowest index below `end` out.
+    fn take_lowest(&self, end: u32) -> Option<u32> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        for (at, word) in self.words[..(end as usize).div_ceil(64)].iter().enumerate() {
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != 0 {
+                let index = at as u32 * 64 + bits.trailing_zeros();
+                if self.clear(index) {
+                    return Some(index);
+                }
+                bits &= bits - 1;
+            }
+        }
+        None
+    }
+
+    /// The highest index below `end`.
+    fn highest(&self, end: u32) -> Option<u32> {
+        let words = &self.words[..(end as usize).div_ceil(64)];
+        words.iter().enumerate().rev().find_map(|(at, word)| {
+            let mut bits = word.load(Ordering::Relaxed);
+            if at == end as usize / 64 {
+                bits &= (1 << (end % 64)) - 1;
+            }
+            (bits != 0).then(|| at as u32 * 64 + 63 - bits.leading_zeros())
+        })
+    }
+}
+
+/// Gives the kernel free slabs beyond `reserve_bytes`, at most `slabs_max`, the highest first.
+/// How many bytes that were.
+pub(crate) fn release(reserve_bytes: u64, slabs_max: usize) -> u64 {
+    let Some(region) = region() else { return 0 };
+    let reserve = reserve_bytes as usize / SLAB_BYTES;
+    let free = region.resident.count.load(Ordering::Relaxed);
+    let mut left = free.saturating_sub(reserve).min(slabs_max);
+    let mut end = region.frontier.load(Ordering::Relaxed);
+    let mut released = 0;
+    while left > 0 {
+        let Some(last) = region.resident.highest(end) else {
+            break;
+        };
+        // A run of neighbours is one call to the kernel.
+        let mut first = last + 1;
+        while left > 0 && first > 0 && region.resident.clear(first - 1) {
+            first -= 1;
+            left -= 1;
+        }
+        end = first;
+        if first > last {
+            // Somebody took it.
+            end = last;
+            continue;
+        }
+        region.give_to_kernel(first, (last - first + 1) as usize);
+        released += u64::from(last - first + 1) * SLAB_BYTES as u64;
+    }
+    released
+}
+
+impl Region {
+    /// The slabs were taken from the pool by the caller.
+    fn give_to_kernel(&self, first: u32, slabs: usize) {
+        let start = self.address(first, 0);
+        let bytes = slabs * SLAB_BYTES;
+        // SAFETY: the slabs hold nothing and are in no one else's hands; the mapping stays.
+        let answer = unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED) };
+        for index in first..first + slabs as u32 {
+            match answer {
+                0 => self.returned.set(index),
+                _ => self.resident.set(index),
+            }
+        }
+    }
+}
+
+/// Zeroed memory for all time, in physical memory as far as it is used.
+fn zeroed<T>(count: usize) -> Option<&'static [T]> {
+    let start = map(count * size_of::<T>())?;
+    // SAFETY: the mapping is so long, zeroed, aligned to a page and never unmapped; all `T` here
+    // are made of atomic integers, for which zero is a value.
+    Some(unsafe { std::slice::from_raw_parts(start.as_ptr().cast(), count) })
+}
+
+fn map(bytes: usize) -> Option<NonNull<u8>> {
+    // SAFETY: a new mapping, wherever the kernel likes it, replaces nothing.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    match start {
+        libc::MAP_FAILED => None,
+        start => NonNull::new(start.cast()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Stacks of slabs that have free slots.
+//!
+//! R. K. Treiber's stack (IBM RJ 5118, 1986) over indexes: the links stand in the slabs' records,
+//! which are never unmapped, and a tag beside the head changes with every change, so that a head
+//! that went and came back is told apart.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use super::classes::CLASSES;
+use super::region::Region;
+use super::{MOBILITIES, Mobility};
+
+/// A tag in the upper half, an index plus one in the lower; 0 there: nothing.
+pub(super) struct Stack(AtomicU64);
+
+static STACKS: [[CachePadded<Stack>; CLASSES]; MOBILITIES.len()] =
+    [const { [const { CachePadded::new(Stack(AtomicU64::new(0))) }; CLASSES] }; 2];
+
+/// The stack of a class.
+pub(super) fn of(class: usize, mobility: Mobility) -> &'static Stack {
+    &STACKS[mobility as usize][class]
+}
+
+impl Stack {
+    /// Puts a slab on top. The caller holds it, and lets go of it.
+    pub(super) fn push(&self, region: &Region, index: u32) {
+        let mut head = self.0.load(Ordering::Relaxed);
+        loop {
+            region
+                .slab(index)
+                .next
+                .store(head as u32, Ordering::Relaxed);
+            match self.swap(head, index + 1) {
+                Ok(()) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes the slab on top, which the caller holds from then on.
+    pub(super) fn pop(&self, region: &Region) -> Option<u32> {
+        let mut head = self.0.load(Ordering::Acquire);
+        loop {
+            let index = (head as u32).checked_sub(1)?;
+            let next = region.slab(index).next.load(Ordering::Relaxed);
+            match self.swap(head, next) {
+                Ok(()) => return Some(index),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes all slabs, the top first. The caller holds them from then on.
+    pub(super) fn pop_all(&self, region: &Region) -> Vec<u32> {
+        let mut head = self.0.load(Ordering::Acquire);
+        while head as u32 != 0
+            && let Err(now) = self.swap(head, 0)
+        {
+            head = now;
+        }
+        let top = (head as u32).checked_sub(1);
+        let below = |&index: &u32| {
+            let next = region.slab(index).next.load(Ordering::Relaxed);
+            next.checked_sub(1)
+        };
+        std::iter::successors(top, below).collect()
+    }
+
+    fn swap(&self, head: u64, index: u32) -> Result<(), u64> {
+        let tag = (head >> 32).wrapping_add(1) << 32;
+        self.0
+            .compare_exchange_weak(
+                head,
+                tag | u64::from(index),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .map(drop)
+    }
+}

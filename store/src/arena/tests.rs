@@ -1,0 +1,164 @@
+//! The arena against a naive model, from one thread and from several.
+
+use std::collections::HashSet;
+use std::sync::mpsc;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A block that knows what was written into it.
+struct Filled {
+    start: NonNull<u8>,
+    bytes: usize,
+    with: u8,
+}
+// SAFETY: an address; the block has one owner at a time.
+unsafe impl Send for Filled {}
+
+impl Filled {
+    fn new(bytes: usize, mobility: Mobility, with: u8) -> Option<Filled> {
+        let start = allocate(bytes, mobility)?;
+        assert!(start.as_ptr().addr().is_multiple_of(8));
+        if bytes.is_power_of_two() && bytes >= 64 {
+            assert!(start.as_ptr().addr().is_multiple_of(64));
+        }
+        // SAFETY: the block is new and so long.
+        unsafe { start.as_ptr().write_bytes(with, bytes) };
+        Some(Filled { start, bytes, with })
+    }
+
+    /// Fails if anybody else wrote into the block.
+    fn free(self) {
+        // SAFETY: the block is live and was filled.
+        let content = unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) };
+        assert!(
+            content.iter().all(|&byte| byte == self.with),
+            "blocks overlap"
+        );
+        // SAFETY: it came from the arena with this length, and this is its owner.
+        assert!(unsafe { free(self.start, self.bytes) });
+    }
+}
+
+fn lengths() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => 1..200usize, 2 => 200..1200usize, 1 => 1200..=BYTES_MAX]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn blocks_never_overlap(
+        steps in prop::collection::vec((any::<bool>(), lengths(), any::<prop::sample::Index>()), 1..600),
+    ) {
+        let mut live: Vec<Filled> = Vec::new();
+        for (at, (is_movable, bytes, which)) in steps.into_iter().enumerate() {
+            let mobility = MOBILITIES[usize::from(is_movable)];
+            if which.index(3) == 0 && !live.is_empty() {
+                live.swap_remove(which.index(live.len())).free();
+            } else {
+                live.extend(Filled::new(bytes, mobility, at as u8));
+            }
+            if at % 100 == 99 {
+                survey(classes::of_bytes(bytes), mobility, None);
+                age_caches();
+                tidy_thread();
+            }
+        }
+        live.into_iter().for_each(Filled::free);
+    }
+}
+
+#[test]
+fn what_others_free_is_used_again() {
+    // A length of this test's own, so that nobody else uses the class.
+    const BYTES: usize = 7_000;
+    let (sender, receiver) = mpsc::sync_channel::<Vec<Filled>>(2);
+    let consumer = std::thread::spawn(move || {
+        for blocks in receiver {
+            blocks.into_iter().for_each(Filled::free);
+        }
+    });
+    let mut slabs = HashSet::new();
+    for round in 0..200u8 {
+        let blocks: Vec<_> = (0..90)
+            .filter_map(|_| Filled::new(BYTES, Mobility::Fixed, round))
+            .collect();
+        let slab = |block: &Filled| block.start.as_ptr().addr() / SLAB_BYTES;
+        slabs.extend(blocks.iter().map(slab));
+        sender.send(blocks).expect("a consumer");
+    }
+    drop(sender);
+    consumer.join().expect("a consumer");
+    // Ten slabs a round, four rounds at once, and as many in caches and between threads.
+    assert!(slabs.len() < 200, "{} slabs", slabs.len());
+}
+
+#[test]
+fn many_threads_free_what_many_allocated() {
+    const THREADS: usize = 4;
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..THREADS).map(|_| mpsc::channel::<Filled>()).unzip();
+    let threads: Vec<_> = receivers
+        .into_iter()
+        .enumerate()
+        .map(|(number, receiver)| {
+            let senders = senders.clone();
+            std::thread::spawn(move || {
+                let mut random = fastrand::Rng::with_seed(number as u64);
+                for _ in 0..20_000 {
+                    let bytes = random.usize(1..300);
+                    let block = Filled::new(bytes, Mobility::Movable, random.u8(..));
+                    let to = &senders[random.usize(..THREADS)];
+                    block.map(|block| to.send(block).expect("a receiver"));
+                    while let Ok(block) = receiver.try_recv() {
+                        block.free();
+                    }
+                }
+                drop(senders);
+                receiver.into_iter().for_each(Filled::free);
+            })
+        })
+        .collect();
+    drop(senders);
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().expect("no overlap"));
+}
+
+#[test]
+fn a_sparse_class_gives_slabs_up() {
+    const BYTES: usize = 1_900;
+    let class = classes::of_bytes(BYTES);
+    let blocks: Vec<_> = (0..1000u32)
+        .filter_map(|at| Filled::new(BYTES, Mobility::Movable, at as u8))
+        .collect();
+    let (kept, gone): (Vec<_>, Vec<_>) = blocks
+        .into_iter()
+        .enumerate()
+        .partition(|(at, _)| at % 4 == 0);
+    gone.into_iter().for_each(|(_, block)| block.free());
+    let evacuation = Evacuation {
+        spare_slabs_min: 2,
+        spare_part: 16,
+    };
+    let chosen = survey(class, Mobility::Movable, Some(evacuation));
+    if IS_USED && region().is_some() {
+        assert!(chosen.len() >= 15, "three quarters of 30 slabs: {chosen:?}");
+    }
+    // Nothing new gets into them, and those that are left are found again.
+    let fresh: Vec<_> = (0..100)
+        .filter_map(|_| Filled::new(BYTES, Mobility::Movable, 7))
+        .collect();
+    let is_inside = |block: &Filled| is_evacuated(block.start);
+    let cached = classes::class(class).batch as usize;
+    assert!(fresh.iter().filter(|block| is_inside(block)).count() <= cached);
+    let inside = kept.iter().filter(|(_, block)| is_inside(block)).count();
+    assert!(!IS_USED || inside > 0);
+    kept.into_iter().for_each(|(_, block)| block.free());
+    fresh.into_iter().for_each(Filled::free);
+    empty_cache(BYTES, Mobility::Movable);
+    assert!(are_empty(&chosen));
+    assert_eq!(end_evacuation(&chosen), chosen.len());
+}

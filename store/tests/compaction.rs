@@ -1,0 +1,242 @@
+//! Memory as the sizes of values shift, and entries that move while everybody works with them.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use store::value::hash::{Hash, HashEdit};
+use store::value::{Edited, Limits, string};
+use store::{Change, Db, Draft, Error, Options, Store, memory, reclaim};
+
+fn put(db: &Db<'_>, key: &[u8], value: &[u8]) {
+    let draft = Draft::new(string::bytes(value));
+    db.put(key, draft).expect("no transaction is in the way");
+}
+
+fn key_of(number: usize) -> Vec<u8> {
+    format!("key:{number:08}").into_bytes()
+}
+
+/// A value that says whose it is and of what length.
+fn value_of(number: usize, bytes: usize) -> Vec<u8> {
+    let start = format!("{number}:{bytes}:");
+    start.bytes().cycle().take(bytes.max(start.len())).collect()
+}
+
+fn check_value(number: usize, value: &[u8]) {
+    let text = value.split(|&byte| byte == b':').nth(1);
+    let bytes = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    let bytes = bytes.expect("a value starts with its length");
+    assert_eq!(value, value_of(number, bytes), "the value of {number}");
+}
+
+/// Compacts until there is nothing more to do.
+fn compact_all(store: &Store) {
+    // Ten steps look at all classes once.
+    let mut idle = 0;
+    while idle < 60 {
+        idle = match store.compact().is_busy {
+            true => 0,
+            false => idle + 1,
+        };
+        reclaim::settle();
+    }
+}
+
+/// How much larger the arena is than what is in it.
+fn slack() -> (f64, String) {
+    let (usage, extent) = (memory::usage(), memory::arena());
+    let text = format!("{usage:?} {extent:?}");
+    // Pages kept for new blocks are bounded by themselves.
+    let used = extent.resident_bytes - extent.free_bytes;
+    (used as f64 / usage.arena_bytes.max(1) as f64, text)
+}
+
+/// One test of the process's whole memory, so the only one of this file that is not in a module
+/// of its own: tests of one file share a process.
+#[test]
+fn memory_follows_what_is_stored() {
+    moving_disturbs_nobody();
+    sizes_shift_without_leaving_holes();
+}
+
+/// A cache of so many bytes: a write beyond them removes some other key.
+const CACHE_BYTES: u64 = 48 << 20;
+
+fn sizes_shift_without_leaving_holes() {
+    const KEYS: usize = 1_000_000;
+    let store = Store::new(&Options::default());
+    let mut random = fastrand::Rng::with_seed(5);
+    for (least, most) in [(48, 200), (300, 700), (700, 4_000), (48, 200)] {
+        let mut left = CACHE_BYTES as usize * 3 / 2;
+        for step in 0.. {
+            let guard = store.pin();
+            let db = store.db(0, &guard, 0);
+            let number = random.usize(..KEYS);
+            let bytes = random.usize(least..=most);
+            put(&db, &key_of(number), &value_of(number, bytes));
+            // What is retired would only be freed when the guard is gone.
+            while step % 16 == 0 && memory::usage().live_bytes > CACHE_BYTES {
+                let key = db.random().expect("keys that take the bytes").key();
+                db.remove(key).expect("no transaction is in the way");
+            }
+            drop(guard);
+            if step % 100 == 0 {
+                store.compact();
+            }
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+        compact_all(&store);
+        let (slack, text) = slack();
+        println!("{least} to {most} bytes: {slack:.3} {text}");
+        assert!(!is_arena_used() || slack < 1.15, "{slack:.3} {text}");
+    }
+    let guard = store.pin();
+    let db = store.db(0, &guard, 0);
+    let mut cursor = 0;
+    let mut seen = 0;
+    loop {
+        cursor = db.scan(cursor, 1_000, |entry| {
+            let number = std::str::from_utf8(&entry.key()[4..]).map(str::parse);
+            let value = string::Str::of(entry).expect("a string").to_cow();
+            check_value(number.expect("digits").expect("digits"), &value);
+            seen += 1;
+        });
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(seen, db.len());
+    drop(guard);
+    store.flush_all();
+    drop(store);
+    // The reaper takes a moment.
+    for _ in 0..2_000 {
+        reclaim::settle();
+        if memory::usage().bytes() == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(memory::usage(), memory::Usage::default());
+}
+
+fn is_arena_used() -> bool {
+    memory::arena().resident_bytes > 0
+}
+
+const ACCOUNTS: usize = 16;
+
+fn account(number: usize) -> Vec<u8> {
+    format!("account:{number}").into_bytes()
+}
+
+fn balance(db: &Db<'_>, key: &[u8]) -> Result<i64, Error> {
+    let value = string::Str::of_any(db.read(key))?;
+    Ok(value.and_then(string::Str::integer).unwrap_or(0))
+}
+
+fn transfer(db: &Db<'_>, from: &[u8], to: &[u8], amount: i64) -> Result<(), Error> {
+    db.atomic(|db| {
+        for (key, by) in [(from, -amount), (to, amount)] {
+            let sum = balance(db, key)? + by;
+            db.put(key, Draft::new(string::integer(sum)))?;
+        }
+        Ok(())
+    })
+}
+
+fn total(db: &Db<'_>) -> Result<i64, Error> {
+    db.atomic(|db| (0..ACCOUNTS).map(|at| balance(db, &account(at))).sum())
+}
+
+fn set_field(db: &Db<'_>, number: usize, field: &[u8]) -> Result<(), Error> {
+    let key = format!("hash:{number}");
+    db.update(key.as_bytes(), |old| {
+        let mut edit = HashEdit::new(old, &Limits::DEFAULT)?;
+        edit.set(field, field);
+        let change = match edit.finish() {
+            Edited::Changed(value) => Change::Put(Draft::keeping_any(old, value)),
+            Edited::Unchanged => Change::Keep,
+            Edited::Emptied => Change::Remove,
+        };
+        Ok((change, ()))
+    })
+}
+
+/// Values whose sizes shift, counters, transactions and hashes, while entries are moved all the
+/// time. Versions must not change without a change of the key.
+fn moving_disturbs_nobody() {
+    const KEYS: usize = 3_000;
+    const STEPS: usize = 30_000;
+    let store = Store::new(&Options::default());
+    let is_over = AtomicBool::new(false);
+    let increments = AtomicUsize::new(0);
+    let still = {
+        let guard = store.pin();
+        let db = store.db(0, &guard, 0);
+        put(&db, b"still", b"nobody changes this");
+        db.peek(b"still").expect("just put").version()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut moved = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                moved += store.compact().moved;
+            }
+            assert!(moved > 0, "nothing was moved");
+        });
+        let workers: Vec<_> = (0..3)
+            .map(|seed| {
+                let (store, increments) = (&store, &increments);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    for step in 0..STEPS {
+                        let guard = store.pin();
+                        let db = store.db(0, &guard, 0);
+                        let most = if step / 3_000 % 2 == 0 { 100 } else { 900 };
+                        let number = random.usize(..KEYS);
+                        put(
+                            &db,
+                            &key_of(number),
+                            &value_of(number, random.usize(20..most)),
+                        );
+                        let number = random.usize(..KEYS);
+                        if let Some(entry) = db.read(&key_of(number)) {
+                            check_value(number, &string::Str::of(entry).expect("one").to_cow());
+                        }
+                        let (from, to) = (random.usize(..ACCOUNTS), random.usize(..ACCOUNTS));
+                        if from != to {
+                            let _ = transfer(&db, &account(from), &account(to), 5);
+                        }
+                        if step % 50 == 0 {
+                            assert!(matches!(total(&db), Ok(0) | Err(Error::Busy)));
+                        }
+                        let added = db.update(b"counter", |old| {
+                            let (_, value) = string::increment(string::Str::of_any(old)?, 1)?;
+                            Ok((Change::Put(Draft::keeping_any(old, value)), ()))
+                        });
+                        increments.fetch_add(usize::from(added.is_ok()), Ordering::Relaxed);
+                        let field = format!("field:{}", random.usize(..400));
+                        set_field(&db, random.usize(..50), field.as_bytes()).expect("a hash");
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.join().expect("nobody is disturbed");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let guard = store.pin();
+    let db = store.db(0, &guard, 0);
+    assert_eq!(db.peek(b"still").expect("still there").version(), still);
+    let counter = balance(&db, b"counter").expect("a number");
+    assert_eq!(counter as usize, increments.load(Ordering::Relaxed));
+    for number in 0..50 {
+        let key = format!("hash:{number}");
+        let hash = Hash::of(db.read(key.as_bytes()).expect("a hash")).expect("a hash");
+        assert!(hash.len() > 300);
+    }
+}
