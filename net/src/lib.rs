@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
 mod clients;
 mod clock;
 pub(crate) mod command;

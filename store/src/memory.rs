@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use crate::arena::{self, Extent, Mobility};
+pub use crate::arena::Extent;
+use crate::arena::{self, Mobility};
 use crate::thread;
 
 /// Every block starts at a multiple of this, which leaves three low pointer bits for tags.
@@ -221,7 +222,8 @@ pub struct Process {
 }
 
 /// What is charged against a limit of `limit_bytes` from now on beside the engine's own memory.
-pub(crate) fn note_process(process: Process, limit_bytes: u64) {
+/// Returns the bytes handed out to anybody.
+pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
     let usage = usage();
     let own = usage.bytes();
     let own_on_heap = own.saturating_sub(usage.arena_bytes);
@@ -230,6 +232,7 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) {
     let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
     let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
+    own + heap
 }
 
 /// This part of the limit may be resident beyond what is in use, free of charge: 1/20.

@@ -40,6 +40,7 @@ pub struct Store {
     evicted_keys: Count,
     sweep_cursor: AtomicU64,
     compaction: Mutex<Compaction>,
+    peak_bytes: AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -69,6 +70,7 @@ impl Store {
             evicted_keys: Count::default(),
             sweep_cursor: AtomicU64::new(0),
             compaction: Mutex::default(),
+            peak_bytes: AtomicU64::new(0),
         }
     }
 
@@ -182,6 +184,27 @@ impl Store {
         memory::usage()
     }
 
+    /// What the tables of all databases take, without the keys.
+    pub fn table_bytes(&self) -> u64 {
+        (0..self.databases)
+            .map(|index| self.table_bytes_of(index))
+            .sum()
+    }
+
+    /// What the table of one database takes, without the keys.
+    ///
+    /// # Panics
+    /// If there is no such database.
+    pub fn table_bytes_of(&self, index: usize) -> u64 {
+        let guard = self.pin();
+        self.keyspace(&guard).database(index).table.bytes()
+    }
+
+    /// The most bytes that were handed out at any [`Store::note_process`].
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
     /// The memory limit in bytes; 0: none.
     pub fn memory_bytes_max(&self) -> u64 {
         self.memory_bytes_max.load(Ordering::Relaxed)
@@ -194,7 +217,8 @@ impl Store {
 
     /// Tells the store what the whole process takes: for a periodic task.
     pub fn note_process(&self, process: Process) {
-        memory::note_process(process, self.memory_bytes_max());
+        let used = memory::note_process(process, self.memory_bytes_max());
+        self.peak_bytes.fetch_max(used, Ordering::Relaxed);
     }
 
     /// How many bytes count against the memory limit: all that is live or retired, what the

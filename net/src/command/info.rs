@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::module::{MODULES, Module};
 use super::{Call, Error, REDIS_VERSION, dispatch};
+use crate::account::Account;
 use crate::clients::Client;
 use crate::clock;
 use crate::config::Setting;
@@ -184,42 +185,40 @@ fn clients(text: &mut Text<'_>) {
 }
 
 fn memory(text: &mut Text<'_>) {
-    let usage = text.shared.store.memory();
-    let data_bytes = usage.live_bytes + usage.retired_bytes;
-    let process = process::memory();
-    let used_bytes = process.allocated_bytes.max(data_bytes);
-    let maxmemory = text.shared.store.memory_bytes_max();
-    let peak_bytes = process.peak_resident_bytes;
-    text.bytes("used_memory", used_bytes);
-    text.bytes("used_memory_rss", process.resident_bytes);
-    text.bytes("used_memory_peak", peak_bytes);
-    text.percentage("used_memory_peak_perc", used_bytes, peak_bytes);
-    text.field("used_memory_overhead", used_bytes - data_bytes);
-    text.field("used_memory_dataset", data_bytes);
-    text.percentage("used_memory_dataset_perc", data_bytes, used_bytes);
-    text.field("used_memory_retired", usage.retired_bytes);
-    text.field("allocator_allocated", process.allocated_bytes);
-    text.field("allocator_active", process.active_bytes);
-    text.field("allocator_resident", process.allocator_resident_bytes);
+    let account = Account::of(&text.shared.store);
+    text.bytes("used_memory", account.used);
+    text.bytes("used_memory_rss", account.resident);
+    text.bytes("used_memory_peak", account.peak_used);
+    text.percentage("used_memory_peak_perc", account.used, account.peak_used);
+    text.field("used_memory_peak_rss", account.peak_resident);
+    text.field("used_memory_overhead", account.overhead());
+    text.field("used_memory_dataset", account.dataset());
+    text.percentage("used_memory_dataset_perc", account.dataset(), account.used);
+    text.field("used_memory_retired", account.retired);
+    text.field("used_memory_tables", account.tables);
+    text.field("allocator_allocated", account.used);
+    text.field("allocator_active", account.active);
+    text.field("allocator_resident", account.allocators_resident);
     text.bytes("total_system_memory", process::system_memory_bytes());
-    text.bytes("maxmemory", maxmemory);
+    text.bytes("maxmemory", account.limit);
     text.field("maxmemory_policy", "noeviction");
     text.excess(
         ("allocator_frag_ratio", "allocator_frag_bytes"),
-        (process.active_bytes, process.allocated_bytes),
+        (account.active, account.used),
     );
     text.excess(
         ("allocator_rss_ratio", "allocator_rss_bytes"),
-        (process.allocator_resident_bytes, process.active_bytes),
+        (account.allocators_resident, account.active),
     );
     text.excess(
         ("rss_overhead_ratio", "rss_overhead_bytes"),
-        (process.resident_bytes, process.allocator_resident_bytes),
+        (account.resident, account.allocators_resident),
     );
     text.excess(
         ("mem_fragmentation_ratio", "mem_fragmentation_bytes"),
-        (process.resident_bytes, used_bytes),
+        (account.resident, account.used),
     );
+    text.field("mem_clients_normal", account.heap);
     text.field("mem_allocator", process::ALLOCATOR);
 }
 

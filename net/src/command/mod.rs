@@ -31,6 +31,7 @@ mod introspect;
 mod json;
 mod keys;
 pub(crate) mod memcached;
+mod memory;
 mod module;
 mod object;
 mod scan;
@@ -57,6 +58,7 @@ pub(crate) const FAMILIES: &[&Family] = &[
     &module::FAMILY,
     &object::FAMILY,
     &scan::FAMILY,
+    &memory::FAMILY,
     &server::FAMILY,
     &set::FAMILY,
     &string::FAMILY,

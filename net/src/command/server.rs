@@ -1,9 +1,7 @@
-//! Server commands: DBSIZE, FLUSHALL, FLUSHDB, INFO, LOLWUT, MEMORY, SHUTDOWN, SWAPDB, TIME.
-
-use store::value::memory_bytes;
+//! Server commands: DBSIZE, FLUSHALL, FLUSHDB, INFO, LOLWUT, SHUTDOWN, SWAPDB, TIME.
 
 use super::Flag::{Admin, AllowBusy, Fast, Loading, NoMulti, NoScript, Readonly, Stale, Write};
-use super::{Body, Call, Command, Error, Family, Keys, error, info, introspect};
+use super::{Body, Call, Command, Error, Family, error, info};
 use crate::clock;
 
 pub(super) const FAMILY: Family = Family {
@@ -58,37 +56,6 @@ pub(super) const FAMILY: Family = Family {
             flags: &[Readonly, Fast],
             keys: &[],
             body: Body::Run(lolwut),
-        },
-        Command {
-            name: "memory",
-            syntax: "",
-            summary: "Tells what takes memory.",
-            since: "4.0.0",
-            complexity: "Depends on the subcommand.",
-            flags: &[],
-            keys: &[],
-            body: Body::Container(&[
-                Command {
-                    name: "help",
-                    syntax: "",
-                    summary: "Explains the subcommands.",
-                    since: "4.0.0",
-                    complexity: "O(1)",
-                    flags: &[Loading, Stale],
-                    keys: &[],
-                    body: Body::Run(memory_help),
-                },
-                Command {
-                    name: "usage",
-                    syntax: "key [SAMPLES count]",
-                    summary: "Counts the bytes a key and its value take.",
-                    since: "4.0.0",
-                    complexity: "O(N) where N is the number of nodes of a large value",
-                    flags: &[Readonly],
-                    keys: &[Keys::At(2)],
-                    body: Body::Run(memory_usage),
-                },
-            ]),
         },
         Command {
             name: "shutdown",
@@ -196,26 +163,6 @@ fn shutdown(call: &mut Call<'_>) -> Result<(), Error> {
     log::info!("SHUTDOWN by client {}", call.session.id);
     call.session.is_closing = true;
     call.shared.stop();
-    Ok(())
-}
-
-fn memory_help(call: &mut Call<'_>) -> Result<(), Error> {
-    introspect::help(call, "memory")
-}
-
-fn memory_usage(call: &mut Call<'_>) -> Result<(), Error> {
-    let key = call.args.word()?;
-    if call.args.option("samples") {
-        // Everything is counted, whatever the number of samples.
-        if call.args.integer()? < 0 {
-            return Err(error::SYNTAX);
-        }
-    }
-    call.args.end()?;
-    match call.db.peek(key) {
-        Some(entry) => call.reply.count(memory_bytes(entry)),
-        None => call.reply.null(),
-    }
     Ok(())
 }
 

@@ -151,6 +151,11 @@ impl<O: Occupant> Table<O> {
         self.segments.sum() * POSITIONS as u64
     }
 
+    /// What the segments take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.sum() * size_of::<Segment>() as u64
+    }
+
     /// A hint that the key's bucket will be wanted.
     pub(crate) fn prefetch_bucket(&self, key: &Key<'_>, guard: &Guard) {
         self.segment(key.place, guard)

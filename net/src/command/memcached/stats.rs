@@ -1,5 +1,6 @@
 //! What `stats` answers: memcached's names, as far as there is something behind them.
 
+use crate::account::Account;
 use crate::protocol::memcached::{Stats, Writer};
 
 use super::state::COMMAND_COUNTS;
@@ -60,7 +61,7 @@ fn general(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_, '_>) {
     reply.stat("bytes_written", facts.output_bytes);
     reply.stat("limit_maxbytes", call.store.memory_bytes_max());
     reply.stat("threads", call.state.threads());
-    reply.stat("bytes", call.store.memory().live_bytes);
+    reply.stat("bytes", Account::of(call.store).used);
     reply.stat("curr_items", call.db.len());
     reply.stat("total_items", call.state.total(Count::TotalItems));
     reply.stat("evictions", counts.evicted_keys);
@@ -116,5 +117,5 @@ fn slabs(call: &Call<'_>, reply: &mut Writer<'_, '_>) {
     }
     reply.stat("1:used_chunks", call.db.len());
     reply.stat("active_slabs", 1);
-    reply.stat("total_malloced", call.store.memory().live_bytes);
+    reply.stat("total_malloced", Account::of(call.store).active);
 }
