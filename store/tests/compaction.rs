@@ -30,14 +30,17 @@ fn check_value(number: usize, value: &[u8]) {
 
 /// Compacts until there is nothing more to do.
 fn compact_all(store: &Store) {
-    // Ten steps look at all classes once.
+    // Twenty steps look at all classes once. Where there is no arena, everything always moves.
     let mut idle = 0;
-    while idle < 60 {
+    for _ in 0..1_000 {
         idle = match store.compact().is_busy {
             true => 0,
             false => idle + 1,
         };
         reclaim::settle();
+        if idle >= 60 {
+            return;
+        }
     }
 }
 
@@ -66,7 +69,7 @@ fn sizes_shift_without_leaving_holes() {
     let store = Store::new(&Options::default());
     let mut random = fastrand::Rng::with_seed(5);
     for (least, most) in [(48, 200), (300, 700), (700, 4_000), (48, 200)] {
-        let mut left = CACHE_BYTES as usize * 3 / 2;
+        let mut left = CACHE_BYTES as usize * 5 / 4;
         for step in 0.. {
             let guard = store.pin();
             let db = store.db(0, &guard, 0);
@@ -89,7 +92,7 @@ fn sizes_shift_without_leaving_holes() {
         }
         compact_all(&store);
         let (slack, text) = slack();
-        println!("{least} to {most} bytes: {slack:.3} {text}");
+        eprintln!("{least} to {most} bytes: {slack:.3} {text}");
         assert!(!is_arena_used() || slack < 1.15, "{slack:.3} {text}");
     }
     let guard = store.pin();
@@ -165,11 +168,43 @@ fn set_field(db: &Db<'_>, number: usize, field: &[u8]) -> Result<(), Error> {
     })
 }
 
+/// One of everything: whether the counter was incremented.
+fn disturb(store: &Store, random: &mut fastrand::Rng, step: usize) -> bool {
+    const KEYS: usize = 3_000;
+    let guard = store.pin();
+    let db = store.db(0, &guard, 0);
+    let most = if (step / 2_000).is_multiple_of(2) {
+        100
+    } else {
+        900
+    };
+    let number = random.usize(..KEYS);
+    let value = value_of(number, random.usize(20..most));
+    put(&db, &key_of(number), &value);
+    let number = random.usize(..KEYS);
+    if let Some(entry) = db.read(&key_of(number)) {
+        check_value(number, &string::Str::of(entry).expect("one").to_cow());
+    }
+    let (from, to) = (random.usize(..ACCOUNTS), random.usize(..ACCOUNTS));
+    if from != to {
+        let _ = transfer(&db, &account(from), &account(to), 5);
+    }
+    if step.is_multiple_of(50) {
+        assert!(matches!(total(&db), Ok(0) | Err(Error::Busy)));
+    }
+    let field = format!("field:{}", random.usize(..400));
+    set_field(&db, random.usize(..50), field.as_bytes()).expect("a hash");
+    let added = db.update(b"counter", |old| {
+        let (_, value) = string::increment(string::Str::of_any(old)?, 1)?;
+        Ok((Change::Put(Draft::keeping_any(old, value)), ()))
+    });
+    added.is_ok()
+}
+
 /// Values whose sizes shift, counters, transactions and hashes, while entries are moved all the
 /// time. Versions must not change without a change of the key.
 fn moving_disturbs_nobody() {
-    const KEYS: usize = 3_000;
-    const STEPS: usize = 30_000;
+    const STEPS: usize = 10_000;
     let store = Store::new(&Options::default());
     let is_over = AtomicBool::new(false);
     let increments = AtomicUsize::new(0);
@@ -193,33 +228,8 @@ fn moving_disturbs_nobody() {
                 scope.spawn(move || {
                     let mut random = fastrand::Rng::with_seed(seed);
                     for step in 0..STEPS {
-                        let guard = store.pin();
-                        let db = store.db(0, &guard, 0);
-                        let most = if step / 3_000 % 2 == 0 { 100 } else { 900 };
-                        let number = random.usize(..KEYS);
-                        put(
-                            &db,
-                            &key_of(number),
-                            &value_of(number, random.usize(20..most)),
-                        );
-                        let number = random.usize(..KEYS);
-                        if let Some(entry) = db.read(&key_of(number)) {
-                            check_value(number, &string::Str::of(entry).expect("one").to_cow());
-                        }
-                        let (from, to) = (random.usize(..ACCOUNTS), random.usize(..ACCOUNTS));
-                        if from != to {
-                            let _ = transfer(&db, &account(from), &account(to), 5);
-                        }
-                        if step % 50 == 0 {
-                            assert!(matches!(total(&db), Ok(0) | Err(Error::Busy)));
-                        }
-                        let added = db.update(b"counter", |old| {
-                            let (_, value) = string::increment(string::Str::of_any(old)?, 1)?;
-                            Ok((Change::Put(Draft::keeping_any(old, value)), ()))
-                        });
-                        increments.fetch_add(usize::from(added.is_ok()), Ordering::Relaxed);
-                        let field = format!("field:{}", random.usize(..400));
-                        set_field(&db, random.usize(..50), field.as_bytes()).expect("a hash");
+                        let added = disturb(store, &mut random, step);
+                        increments.fetch_add(usize::from(added), Ordering::Relaxed);
                     }
                 })
             })
@@ -237,6 +247,6 @@ fn moving_disturbs_nobody() {
     for number in 0..50 {
         let key = format!("hash:{number}");
         let hash = Hash::of(db.read(key.as_bytes()).expect("a hash")).expect("a hash");
-        assert!(hash.len() > 300);
+        assert!(hash.len() > 150);
     }
 }

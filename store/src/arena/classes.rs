@@ -22,11 +22,11 @@ const fn fewer_slots(slots: usize) -> usize {
 const fn next_bytes(bytes: usize) -> usize {
     match bytes {
         0 => BYTES_MIN,
-        ..FINE_MAX => bytes + 8,
+        1..FINE_MAX => bytes + 8,
         FINE_MAX..MIDDLE_MAX => bytes + 16,
         _ => {
             let slots = SLAB_BYTES / bytes;
-            SLAB_BYTES / (slots - fewer_slots(slots)) & !7
+            (SLAB_BYTES / (slots - fewer_slots(slots))) & !7
         }
     }
 }
@@ -121,7 +121,7 @@ pub(crate) fn class_bytes(bytes: usize) -> usize {
 
 /// The slot at an offset in a slab.
 pub(super) fn slot_at(class: usize, offset: usize) -> usize {
-    (offset as u64 * u64::from(CLASSES_TABLE[class].reciprocal) >> 32) as usize
+    ((offset as u64 * u64::from(CLASSES_TABLE[class].reciprocal)) >> 32) as usize
 }
 
 #[cfg(test)]

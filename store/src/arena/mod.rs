@@ -117,7 +117,7 @@ fn located(start: NonNull<u8>) -> Option<(&'static region::Region, u32, usize)> 
     let region = region()?;
     let offset = start.as_ptr().addr().wrapping_sub(region.base());
     let index = offset / SLAB_BYTES;
-    (index < region.span()).then(|| (region, index as u32, offset % SLAB_BYTES))
+    (index < region.span()).then_some((region, index as u32, offset % SLAB_BYTES))
 }
 
 /// Gives back slots that this thread has not used for a while: for a thread that falls idle.

@@ -56,7 +56,7 @@ impl Slab {
             word.store(bits, Ordering::Relaxed);
         }
         self.state
-            .store(slots as i32 * ONE | HELD, Ordering::Release);
+            .store((slots as i32 * ONE) | HELD, Ordering::Release);
     }
 
     /// How many slots are free at least.

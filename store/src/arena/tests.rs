@@ -111,7 +111,9 @@ fn many_threads_free_what_many_allocated() {
                     let bytes = random.usize(1..300);
                     let block = Filled::new(bytes, Mobility::Movable, random.u8(..));
                     let to = &senders[random.usize(..THREADS)];
-                    block.map(|block| to.send(block).expect("a receiver"));
+                    if let Some(block) = block {
+                        to.send(block).expect("a receiver");
+                    }
                     while let Ok(block) = receiver.try_recv() {
                         block.free();
                     }

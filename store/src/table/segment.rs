@@ -118,7 +118,9 @@ impl Segment {
         // SAFETY: passed on to the caller; loom's atomics have something to drop.
         unsafe { segment.drop_in_place() };
         // SAFETY: passed on to the caller.
-        unsafe { Segment::block(segment).free() };
+        let block = unsafe { Segment::block(segment) };
+        // SAFETY: as above.
+        unsafe { block.free() };
     }
 
     /// # Safety
@@ -310,7 +312,9 @@ impl Retired {
         }
         // SAFETY: as above; loom's atomics have something to drop.
         unsafe { self.0.drop_in_place() };
+        // SAFETY: as above.
+        let block = unsafe { Segment::block(self.0) };
         // SAFETY: as above; counted as retired when it was.
-        unsafe { Segment::block(self.0).free_retired() };
+        unsafe { block.free_retired() };
     }
 }
