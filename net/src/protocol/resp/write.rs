@@ -123,19 +123,6 @@ impl<'o> Writer<'o> {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// A number with a fraction; its digits as bytes in RESP2.
-    pub(crate) fn double(&mut self, value: f64) {
-        let digits = value.to_string();
-        match self.version {
-            Version::Resp2 => self.bulk(digits.as_bytes()),
-            Version::Resp3 => {
-                self.out.push(b',');
-                self.out.extend_from_slice(digits.as_bytes());
-                self.out.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-
     /// Bytes, or null.
     pub(crate) fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
         match bytes {
