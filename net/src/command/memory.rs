@@ -119,82 +119,17 @@ enum Figure {
     Database(u64),
 }
 
+type Figures = Vec<(String, Figure)>;
+
 fn stats(call: &mut Call<'_>) -> Result<(), Error> {
-    use Figure::{Count, Database, Ratio};
-    let store = &call.shared.store;
-    let account = Account::of(store);
-    let tables: Vec<(usize, u64, u64)> = (0..store.databases())
-        .map(|index| {
-            (
-                index,
-                call.db.other(index).len(),
-                store.table_bytes_of(index),
-            )
-        })
-        .filter(|&(_, keys, _)| keys > 0)
-        .collect();
-    let keys: u64 = tables.iter().map(|&(_, keys, _)| keys).sum();
-    let mut figures: Vec<(String, Figure)> = Vec::new();
-    let mut put = |name: &str, figure: Figure| figures.push((name.to_owned(), figure));
-    put("peak.allocated", Count(account.peak_used));
-    put("total.allocated", Count(account.used));
-    put("startup.allocated", Count(0));
-    put("replication.backlog", Count(0));
-    put("clients.slaves", Count(0));
-    put("clients.normal", Count(account.heap));
-    put("cluster.links", Count(0));
-    put("aof.buffer", Count(0));
-    put("lua.caches", Count(0));
-    put("functions.caches", Count(0));
-    for &(index, _, bytes) in &tables {
-        put(&format!("db.{index}"), Database(bytes));
-    }
-    put("overhead.total", Count(account.overhead()));
-    put("keys.count", Count(keys));
-    put("keys.bytes-per-key", Count(account.data / keys.max(1)));
-    put("dataset.bytes", Count(account.dataset()));
-    let percent = |part, whole| Ratio(100.0 * ratio(part, whole));
-    put(
-        "dataset.percentage",
-        percent(account.dataset(), account.used),
-    );
-    put("peak.percentage", percent(account.used, account.peak_used));
-    put("allocator.allocated", Count(account.used));
-    put("allocator.active", Count(account.active));
-    put("allocator.resident", Count(account.allocators_resident));
-    for (name, unit, one, other) in [
-        ("allocator-fragmentation", ".", account.active, account.used),
-        (
-            "allocator-rss",
-            ".",
-            account.allocators_resident,
-            account.active,
-        ),
-        (
-            "rss-overhead",
-            ".",
-            account.resident,
-            account.allocators_resident,
-        ),
-    ] {
-        put(&format!("{name}{unit}ratio"), Ratio(ratio(one, other)));
-        put(
-            &format!("{name}{unit}bytes"),
-            Count(one.saturating_sub(other)),
-        );
-    }
-    put("fragmentation", Ratio(account.fragmentation()));
-    put(
-        "fragmentation.bytes",
-        Count(account.resident.saturating_sub(account.used)),
-    );
+    let figures = figures(call);
     call.reply.map(figures.len());
     for (name, figure) in figures {
         call.reply.bulk(name.as_bytes());
         match figure {
-            Count(count) => call.reply.integer(count as i64),
-            Ratio(ratio) => call.reply.double(ratio),
-            Database(bytes) => {
+            Figure::Count(count) => call.reply.integer(count as i64),
+            Figure::Ratio(ratio) => call.reply.double(ratio),
+            Figure::Database(bytes) => {
                 call.reply.map(2);
                 call.reply.bulk(b"overhead.hashtable.main");
                 call.reply.integer(bytes as i64);
@@ -204,6 +139,76 @@ fn stats(call: &mut Call<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Redis's names, also for what takes nothing here.
+fn figures(call: &Call<'_>) -> Figures {
+    let store = &call.shared.store;
+    let account = Account::of(store);
+    let databases = (0..store.databases()).map(|index| (index, call.db.other(index).len()));
+    let filled: Vec<(usize, u64)> = databases.filter(|&(_, keys)| keys > 0).collect();
+    let keys: u64 = filled.iter().map(|&(_, keys)| keys).sum();
+    let mut figures = Figures::new();
+    let mut put = |name: &str, figure: Figure| figures.push((name.to_owned(), figure));
+    put("peak.allocated", Figure::Count(account.peak_used));
+    put("total.allocated", Figure::Count(account.used));
+    put("startup.allocated", Figure::Count(0));
+    put("replication.backlog", Figure::Count(0));
+    put("clients.slaves", Figure::Count(0));
+    put("clients.normal", Figure::Count(account.heap));
+    for name in [
+        "cluster.links",
+        "aof.buffer",
+        "lua.caches",
+        "functions.caches",
+    ] {
+        put(name, Figure::Count(0));
+    }
+    for &(index, _) in &filled {
+        let bytes = store.table_bytes_of(index);
+        put(&format!("db.{index}"), Figure::Database(bytes));
+    }
+    put("overhead.total", Figure::Count(account.overhead()));
+    put("keys.count", Figure::Count(keys));
+    put(
+        "keys.bytes-per-key",
+        Figure::Count(account.data / keys.max(1)),
+    );
+    put("dataset.bytes", Figure::Count(account.dataset()));
+    let percent = |part, whole| Figure::Ratio(100.0 * ratio(part, whole));
+    put(
+        "dataset.percentage",
+        percent(account.dataset(), account.used),
+    );
+    put("peak.percentage", percent(account.used, account.peak_used));
+    allocator_figures(&account, &mut figures);
+    figures
+}
+
+fn allocator_figures(account: &Account, figures: &mut Figures) {
+    let mut put = |name: &str, figure: Figure| figures.push((name.to_owned(), figure));
+    put("allocator.allocated", Figure::Count(account.used));
+    put("allocator.active", Figure::Count(account.active));
+    put(
+        "allocator.resident",
+        Figure::Count(account.allocators_resident),
+    );
+    for (name, one, other) in [
+        ("allocator-fragmentation", account.active, account.used),
+        ("allocator-rss", account.allocators_resident, account.active),
+        (
+            "rss-overhead",
+            account.resident,
+            account.allocators_resident,
+        ),
+    ] {
+        let bytes = one.saturating_sub(other);
+        put(&format!("{name}.ratio"), Figure::Ratio(ratio(one, other)));
+        put(&format!("{name}.bytes"), Figure::Count(bytes));
+    }
+    put("fragmentation", Figure::Ratio(account.fragmentation()));
+    let idle = account.resident.saturating_sub(account.used);
+    put("fragmentation.bytes", Figure::Count(idle));
 }
 
 /// Below this there is nothing to be said about a server.
