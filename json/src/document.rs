@@ -16,7 +16,7 @@ pub const PACKED_BYTES_MAX: usize = 2048;
 #[derive(Clone, Debug)]
 pub enum Document {
     /// A small document: one block of at most [`PACKED_BYTES_MAX`] bytes.
-    Packed(Box<[u8]>),
+    Packed(Vec<u8>),
     /// A large document, sharing structure with its other versions.
     Large(LargeDocument),
 }
@@ -50,7 +50,7 @@ impl Document {
 
     pub(crate) fn from_packed_vec(bytes: Vec<u8>) -> Document {
         if bytes.len() <= PACKED_BYTES_MAX {
-            Document::Packed(bytes.into_boxed_slice())
+            Document::Packed(bytes)
         } else {
             let root = Arc::new(Node::of_packed_vec(bytes));
             Document::Large(LargeDocument { root })

@@ -112,6 +112,14 @@ impl Piece {
         }
     }
 
+    /// As [`Piece::of_packed`], without a copy.
+    pub(crate) fn of_packed_vec(bytes: Vec<u8>) -> Piece {
+        match bytes.len() > LINK_BYTES_MIN {
+            true => Piece::Node(Arc::new(Node::of_packed_vec(bytes))),
+            false => Piece::Packed(bytes),
+        }
+    }
+
     /// A changed node, in the form that suits the size it has now.
     pub(crate) fn of_node(node: Node) -> Result<Piece, TooLarge> {
         if node.extent() > TREE_BYTES_KEPT {
@@ -119,7 +127,7 @@ impl Piece {
         }
         let mut bytes = Vec::with_capacity(node.extent());
         node.pack(&mut bytes)?;
-        Ok(Piece::of_packed(&bytes))
+        Ok(Piece::of_packed_vec(bytes))
     }
 }
 

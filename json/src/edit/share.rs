@@ -29,14 +29,14 @@ pub(super) fn share(
     let (node, deleted) = match value.repr() {
         Repr::Packed(bytes) => {
             let (bytes, deleted) = rewrite(bytes, sites, depth)?;
-            return Ok((Piece::of_packed(&bytes), deleted));
+            return Ok((Piece::of_packed_vec(bytes), deleted));
         }
         _ if ends_here => (changed(value, &sites[0].change)?, 0),
         _ if sites.len() > CHANGES_MAX => {
             let mut bytes = Vec::with_capacity(value.extent());
             value.pack(&mut bytes)?;
             let (bytes, deleted) = rewrite(&bytes, sites, depth)?;
-            return Ok((Piece::of_packed(&bytes), deleted));
+            return Ok((Piece::of_packed_vec(bytes), deleted));
         }
         Repr::Tree(tree) => {
             let (tree, deleted) = elements(tree, sites, depth)?;

@@ -30,6 +30,9 @@ const VISITS_PER_BYTE: usize = 32;
 const BYTES_PER_VISIT: usize = 64;
 
 pub(super) fn find<'a>(path: &Path<'_>, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
+    if path.is_singular() {
+        return Ok(walk(path, root, |_| ()).into_iter().collect());
+    }
     let mut found = Vec::new();
     search(path, root, &mut |_, value| {
         found.push(value);
@@ -42,6 +45,9 @@ pub(super) fn first<'a>(
     path: &Path<'_>,
     root: Value<'a>,
 ) -> Result<Option<Value<'a>>, SearchTooLong> {
+    if path.is_singular() {
+        return Ok(walk(path, root, |_| ()));
+    }
     let mut found = None;
     search(path, root, &mut |_, value| {
         found = Some(value);
@@ -54,12 +60,33 @@ pub(super) fn locate<'a>(
     path: &Path<'_>,
     root: Value<'a>,
 ) -> Result<Vec<(Trail, Value<'a>)>, SearchTooLong> {
+    if path.is_singular() {
+        let mut trail = Trail::new();
+        let found = walk(path, root, |place| trail.push(place as u32));
+        return Ok(found.map(|value| (trail, value)).into_iter().collect());
+    }
     let mut found = Vec::new();
     search(path, root, &mut |trail, value| {
         found.push((trail.clone(), value));
         ControlFlow::Continue(())
     })?;
     Ok(found)
+}
+
+/// The one value that a path of names and indexes can mean: steps down, and no search. `step` is
+/// told the place of each child on the way.
+fn walk<'a>(path: &Path<'_>, root: Value<'a>, mut step: impl FnMut(usize)) -> Option<Value<'a>> {
+    let mut value = root;
+    for segment in &path.segments {
+        let (place, child) = match (&segment.selectors[0], value.view()) {
+            (Selector::Name(name), View::Object(object)) => object.find(name)?,
+            (Selector::Index(index), View::Array(array)) => element(array, *index)?,
+            _ => return None,
+        };
+        step(place);
+        value = child;
+    }
+    Some(value)
 }
 
 /// What is done with each match; breaking ends the search.

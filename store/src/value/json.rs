@@ -62,7 +62,7 @@ impl<'g> JsonDoc<'g> {
 pub fn owned<'a>(document: Document) -> Result<NewValue<'a>, Error> {
     check_len(document.memory_bytes())?;
     Ok(match document {
-        Document::Packed(bytes) => plain(Body::default().owned(bytes.into_vec())),
+        Document::Packed(bytes) => plain(Body::default().owned(bytes)),
         Document::Large(large) => of_large(large),
     })
 }
