@@ -1,8 +1,8 @@
 //! Memcached's requests, carried out over database 0.
 //!
-//! Memcached's clients see the same keys as RESP's. What holds another type than a string does
-//! not exist for one that reads or compares, is in the way of one that adds, and goes when it is
-//! overwritten or deleted. [`text_of`] alone decides what a value is to them.
+//! Memcached's clients see the same keys as RESP's. What is no [`text`] to them does not exist for
+//! one that reads or compares, is in the way of one that adds, and goes when it is overwritten or
+//! deleted.
 //!
 //! A token is the version of an entry, so that every change from either side makes a new one;
 //! touch and gat carry the old token over, and so does what only mg has to note in an item: that
@@ -13,8 +13,7 @@
 //! expiry may lie beyond 2038, meta commands repeat a key in base64 if it came in base64, and
 //! `stats` tells only what is so.
 
-use store::value::string::Str;
-use store::{Db, Entry};
+use store::Db;
 
 use crate::protocol::memcached::{Exptime, Limits, Refusal, Request, Status, Stored, Verb, Writer};
 
@@ -22,6 +21,7 @@ mod change;
 mod get;
 mod state;
 mod stats;
+mod text;
 
 pub(crate) use get::BATCH_KEYS;
 pub(crate) use state::{Count, State};
@@ -59,6 +59,8 @@ pub(crate) struct Call<'c> {
     pub(crate) thread: usize,
     /// What a client may store.
     pub(crate) limits: Limits,
+    /// Whether documents are text: `json_bridge`.
+    pub(crate) is_bridged: bool,
     /// A reply that has become as long as this, in bytes, is sent before it grows further: a
     /// line of keys can ask for more than there is memory for.
     pub(crate) reply_bytes_max: usize,
@@ -132,11 +134,6 @@ pub(crate) fn prefetch<'b>(db: &Db<'_>, keys: impl Iterator<Item = &'b [u8]> + C
     }
     keys.clone().for_each(|key| db.prefetch_bucket(key));
     keys.for_each(|key| db.prefetch_entry(key));
-}
-
-/// What the value of an entry is to a client of Memcached; none if it is nothing to them.
-fn text_of(entry: Entry<'_>) -> Option<Str<'_>> {
-    Str::of(entry).ok()
 }
 
 impl Call<'_> {

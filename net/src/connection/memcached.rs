@@ -133,6 +133,7 @@ impl Connection {
                 state: &shared.memcached,
                 thread: self.thread,
                 limits,
+                is_bridged: shared.settings.is_on(Setting::JsonBridge),
                 reply_bytes_max: SEND_BYTES,
             };
             let around = Around {

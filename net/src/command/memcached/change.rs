@@ -1,10 +1,10 @@
 //! Changes: set and its kin, ms; incr, decr, ma; delete, md.
 
 use store::value::same_value;
-use store::value::string;
+use store::value::string::{self, Str};
 use store::{Change, Draft, Entry, Meta};
 
-use super::{Call, Count, Expiry, Failure, text_of};
+use super::{Call, Count, Expiry, Failure};
 use crate::protocol::memcached::{Arithmetic, Delete, Delta, Details, Key, KeyRoom, Mode, Number};
 use crate::protocol::memcached::{Status, Store as Item, Stored, Writer};
 
@@ -27,7 +27,7 @@ impl<'c> Call<'c> {
             (Mode::Append | Mode::Prepend, _) => self.extend(key, item)?,
         };
         self.note_store(item, status);
-        let value_bytes = match after.and_then(text_of) {
+        let value_bytes = match after.and_then(|entry| Str::of(entry).ok()) {
             Some(text) if status == Status::Stored => text.len(),
             _ => item.value.len(),
         };
@@ -100,7 +100,7 @@ impl<'c> Call<'c> {
     ) -> Result<(Status, Option<Entry<'c>>), store::Error> {
         let expiry = self.expiry(item.exptime);
         self.db.update_and_see(key, |entry| {
-            let Some(entry) = entry.filter(|entry| text_of(*entry).is_some()) else {
+            let Some(entry) = entry.filter(|entry| self.text_of(*entry).is_some()) else {
                 return Ok((Change::Keep, Status::NotFound));
             };
             if token != 0 && entry.token() == token {
@@ -130,7 +130,7 @@ impl<'c> Call<'c> {
                     false => (Change::Keep, Status::NotStored),
                 });
             };
-            let Some(old) = string::Str::of(entry).ok() else {
+            let Some(old) = Str::of(entry).ok() else {
                 return Ok((Change::Keep, Status::NotStored));
             };
             if item.compare.is_some_and(|token| token != entry.token()) {
@@ -223,7 +223,7 @@ impl<'c> Call<'c> {
         request: &Arithmetic<'_>,
     ) -> (Change<'e>, NumberOutcome<'e>) {
         let refused = |status| (Change::Keep, Err(status));
-        let Some(old) = string::Str::of(entry).ok().filter(|old| !old.is_empty()) else {
+        let Some(old) = Str::of(entry).ok().filter(|old| !old.is_empty()) else {
             return refused(Status::NotANumber);
         };
         if request.compare.is_some_and(|token| token != entry.token()) {
@@ -350,7 +350,7 @@ type NumberOutcome<'e> = Result<(u64, Option<Entry<'e>>, Details), Status>;
 /// Whether a number has more digits than what is in an entry has bytes.
 fn is_longer(number: u64, entry: Entry<'_>) -> bool {
     let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
-    text_of(entry).is_none_or(|text| digits > text.len())
+    Str::of(entry).is_ok_and(|text| digits > text.len())
 }
 
 /// The item in place of whatever is there.

@@ -4,20 +4,13 @@ use store::value::same_value;
 use store::value::string::{self, Str};
 use store::{Change, Draft, Entry, Meta};
 
-use super::{Call, Count, Expiry, Failure, prefetch, text_of};
+use super::text::{Text, TextEntry};
+use super::{Call, Count, Expiry, Failure, prefetch};
 use crate::protocol::memcached::{Details, Exptime, Get, Item, Key, KeyRoom, Status, Stored};
 use crate::protocol::memcached::{Words, Writer, overhead_bytes};
 
 /// How many keys are fetched into the cache together.
 pub(crate) const BATCH_KEYS: usize = 64;
-
-/// An entry with the text it holds.
-type TextEntry<'g> = (Entry<'g>, Str<'g>);
-
-/// An entry with its text, if it has one.
-fn with_text(entry: Entry<'_>) -> Option<TextEntry<'_>> {
-    Some((entry, text_of(entry)?))
-}
 
 impl<'c> Call<'c> {
     /// Replies with the items at `keys`; whether that was done with all of them.
@@ -36,7 +29,7 @@ impl<'c> Call<'c> {
                 let ahead = *keys;
                 prefetch(&self.db, ahead.take(BATCH_KEYS));
             }
-            match self.db.read(key).and_then(with_text) {
+            match self.db.read(key).and_then(|entry| self.with_text(entry)) {
                 Some(found) => {
                     write_value(found, with_tokens, reply);
                     hits += 1;
@@ -95,13 +88,13 @@ impl<'c> Call<'c> {
     ) -> Result<Option<TextEntry<'c>>, Failure> {
         let expiry = self.expiry(exptime);
         let (found, after) = self.db.update_and_see(key, |entry| {
-            let Some(found) = entry.and_then(with_text) else {
+            let Some(found) = entry.and_then(|entry| self.with_text(entry)) else {
                 return Ok((Change::Keep, None));
             };
             Ok((with_expiry(found.0, expiry), Some(found)))
         })?;
-        if let (Some((before, _)), Some(after)) = (found, after) {
-            after.take_over_use(before);
+        if let (Some((before, _)), Some(after)) = (&found, after) {
+            after.take_over_use(*before);
             self.db.note_use(after);
         }
         Ok(found)
@@ -153,7 +146,7 @@ impl<'c> Call<'c> {
     /// The item at `key`, if reading it is all there is to do.
     fn look_up(&self, key: &[u8], get: &Get<'_>) -> Lookup<'c> {
         let db = self.db.without_noting_use();
-        let Some((entry, text)) = db.read(key).and_then(with_text) else {
+        let Some((entry, text)) = db.read(key).and_then(|entry| self.with_text(entry)) else {
             return Lookup::Missed;
         };
         let mut details = Details::default();
@@ -201,7 +194,7 @@ impl<'c> Call<'c> {
             let Some(entry) = entry else {
                 return Ok(self.vivified(get));
             };
-            let Some((entry, text)) = with_text(entry) else {
+            let Some((entry, text)) = self.with_text(entry) else {
                 return Ok((Change::Keep, None));
             };
             let (change, details) = self.changed_by_get(entry, get);
@@ -288,7 +281,7 @@ impl<'c> Call<'c> {
             ..Details::default()
         };
         let seen = Seen {
-            text: Str::from_slice(b""),
+            text: Text::String(Str::from_slice(b"")),
             client_flags: 0,
             token: get.token.unwrap_or(0),
             details,
@@ -312,7 +305,7 @@ impl<'c> Call<'c> {
     pub(super) fn debug(&self, key: Key<'_>, reply: &mut Writer<'_, '_>) {
         let mut room = KeyRoom::new();
         let key = key.bytes(&mut room);
-        match self.db.peek(key).and_then(with_text) {
+        match self.db.peek(key).and_then(|entry| self.with_text(entry)) {
             Some((entry, text)) => {
                 let client_flags = entry.client_flags();
                 let item = Item {
@@ -342,9 +335,8 @@ enum Lookup<'g> {
 }
 
 /// An item as a client is to see it.
-#[derive(Clone, Copy)]
 struct Seen<'g> {
-    text: Str<'g>,
+    text: Text<'g>,
     client_flags: u32,
     token: u64,
     details: Details,

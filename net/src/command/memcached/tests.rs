@@ -63,6 +63,7 @@ impl Server {
                 state: &self.state,
                 thread: 0,
                 limits,
+                is_bridged: true,
                 reply_bytes_max: 50,
             };
             let mut outcome = execute(&request, &call, &NoSurroundings, &mut out);

@@ -1,0 +1,70 @@
+//! What a value is to a client of Memcached: the Memcached side of the bridge.
+//!
+//! A string is its bytes. With `json_bridge` on, a document is its compact text, as JSON.GET prints
+//! it, under the flags and the token of its entry. Everything else is nothing.
+
+use std::cell::OnceCell;
+
+use json::DocumentRef;
+use store::value::json::JsonDoc;
+use store::value::string::Str;
+use store::{Entry, Kind};
+
+use super::Call;
+
+/// An entry with the text it holds.
+pub(super) type TextEntry<'g> = (Entry<'g>, Text<'g>);
+
+/// The text of an item.
+#[derive(Debug)]
+pub(super) enum Text<'g> {
+    String(Str<'g>),
+    /// A document, and its text once that was asked for.
+    Document(DocumentRef<'g>, OnceCell<Vec<u8>>),
+}
+
+impl Call<'_> {
+    /// The text an entry holds, if it holds any.
+    pub(super) fn text_of<'g>(&self, entry: Entry<'g>) -> Option<Text<'g>> {
+        match entry.kind() {
+            Kind::String => Str::of(entry).ok().map(Text::String),
+            Kind::Json if self.is_bridged => {
+                let document = JsonDoc::of(entry).ok()?.document();
+                Some(Text::Document(document, OnceCell::new()))
+            }
+            _ => None,
+        }
+    }
+
+    /// An entry with its text, if it has one.
+    pub(super) fn with_text<'g>(&self, entry: Entry<'g>) -> Option<TextEntry<'g>> {
+        Some((entry, self.text_of(entry)?))
+    }
+}
+
+impl Text<'_> {
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Text::String(text) => text.len(),
+            Text::Document(document, printed) => print_once(*document, printed).len(),
+        }
+    }
+
+    /// All bytes, in pieces.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let (pieces, whole) = match self {
+            Text::String(text) => (Some(text.parts()), None),
+            Text::Document(document, printed) => (None, Some(print_once(*document, printed))),
+        };
+        pieces.into_iter().flatten().chain(whole)
+    }
+}
+
+fn print_once<'t>(document: DocumentRef<'_>, printed: &'t OnceCell<Vec<u8>>) -> &'t [u8] {
+    printed.get_or_init(|| {
+        let mut text = Vec::new();
+        document.root().print(&mut text);
+        text
+    })
+}
