@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use redis::{Commands, Connection, Value};
+use redis::{Commands, Connection, JsonCommands, Value};
+use serde_json::json;
 use tests::Subject;
 
 fn resp_connection(subject: &Subject, options: &str) -> Connection {
@@ -76,22 +77,40 @@ fn the_redis_crate_pipelines_and_scans() {
 }
 
 #[test]
-fn the_redis_crate_reads_documents() {
-    let subject = Subject::start();
-    let mut client = resp_connection(&subject, "0");
-    let document = r#"{"prefs":{"theme":"dark"}}"#;
-    let mut ask = |words: &[&str]| {
-        let mut command = redis::cmd(words[0]);
-        words[1..].iter().for_each(|word| _ = command.arg(*word));
-        command.query::<Value>(&mut client).expect("an answer")
-    };
-    assert_eq!(ask(&["JSON.SET", "user", "$", document]), Value::Okay);
-    assert_eq!(
-        ask(&["JSON.SET", "user", "$.prefs.theme", "\"light\""]),
-        Value::Okay
-    );
-    let theme = Value::BulkString(br#"["light"]"#.to_vec());
-    assert_eq!(ask(&["JSON.GET", "user", "$.prefs.theme"]), theme);
+fn the_redis_crate_changes_documents() {
+    for options in ["0", "?protocol=resp3"] {
+        let subject = Subject::start();
+        let mut client = resp_connection(&subject, options);
+        let user = json!({"age": 30, "prefs": {"theme": "dark"}, "tags": []});
+        let is_set: bool = client.json_set("user", "$", &user).expect("JSON.SET");
+        assert!(is_set);
+        let () = client
+            .json_set("user", "$.prefs.theme", &"light")
+            .expect("JSON.SET of a field");
+        let text: String = client.json_get("user", "$.prefs").expect("JSON.GET");
+        assert_eq!(text, r#"[{"theme":"light"}]"#);
+        let _: Value = client
+            .json_num_incr_by("user", "$.age", 2)
+            .expect("JSON.NUMINCRBY");
+        let lengths: Vec<i64> = client
+            .json_arr_append("user", "$.tags", &json!("new"))
+            .expect("JSON.ARRAPPEND");
+        assert_eq!(lengths, [1]);
+        let names: Vec<Vec<String>> = client.json_obj_keys("user", "$").expect("JSON.OBJKEYS");
+        assert_eq!(names, [["age", "prefs", "tags"]]);
+        let texts: Vec<Option<String>> = client
+            .json_mget(&["user", "none"], "$.age")
+            .expect("JSON.MGET");
+        assert_eq!(texts, [Some("[32]".to_owned()), None]);
+        let count: i64 = client.json_del("user", "$.tags").expect("JSON.DEL");
+        assert_eq!(count, 1);
+        let text: String = client.json_get("user", ".").expect("JSON.GET");
+        assert_eq!(text, r#"{"age":32,"prefs":{"theme":"light"}}"#);
+        let error = client
+            .json_set::<_, _, _, ()>("new", "$.a", &1)
+            .expect_err("not at the root");
+        assert!(error.to_string().contains("root"), "{error}");
+    }
 }
 
 #[test]

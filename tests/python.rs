@@ -80,6 +80,16 @@ fn pylibmc_over_text() {
 }
 
 #[test]
+fn redis_py_s_json() {
+    run("redis_json", "redis", &Subject::start());
+}
+
+#[test]
+fn a_migration_with_both_protocols() {
+    run("migration", "redis, pymemcache", &Subject::start());
+}
+
+#[test]
 fn a_script_that_fails_fails_its_test() {
     if is_installed("sys") {
         let output = python(RUNNER).arg("no such script").output();
