@@ -5,11 +5,16 @@
 //! measured where both sides allow it, and inside (`with its path`) as a server does it. An update
 //! of a `Value` is in place and destroys the version before; ours keeps it: a row of its own says
 //! what a `Value` takes to do the same.
+//!
+//! The time is that of the thread's CPU clock, so that what else the machine does is not in it.
 
 use std::hint::black_box;
+use std::time::Duration;
 
+use benches::clock::thread_cpu;
 use benches::corpus::{self, Corpus, profile};
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{BatchSize, Throughput};
 use json::{Condition, Document, Path};
 use jsonpath_rust::query::js_path_process;
 use serde_json::Value;
@@ -21,8 +26,47 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const FIELD: &str = "$.prefs.theme";
 const SIZES: [usize; 4] = [90, 4_000, 100_000, 1_000_000];
 
+/// The time a thread runs.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        thread_cpu()
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        thread_cpu() - start
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        WallTime.to_f64(value)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+type Criterion = criterion::Criterion<CpuTime>;
+
 fn main() {
-    let mut criterion = Criterion::default().sample_size(20).configure_from_args();
+    let mut criterion = criterion::Criterion::default()
+        .with_measurement(CpuTime)
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1_000))
+        .configure_from_args();
     let mut corpora = vec![Corpus {
         name: "user",
         text: corpus::user(123),
