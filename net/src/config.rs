@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use store::Policy;
 use store::value::Limits;
+
+use crate::process;
 
 /// One parameter. The value is its place in [`PARAMETERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub(crate) enum Setting {
     Loglevel,
     Logtostderr,
     MaxmemoryPolicy,
+    CacheMode,
+    MaxmemorySamples,
+    LfuLogFactor,
+    LfuDecayTime,
     Save,
     Appendonly,
     HashMaxListpackEntries,
@@ -55,6 +62,8 @@ pub(crate) enum Kind {
     ItemBytes { min: u64, max: u64 },
     /// The permissions of a file, in octal.
     Mode,
+    /// As `Bytes`, or percent of the memory there is.
+    Memory,
     /// `yes` or `no`.
     Switch,
     /// One of these words.
@@ -226,9 +235,9 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::Maxmemory,
         ("maxmemory", "maxmemory"),
-        bytes(0, i64::MAX as u64),
-        "0",
-        "The most memory for data, with a unit if one likes (100mb, 2gb); 0: no limit",
+        Kind::Memory,
+        "80%",
+        "The most memory, with a unit (100mb, 2gb) or in percent of what there is; 0: no limit",
     ),
     mutable(
         Setting::Timeout,
@@ -300,9 +309,39 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::MaxmemoryPolicy,
         ("maxmemory_policy", "maxmemory-policy"),
-        Kind::Choice(&["noeviction"]),
+        Kind::Choice(&Policy::NAMES),
         "noeviction",
-        "What goes when memory is full: nothing, so far",
+        "What goes when memory is full: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, \
+         volatile-lru, volatile-lfu, volatile-random, volatile-ttl or cache_mode; with a port for \
+         Memcached and no policy named it is cache_mode",
+    ),
+    fixed(
+        Setting::CacheMode,
+        ("cache_mode", "cache-mode"),
+        Kind::Switch,
+        "no",
+        "The same as --maxmemory_policy=cache_mode: keeps what is worth most to a cache",
+    ),
+    mutable(
+        Setting::MaxmemorySamples,
+        ("maxmemory_samples", "maxmemory-samples"),
+        number(1, 64),
+        "10",
+        "How many keys are looked at for each that is evicted",
+    ),
+    mutable(
+        Setting::LfuLogFactor,
+        ("lfu_log_factor", "lfu-log-factor"),
+        number(0, i32::MAX as u64),
+        "10",
+        "How much harder each step of an LFU policy's counter of uses is than the one before",
+    ),
+    mutable(
+        Setting::LfuDecayTime,
+        ("lfu_decay_time", "lfu-decay-time"),
+        number(0, i32::MAX as u64),
+        "1",
+        "Minutes after which an LFU policy's counter of uses falls by one; 0: never",
     ),
     mutable(
         Setting::Save,
@@ -402,13 +441,16 @@ impl Parameter {
             Kind::Number { min, max } => within(parse_number(text)?, min, max)?,
             Kind::Bytes { min, max } => within(parse_bytes(text)?.into(), min, max)?,
             Kind::ItemBytes { min, max } => within(parse_item_bytes(text)?.into(), min, max)?,
+            Kind::Memory => within(parse_memory(text)?.into(), 0, i64::MAX as u64)?,
             Kind::Mode => parse_mode(text)?,
             Kind::Switch => u64::from(parse_switch(text)?),
             Kind::Choice(words) => parse_choice(text, words)?,
             Kind::Text => 0,
         };
         let text = match self.kind {
-            Kind::Number { .. } | Kind::Bytes { .. } | Kind::ItemBytes { .. } => number.to_string(),
+            Kind::Number { .. } | Kind::Bytes { .. } | Kind::ItemBytes { .. } | Kind::Memory => {
+                number.to_string()
+            }
             Kind::Mode => format!("{number:o}"),
             Kind::Switch => if number == 1 { "yes" } else { "no" }.into(),
             Kind::Choice(words) => words[number as usize].into(),
@@ -454,6 +496,16 @@ fn parse_bytes(text: &str) -> Result<u64, Invalid> {
     number.checked_mul(factor).ok_or_else(invalid)
 }
 
+fn parse_memory(text: &str) -> Result<u64, Invalid> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return parse_bytes(text);
+    };
+    match percent.parse::<u64>() {
+        Ok(percent) if percent <= 100 => Ok(process::memory_there_is_bytes() / 100 * percent),
+        _ => Err(Invalid("argument must be a memory or percent value".into())),
+    }
+}
+
 fn parse_item_bytes(text: &str) -> Result<u64, Invalid> {
     match text.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G']) {
         Some(_) => parse_bytes(&format!("{text}b")),
@@ -496,6 +548,8 @@ pub struct Config {
     values: Vec<Value>,
     /// Whether port 0 stands for any free port.
     takes_free_ports: bool,
+    /// Whether it was said what goes when memory is full.
+    names_policy: bool,
 }
 
 impl Default for Config {
@@ -508,6 +562,7 @@ impl Default for Config {
         Config {
             values,
             takes_free_ports: false,
+            names_policy: false,
         }
     }
 }
@@ -519,7 +574,11 @@ impl Config {
             takes_free_ports: true,
             ..Config::default()
         };
-        let texts = [(Setting::Bind, "127.0.0.1"), (Setting::Port, "0")];
+        let texts = [
+            (Setting::Bind, "127.0.0.1"),
+            (Setting::Port, "0"),
+            (Setting::Maxmemory, "0"),
+        ];
         for (setting, text) in texts {
             config.put(setting, text).expect("a valid value");
         }
@@ -547,7 +606,23 @@ impl Config {
 
     fn put(&mut self, setting: Setting, text: &str) -> Result<(), Invalid> {
         self.values[setting as usize] = setting.parameter().parse(text)?;
+        match setting {
+            Setting::MaxmemoryPolicy => self.names_policy = true,
+            Setting::CacheMode if self.number(setting) != 0 => {
+                self.put(Setting::MaxmemoryPolicy, Policy::CacheMode.name())?;
+            }
+            _ => {}
+        }
         Ok(())
+    }
+
+    /// What goes when memory is full. A Memcached never refuses an item for being full, so with a
+    /// port for its clients that is the default.
+    pub(crate) fn policy(&self) -> Policy {
+        match self.names_policy || self.number(Setting::MemcachedPort) == 0 {
+            true => Policy::ALL[self.number(Setting::MaxmemoryPolicy) as usize],
+            false => Policy::CacheMode,
+        }
     }
 
     pub(crate) fn number(&self, setting: Setting) -> u64 {
@@ -575,14 +650,24 @@ pub(crate) struct Settings {
 impl Settings {
     /// As the server is started.
     pub(crate) fn new(config: &Config) -> Settings {
-        Settings {
+        let settings = Settings {
             numbers: config
                 .values
                 .iter()
                 .map(|value| AtomicU64::new(value.number))
                 .collect(),
             texts: RwLock::new(config.values.iter().map(|v| v.text.clone()).collect()),
-        }
+        };
+        let policy = config.policy().name();
+        settings
+            .set(Setting::MaxmemoryPolicy, policy)
+            .expect("a policy's name");
+        settings
+    }
+
+    /// What goes when memory is full.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy::ALL[self.size(Setting::MaxmemoryPolicy)]
     }
 
     /// A number, a number of bytes, or the place of a choice.

@@ -1,12 +1,14 @@
 //! What has to be done from time to time, by a task beside the connections of one thread.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use store::Swept;
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::config::Setting;
 use crate::process;
 use crate::runtime;
@@ -15,13 +17,19 @@ use crate::stats::Stats;
 
 const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_S: u32 = 10;
-/// Entries the sweeper looks at before it lets the thread's connections go on: a fraction of a
-/// millisecond.
-const SWEEP_VISITS: usize = 1_000;
-/// The sweeper goes on within a tick while more than one of so many entries had expired, ...
+/// Segments of a table that the sweeper looks at before it lets the thread's connections go on:
+/// a few hundred keys each, a fraction of a millisecond.
+const SWEEP_SEGMENTS: usize = 2;
+/// The sweeper takes a fortieth of the thread's time ...
+const SWEEP_SHARE: Duration = Duration::from_micros(2_500);
+/// ... and up to a quarter ...
+const SWEEP_SHARE_MAX: Duration = Duration::from_millis(25);
+/// ... while more than one of so many entries had expired.
 const SWEEP_WORTHWHILE: usize = 10;
-/// ... but no more often than this: a quarter of the thread's time at most.
-const SWEEPS_PER_TICK_MAX: usize = 50;
+/// How long a worker thread sweeps before it looks for other work.
+const HELP: Duration = Duration::from_millis(50);
+/// Steps of evicting per tick: a quarter of a millisecond each.
+const RELIEFS_PER_TICK_MAX: usize = 100;
 /// Compaction makes so many steps in a tick while entries are to be moved, each of a fraction of
 /// a millisecond.
 const COMPACTIONS_PER_TICK_MAX: usize = 100;
@@ -83,11 +91,13 @@ impl Rates {
 /// Keeps house until the thread ends.
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut ticks = 0u32;
+    let helpers = Rc::default();
     loop {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
         shared.store.note_process(process::for_store());
-        sweep(&shared).await;
+        sweep(&shared, &helpers).await;
+        relieve(&shared).await;
         shared.store.shrink(SHRINK_PAGES_PER_TICK);
         compact(&shared).await;
         shared
@@ -100,11 +110,59 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Removes expired keys nobody asks for.
-async fn sweep(shared: &Shared) {
-    for _ in 0..SWEEPS_PER_TICK_MAX {
-        let Swept { visited, removed } = shared.store.sweep(clock::now_ms(), SWEEP_VISITS);
-        if removed * SWEEP_WORTHWHILE <= visited {
+/// Removes expired keys nobody asks for, within a share of the thread's time that grows while
+/// many are found. Where that does not suffice, the worker threads help, with what time the
+/// connections leave.
+async fn sweep(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
+    let start = Moment::now();
+    loop {
+        let swept = shared.store.sweep(clock::now_ms(), SWEEP_SEGMENTS);
+        let is_worthwhile = is_worthwhile(&swept);
+        let share = if is_worthwhile {
+            SWEEP_SHARE_MAX
+        } else {
+            SWEEP_SHARE
+        };
+        if swept.is_around && !is_worthwhile {
+            return;
+        }
+        if start.elapsed() > share {
+            if is_worthwhile && helpers.get() == 0 {
+                call_helpers(shared, helpers);
+            }
+            return;
+        }
+        runtime::yield_now().await;
+    }
+}
+
+fn is_worthwhile(swept: &Swept) -> bool {
+    swept.removed * SWEEP_WORTHWHILE > swept.visited
+}
+
+fn call_helpers(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
+    for _ in 0..shared.workers.threads() {
+        helpers.set(helpers.get() + 1);
+        let (shared, helpers) = (Arc::clone(shared), Rc::clone(helpers));
+        runtime::spawn_local(async move {
+            let of_job = Arc::clone(&shared);
+            let job = move || {
+                let start = Moment::now();
+                while is_worthwhile(&of_job.store.sweep(clock::now_ms(), SWEEP_SEGMENTS))
+                    && start.elapsed() < HELP
+                {}
+            };
+            // It fails only when the server is ending.
+            let _ = shared.workers.run(job).await;
+            helpers.set(helpers.get() - 1);
+        });
+    }
+}
+
+/// Evicts what is too much after a limit was lowered or something else has grown.
+async fn relieve(shared: &Shared) {
+    for _ in 0..RELIEFS_PER_TICK_MAX {
+        if !shared.store.relieve(clock::now_ms()) {
             return;
         }
         runtime::yield_now().await;

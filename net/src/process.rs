@@ -1,6 +1,7 @@
 //! What the operating system and the allocator say about this process.
 
 use std::fs;
+use std::path::Path;
 
 /// The allocator this executable was built with.
 pub(crate) const ALLOCATOR: &str = if cfg!(feature = "jemalloc") {
@@ -56,6 +57,36 @@ pub(crate) fn for_store() -> store::memory::Process {
 pub(crate) fn system_memory_bytes() -> u64 {
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     kilobytes(&info, "MemTotal:")
+}
+
+/// The memory this process may take: the machine's, or less if its control group has less.
+pub(crate) fn memory_there_is_bytes() -> u64 {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        match controllers {
+            "" => group_limit("/sys/fs/cgroup", path, "memory.max"),
+            "memory" => group_limit("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"),
+            _ => None,
+        }
+    });
+    let machine = system_memory_bytes();
+    limits.fold(machine, u64::min)
+}
+
+/// The lowest limit of a control group and those it is in; in a container all may be seen from
+/// its own root.
+fn group_limit(root: &str, path: &str, file: &str) -> Option<u64> {
+    let mut limit: Option<u64> = None;
+    for group in Path::new(path).ancestors() {
+        let group = group.strip_prefix("/").unwrap_or(group);
+        let text = fs::read_to_string(Path::new(root).join(group).join(file));
+        // "max" is no number.
+        let bytes = text.ok().and_then(|text| text.trim().parse().ok());
+        limit = limit.into_iter().chain(bytes).min();
+    }
+    limit
 }
 
 /// A line of the kernel's such as `VmRSS:  1234 kB`, in bytes.

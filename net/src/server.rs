@@ -173,7 +173,7 @@ impl Server {
         lines.push(count(self.shared.store.databases(), "databases"));
         lines.push(match settings.number(Setting::Maxmemory) {
             0 => "memory limit: none".into(),
-            bytes => format!("memory limit: {bytes} bytes"),
+            bytes => format!("memory limit: {bytes} bytes, {}", self.shared.when_full()),
         });
         lines.push(match users::is_default_open(settings) {
             false => "password: set".into(),

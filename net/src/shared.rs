@@ -1,7 +1,7 @@
 //! What all connections of a server share.
 
 use store::value::Limits;
-use store::{Options, Store};
+use store::{Options, Policy, Store};
 
 use crate::clients::{Clients, Pause};
 use crate::clock::Moment;
@@ -45,9 +45,9 @@ impl Shared {
         settings.apply_log_level();
         let store = Store::new(&Options {
             databases: settings.size(Setting::Databases),
-            memory_bytes_max: settings.number(Setting::Maxmemory),
+            ..Options::default()
         });
-        Shared {
+        let shared = Shared {
             store,
             settings,
             clients: Clients::default(),
@@ -59,7 +59,28 @@ impl Shared {
             workers: Workers::start(threads),
             started: Moment::now(),
             stop_sender,
+        };
+        shared.apply_to_store();
+        shared
+    }
+
+    /// What happens at the memory limit, in words.
+    pub(crate) fn when_full(&self) -> String {
+        match self.settings.policy() {
+            Policy::NoEviction => "then writes that need more are refused".into(),
+            policy => format!("then keys are evicted: {}", policy.name()),
         }
+    }
+
+    /// Lets the store have what the parameters say now.
+    pub(crate) fn apply_to_store(&self) {
+        let (store, settings) = (&self.store, &self.settings);
+        store.set_memory_bytes_max(settings.number(Setting::Maxmemory));
+        store.set_policy(settings.policy());
+        store.set_eviction_samples(settings.size(Setting::MaxmemorySamples));
+        let [log_factor, decay_minutes] = [Setting::LfuLogFactor, Setting::LfuDecayTime]
+            .map(|setting| settings.number(setting) as u32);
+        store.set_use_counting(log_factor, decay_minutes);
     }
 
     /// The sizes at which values change their encoding, as CONFIG has them now.

@@ -17,6 +17,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Hands jobs to the worker threads, which end with it.
 pub(crate) struct Workers {
     jobs: Sender<Job>,
+    threads: usize,
 }
 
 impl Workers {
@@ -30,7 +31,12 @@ impl Workers {
                 .spawn(move || work(&inbox))
                 .expect("a thread to work on");
         }
-        Workers { jobs }
+        Workers { jobs, threads }
+    }
+
+    /// How many there are.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Runs `job` on a worker thread.

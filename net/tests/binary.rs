@@ -141,7 +141,7 @@ fn the_banner_says_what_listens_where() {
         format!("RESP: 127.0.0.1:{port}"),
         format!("Memcached: 127.0.0.1:{memcached_port}"),
         "threads: 2".into(),
-        "memory limit: 1073741824 bytes".into(),
+        "memory limit: 1073741824 bytes, then keys are evicted: cache_mode".into(),
     ] {
         assert!(
             server.banner.lines().any(|line| line == fact),

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 
 use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility};
 use crate::entry::Entry;
+use crate::keyspace;
 use crate::memory;
 use crate::publish;
 use crate::reclaim::Guard;
@@ -169,11 +170,11 @@ impl Store {
 
     /// Puts a copy in an entry's place; the entry's bytes, if nobody was faster.
     fn relocate(&self, index: usize, spot: &Spot<'_>, guard: &Guard) -> Option<usize> {
-        let old = publish::named(spot, guard);
+        let old = keyspace::entry_of(spot.occupied(), guard);
         let copy = dense_copy(old);
         let table = &self.keyspace(guard).database(index).table;
         let is_in = table
-            .replace(spot, Occupied::entry(copy.address()), guard)
+            .replace(spot, keyspace::occupied(copy), guard)
             .is_some();
         match is_in {
             true => publish::retire_block(old, guard),

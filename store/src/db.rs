@@ -10,16 +10,15 @@ use std::fmt;
 
 use crate::entry::{Entry, Meta};
 use crate::error::Error;
-use crate::keyspace::{Database, Keyspace};
+use crate::keyspace::{self, Database, Keyspace};
 use crate::publish::{self, Provisional};
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::table::{Key, Look, Occupied};
+use crate::table::{Key, Look};
 use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::{Scope, Sight, resolve_visited};
 use crate::transaction::overlay::{Failure, Overlay};
-use crate::usage::tick_of;
 use crate::value::{NewValue, same_value};
 
 /// What an update does with a key.
@@ -168,7 +167,7 @@ impl<'g> Db<'g> {
 
     /// Notes a use of an entry, for those who looked at it without noting one.
     pub fn note_use(&self, entry: Entry<'g>) {
-        entry.touch(tick_of(self.now_ms));
+        entry.touch(self.store.eviction().present(self.now_ms));
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.
@@ -252,18 +251,17 @@ impl<'g> Db<'g> {
     /// As [`Db::update`].
     pub fn put_and_see(&self, key: &[u8], draft: Draft<'_>) -> Result<Entry<'g>, Error> {
         let key = self.key(key);
-        let tick = tick_of(self.now_ms);
         if self.in_transaction {
             let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
             let old = self.overlay(|overlay| overlay.current(at, self.guard));
-            let made = self.provisional(&key, old, 0, draft, tick);
+            let made = self.provisional(&key, old, 0, draft);
             let entry = made.entry;
             self.overlay(|overlay| overlay.put(at, made, self.guard));
             return Ok(entry);
         }
         let database = self.database();
         let mut sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
-        let made = self.provisional(&key, sight.entry, removed_max(&sight), draft, tick);
+        let made = self.provisional(&key, sight.entry, removed_max(&sight), draft);
         debug_assert!(!made.shares, "a derived value needs `update`");
         loop {
             if self.place(database, &sight, &made) {
@@ -356,7 +354,7 @@ impl<'g> Db<'g> {
             let from_at = self.scope().touch(overlay, self.index, &from);
             let to_at = self.scope().touch(overlay, to_db.index, &to);
             let old = overlay.current(to_at, self.guard);
-            let made = self.provisional(&to, old, 0, draft, tick_of(self.now_ms));
+            let made = self.provisional(&to, old, 0, draft);
             overlay.rename(from_at, to_at, made.entry, self.guard);
         });
         Ok(())
@@ -438,7 +436,45 @@ impl<'g> Db<'g> {
             .prefetch_occupant(&self.key(key), self.guard);
     }
 
-    fn database(&self) -> &'g Database {
+    /// The database of this number, outside of the transaction if there is one.
+    pub(crate) fn outside(&self, index: usize) -> Db<'g> {
+        Db {
+            index,
+            in_transaction: false,
+            ..*self
+        }
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    pub(crate) fn guard(&self) -> &'g Guard {
+        self.guard
+    }
+
+    /// Removes an entry that has expired and was met by who looks for such; false if something
+    /// else stands in its place by now.
+    pub(crate) fn take_expired(&self, entry: Entry<'g>) -> bool {
+        debug_assert!(entry.is_expired(self.now_ms));
+        let is_out = self.take_unless_changed(entry);
+        if is_out {
+            self.store.count_expired(1);
+        }
+        is_out
+    }
+
+    /// Removes an entry unless something else stands in its place by now.
+    pub(crate) fn take_unless_changed(&self, entry: Entry<'g>) -> bool {
+        let sight = self.scope().look(self.index, &self.key(entry.key()));
+        let is_it = match &sight.look {
+            Look::Present(spot) => spot.occupied() == keyspace::occupied(entry),
+            Look::Absent(_) => false,
+        };
+        is_it && self.take_out(&sight)
+    }
+
+    pub(crate) fn database(&self) -> &'g Database {
         self.keyspace.database(self.index)
     }
 
@@ -484,7 +520,7 @@ impl<'g> Db<'g> {
                 None
             }
             Change::Put(draft) => {
-                let made = self.provisional(key, current, 0, draft, tick_of(self.now_ms));
+                let made = self.provisional(key, current, 0, draft);
                 let entry = made.entry;
                 self.overlay(|overlay| overlay.put(at, made, self.guard));
                 Some(entry)
@@ -532,8 +568,7 @@ impl<'g> Db<'g> {
 
     /// Puts an entry where a settled look found its place; none if something changed since.
     fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: Draft<'_>) -> Option<Entry<'g>> {
-        let tick = tick_of(self.now_ms);
-        let made = self.provisional(key, sight.entry, removed_max(sight), draft, tick);
+        let made = self.provisional(key, sight.entry, removed_max(sight), draft);
         if !self.place(self.database(), sight, &made) {
             made.discard();
             return None;
@@ -545,7 +580,7 @@ impl<'g> Db<'g> {
     }
 
     fn place(&self, database: &Database, sight: &Sight<'g>, made: &Provisional<'g>) -> bool {
-        let new = Occupied::entry(made.entry.address());
+        let new = keyspace::occupied(made.entry);
         database.table.put(&sight.look, new, self.guard).is_some()
     }
 
@@ -555,11 +590,21 @@ impl<'g> Db<'g> {
         old: Option<Entry<'g>>,
         removed_version_max: u64,
         draft: Draft<'_>,
-        tick: u16,
     ) -> Provisional<'g> {
         let before = old.map_or(0, |entry| entry.version());
         let version = thread::next_version(before.max(removed_version_max));
-        publish::provisional(self.guard, (key.bytes, version), draft, old, tick)
+        let eviction = self.store.eviction();
+        let now = eviction.present(self.now_ms);
+        let usage = match old {
+            Some(old) => old.usage().rewritten(now),
+            None => eviction.admit(key.hash, now, self.guard),
+        };
+        let made = publish::provisional(self.guard, (key.bytes, version), draft, usage);
+        if old.is_none() {
+            let limit = self.store.memory_bytes_max();
+            eviction.note_insertion(made.entry.memory_bytes(), limit);
+        }
+        made
     }
 }
 

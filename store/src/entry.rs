@@ -1,18 +1,18 @@
 //! One allocation per key: header, optional parts, key, value.
 //!
 //! ```text
-//!  0        8            12       13        14        16
+//!  0        8            10       11        12        16
 //!  +--------+------------+--------+---------+---------+-----------------------------------+
-//!  | version| value_bytes| key    | shape   | usage   | [expiry 8][token 8][flags 4]      |
-//!  | 8      | 4 + 2 bits | bytes 1| 1       | 2       | [key bytes 4] key value           |
+//!  | version| value      | key    | shape   | usage   | [expiry 8][token 8][flags 4]      |
+//!  | 8      | bytes 2    | bytes 1| 1       | 4       | [key bytes 4][value bytes 4]      |
+//!  |        |            |        |         |         | key value                         |
 //!  +--------+------------+--------+---------+---------+-----------------------------------+
 //! ```
 //!
 //! - `shape`: the [`Kind`] (3 bits), the [`Form`] (2), and which optional parts are there (3).
-//! - `key bytes` 255 says that the real length stands in the optional part.
-//! - the two top bits beside the value's length are Memcached's *stale* and *win sent*.
-//! - `usage` is all that ever changes: 12 bits of last use in ticks, and what eviction needs
-//!   (2 bits frequency, 1 queue, 1 fetched). A lost update there is harmless.
+//! - `key bytes` 255 and `value bytes` 65535 say that the real length stands in an optional part.
+//! - `usage` is all that ever changes: when the entry was last used and what eviction goes by; see
+//!   `usage`. Memcached's *stale* and *win sent* stand there, too, and do not change.
 //!
 //! Everything else is immutable from publication to reclamation. That is what makes a read
 //! free of copies and locks: an entry seen under a guard stays whole until the guard ends.
@@ -20,10 +20,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::eviction;
 use crate::memory::{self, Block};
 use crate::reclaim::Guard;
+use crate::usage::{self, Present, Usage};
 
 /// The types a key can have, in the order SCAN and TYPE know them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,21 +89,21 @@ const HAS_EXPIRY: u8 = 1 << 5;
 const HAS_TOKEN: u8 = 1 << 6;
 const HAS_FLAGS: u8 = 1 << 7;
 const KEY_BYTES_ESCAPE: u8 = u8::MAX;
-const VALUE_BYTES_MASK: u32 = (1 << 30) - 1;
-const STALE: u32 = 1 << 30;
-const WIN_SENT: u32 = 1 << 31;
+const VALUE_BYTES_ESCAPE: u16 = u16::MAX;
 const HEADER_BYTES: usize = 16;
+/// All optional parts together.
+const OPTIONAL_BYTES_MAX: usize = 8 + 8 + 4 + 4 + 4;
 
 /// The longest value an entry can hold, in bytes.
-pub const VALUE_BYTES_MAX: usize = VALUE_BYTES_MASK as usize;
+pub const VALUE_BYTES_MAX: usize = (1 << 30) - 1;
 
 #[repr(C)]
 struct Header {
     version: u64,
-    value_bytes: u32,
+    value_bytes: u16,
     key_bytes: u8,
     shape: u8,
-    usage: AtomicU16,
+    usage: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
@@ -147,12 +149,14 @@ impl<'g> Entry<'g> {
         (kind, form): (Kind, Form),
         value: &[&[u8]],
         meta: &Meta,
+        usage: Usage,
     ) -> Entry<'g> {
         let value_bytes: usize = value.iter().map(|part| part.len()).sum();
         assert!(value_bytes <= VALUE_BYTES_MAX, "the callers limit values");
         let key_escapes = key.len() >= KEY_BYTES_ESCAPE as usize;
+        let value_escapes = value_bytes >= VALUE_BYTES_ESCAPE as usize;
         let mut shape = kind as u8 | form.bits() << 3;
-        let mut optional = [0u8; 24];
+        let mut optional = [0u8; OPTIONAL_BYTES_MAX];
         let mut used = 0;
         let mut put = |bytes: &[u8]| {
             optional[used..used + bytes.len()].copy_from_slice(bytes);
@@ -175,18 +179,23 @@ impl<'g> Entry<'g> {
                 .expect("keys are limited")
                 .to_ne_bytes());
         }
+        if value_escapes {
+            put(&(value_bytes as u32).to_ne_bytes());
+        }
         let header = Header {
             version,
-            value_bytes: value_bytes as u32
-                | if meta.stale { STALE } else { 0 }
-                | if meta.win_sent { WIN_SENT } else { 0 },
+            value_bytes: if value_escapes {
+                VALUE_BYTES_ESCAPE
+            } else {
+                value_bytes as u16
+            },
             key_bytes: if key_escapes {
                 KEY_BYTES_ESCAPE
             } else {
                 key.len() as u8
             },
             shape,
-            usage: AtomicU16::new(0),
+            usage: AtomicU32::new(usage.with_meta(meta).bits()),
         };
         let block = Block::allocate_movable(HEADER_BYTES + used + key.len() + value_bytes);
         let start = block.start();
@@ -251,27 +260,38 @@ impl<'g> Entry<'g> {
         u32::from_ne_bytes(self.bytes(offset, 4).try_into().expect("four bytes"))
     }
 
-    /// Where the optional parts end, and how long the key behind them is.
-    fn key_span(self) -> (usize, usize) {
+    /// Where the optional parts end, and how long the key and the value behind them are.
+    fn spans(self) -> (usize, usize, usize) {
         let header = self.header();
         let mut at = HEADER_BYTES;
         if header.shape & (HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS) != 0 {
             at += 8 * usize::from(self.has(HAS_EXPIRY)) + 8 * usize::from(self.has(HAS_TOKEN));
             at += 4 * usize::from(self.has(HAS_FLAGS));
         }
-        if header.key_bytes != KEY_BYTES_ESCAPE {
-            return (at, usize::from(header.key_bytes));
+        let mut key_bytes = usize::from(header.key_bytes);
+        if header.key_bytes == KEY_BYTES_ESCAPE {
+            key_bytes = self.length_at(at);
+            at += 4;
         }
-        // The length itself is not behind `bytes`, whose check would ask for it again.
-        // SAFETY: an escaped key has its length in the last optional part.
-        let length = unsafe { self.start.cast::<u8>().add(at).cast::<u32>() };
+        let mut value_bytes = usize::from(header.value_bytes);
+        if header.value_bytes == VALUE_BYTES_ESCAPE {
+            value_bytes = self.length_at(at);
+            at += 4;
+        }
+        (at, key_bytes, value_bytes)
+    }
+
+    /// An escaped length. It is not behind `bytes`, whose check would ask for it again.
+    fn length_at(self, offset: usize) -> usize {
+        // SAFETY: an escape says that there is such an optional part.
+        let length = unsafe { self.start.cast::<u8>().add(offset).cast::<u32>() };
         // SAFETY: four initialised bytes, of any alignment.
-        (at + 4, unsafe { length.read_unaligned() } as usize)
+        (unsafe { length.read_unaligned() }) as usize
     }
 
     /// The key.
     pub fn key(self) -> &'g [u8] {
-        let (at, bytes) = self.key_span();
+        let (at, bytes, _) = self.spans();
         // SAFETY: the key lies inside the block, behind the optional parts.
         let start = unsafe { self.start.cast::<u8>().add(at) };
         // SAFETY: initialised at allocation, immutable under `'g`.
@@ -280,8 +300,7 @@ impl<'g> Entry<'g> {
 
     /// The value's bytes as they stand in the entry; what they mean depends on the form.
     pub(crate) fn value_bytes(self) -> &'g [u8] {
-        let (key_at, key_bytes) = self.key_span();
-        let value_bytes = (self.header().value_bytes & VALUE_BYTES_MASK) as usize;
+        let (key_at, key_bytes, value_bytes) = self.spans();
         self.bytes(key_at + key_bytes, value_bytes)
     }
 
@@ -335,39 +354,49 @@ impl<'g> Entry<'g> {
             expires_at_ms: self.expires_at_ms(),
             client_flags: self.client_flags(),
             token: self.has(HAS_TOKEN).then(|| self.token()),
-            stale: self.header().value_bytes & STALE != 0,
-            win_sent: self.header().value_bytes & WIN_SENT != 0,
+            stale: self.usage().is_stale(),
+            win_sent: self.usage().is_win_sent(),
         }
     }
 
     /// How long ago the last use was, in milliseconds, to a tick of 4 s. Wraps after 4.5 hours.
     pub fn idle_ms(self, now_ms: u64) -> u64 {
-        crate::usage::idle_ms(self.usage().load(Ordering::Relaxed), now_ms)
+        self.usage().idle_ms(now_ms)
     }
 
     /// Whether the key was read since it was written.
     pub fn was_fetched(self) -> bool {
-        crate::usage::was_fetched(self.usage_bits())
+        self.usage().is_fetched()
     }
 
     /// Takes over when and how often `other` was used: this is the same value still.
     pub fn take_over_use(self, other: Entry<'_>) {
-        self.set_usage_bits(other.usage_bits());
+        let usage = self.usage();
+        self.swap_usage(usage, usage.with_use_of(other.usage()));
     }
 
-    /// The last-use and eviction bits, as they are now.
-    pub(crate) fn usage_bits(self) -> u16 {
-        self.usage().load(Ordering::Relaxed)
+    /// What changes in an entry, as it is now.
+    pub(crate) fn usage(self) -> Usage {
+        Usage::from_bits(self.header().usage.load(Ordering::Relaxed))
     }
 
-    /// Sets the last-use and eviction bits.
-    pub(crate) fn set_usage_bits(self, bits: u16) {
-        self.usage().store(bits, Ordering::Relaxed);
+    /// Changes that if it still is `old`: whoever changes it otherwise goes first.
+    pub(crate) fn swap_usage(self, old: Usage, new: Usage) -> bool {
+        let order = Ordering::Relaxed;
+        let usage = &self.header().usage;
+        old == new
+            || usage
+                .compare_exchange(old.bits(), new.bits(), order, order)
+                .is_ok()
     }
 
-    /// How often the key was used lately, from 0 to 3.
-    pub fn frequency(self) -> u8 {
-        crate::usage::frequency(self.usage_bits())
+    /// Takes the entry for one that eviction knows no more; whether it stood in the small queue.
+    pub(crate) fn leave_small_queue(self) -> bool {
+        let before = self
+            .header()
+            .usage
+            .fetch_and(!usage::SMALL, Ordering::Relaxed);
+        before & usage::SMALL != 0
     }
 
     /// Gives an entry a higher version.
@@ -380,24 +409,15 @@ impl<'g> Entry<'g> {
         unsafe { self.start.cast::<u64>().write(version) };
     }
 
-    /// The last-use and eviction bits.
-    fn usage(self) -> &'g AtomicU16 {
-        &self.header().usage
-    }
-
-    /// Notes a use at `tick`; writes only when something changes.
-    pub(crate) fn touch(self, tick: u16) {
-        let usage = self.usage().load(Ordering::Relaxed);
-        let touched = crate::usage::touched(usage, tick);
-        if touched != usage {
-            self.usage().store(touched, Ordering::Relaxed);
-        }
+    /// Notes a read; writes only when something changes. Whoever changes it meanwhile goes first.
+    pub(crate) fn touch(self, now: Present) {
+        let usage = self.usage();
+        self.swap_usage(usage, usage.read(now));
     }
 
     /// The block the entry fills.
     pub(crate) fn block(self) -> Block {
-        let (key_at, key_bytes) = self.key_span();
-        let value_bytes = (self.header().value_bytes & VALUE_BYTES_MASK) as usize;
+        let (key_at, key_bytes, value_bytes) = self.spans();
         // SAFETY: `allocate` asked for exactly the sum of the parts.
         unsafe { Block::from_parts(self.start.cast(), key_at + key_bytes + value_bytes) }
     }
@@ -412,7 +432,7 @@ impl<'g> Entry<'g> {
             value_bytes: header.value_bytes,
             key_bytes: header.key_bytes,
             shape: header.shape,
-            usage: AtomicU16::new(self.usage_bits()),
+            usage: AtomicU32::new(self.usage().bits()),
         };
         // SAFETY: the block is new, aligned to 8, and at least a header long.
         unsafe { start.cast::<Header>().write(copy) };
@@ -421,10 +441,12 @@ impl<'g> Entry<'g> {
         let target = unsafe { start.as_ptr().add(HEADER_BYTES) };
         // SAFETY: the rest fits behind the header of a block that is new.
         unsafe { target.copy_from_nonoverlapping(rest.as_ptr(), rest.len()) };
-        Entry {
+        let copy = Entry {
             start: start.cast(),
             _guard: PhantomData,
-        }
+        };
+        eviction::count_small(copy);
+        copy
     }
 
     /// The bytes of memory the entry itself takes, without tree or document behind it.

@@ -9,15 +9,18 @@
 //! bits of the root count those who have entered.
 
 use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicI32;
 
 use crossbeam_utils::CachePadded;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
 use crate::entry::Entry;
+use crate::memory;
 use crate::publish;
 use crate::reclaim::{self, Drain, Guard};
 use crate::sync::{self, AtomicPtr, AtomicU64, Ordering};
-use crate::table::{Occupant, Occupied, Page, Table};
+use crate::table::{Occupant, Occupied, Page, Region, Table};
 use crate::thread;
 use crate::transaction::Descriptor;
 
@@ -28,6 +31,8 @@ pub(crate) struct Database {
     pub(crate) keys: Count,
     /// How many of them have an expiry.
     pub(crate) expiring: Count,
+    /// Where those are.
+    pub(crate) expiring_regions: Regions,
     /// Where shrinking goes on.
     pub(crate) shrink_place: AtomicU64,
 }
@@ -39,6 +44,7 @@ impl Database {
             table: Table::new(Occupants(secrets), version_floor),
             keys: Count::default(),
             expiring: Count::default(),
+            expiring_regions: Regions::default(),
             shrink_place: AtomicU64::new(0),
         }
     }
@@ -51,6 +57,11 @@ impl Database {
         self.keys
             .add(i64::from(new.is_some()) - i64::from(old.is_some()));
         self.expiring.add(expires(new) - expires(old));
+        if expires(new) != expires(old) {
+            let key = new.or(old).map_or(&[][..], Entry::key);
+            let hash = self.table.occupants().hash(key);
+            self.expiring_regions.add(hash, expires(new) > expires(old));
+        }
     }
 }
 
@@ -65,9 +76,27 @@ impl std::fmt::Debug for Database {
 /// How a database's slots are read. Seeded, so that nobody can choose keys that collide.
 pub(crate) struct Occupants(RapidSecrets);
 
+impl Occupants {
+    fn hash(&self, key: &[u8]) -> u64 {
+        hash_of(&self.0, key)
+    }
+}
+
 /// The hash of a key under the secrets of a store.
 pub(crate) fn hash_of(secrets: &RapidSecrets, key: &[u8]) -> u64 {
     rapidhash_v3_seeded(key, secrets)
+}
+
+/// How a slot names an entry.
+pub(crate) fn occupied(entry: Entry<'_>) -> Occupied {
+    Occupied::entry(entry.address(), entry.expires_at_ms().is_some())
+}
+
+/// The entry a slot names.
+pub(crate) fn entry_of<'g>(occupied: Occupied, _guard: &'g Guard) -> Entry<'g> {
+    debug_assert!(!occupied.is_descriptor());
+    // SAFETY: the callers saw it in a slot under the guard of `'g`.
+    unsafe { Entry::from_address(occupied.address()) }
 }
 
 /// The descriptor a slot names.
@@ -100,6 +129,45 @@ impl Occupant for Occupants {
             &self.0,
             unsafe { Entry::from_address(occupied.address()) }.key(),
         )
+    }
+}
+
+/// How many of a database's keys in each region of the table have an expiry. Takes no memory
+/// before there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Regions(OnceLock<Box<[AtomicI32]>>);
+
+impl Regions {
+    /// 4096 regions: a few segments each, where there are ten million keys.
+    const BITS: u32 = 12;
+
+    fn add(&self, hash: u64, is_more: bool) {
+        let counts = self.0.get_or_init(|| {
+            memory::count_live(Regions::BYTES);
+            (0..1 << Regions::BITS).map(|_| AtomicI32::new(0)).collect()
+        });
+        let region = Region::of(hash, Regions::BITS);
+        counts[region.number].fetch_add(if is_more { 1 } else { -1 }, Ordering::Relaxed);
+    }
+
+    const BYTES: i64 = (size_of::<AtomicI32>() << Regions::BITS) as i64;
+
+    /// A random one of those in which a key has an expiry.
+    pub(crate) fn draw(&self) -> Option<Region> {
+        let counts = self.0.get()?;
+        let start = fastrand::usize(..counts.len());
+        let mut numbers = (start..counts.len()).chain(0..start);
+        let number = numbers.find(|&at| counts[at].load(Ordering::Relaxed) > 0)?;
+        let bits = Regions::BITS;
+        Some(Region { number, bits })
+    }
+}
+
+impl Drop for Regions {
+    fn drop(&mut self) {
+        if self.0.get().is_some() {
+            memory::count_live(-Regions::BYTES);
+        }
     }
 }
 

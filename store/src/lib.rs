@@ -11,6 +11,8 @@ mod document;
 #[allow(unsafe_code)]
 pub mod entry;
 mod error;
+#[allow(unsafe_code)]
+mod eviction;
 mod expiry;
 #[cfg(any(mayfly_loom, mayfly_shuttle))]
 #[allow(unsafe_code)]
@@ -42,6 +44,7 @@ pub use compaction::Compacted;
 pub use db::{Change, Db, Draft};
 pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
+pub use eviction::{Policy, small_queue_bytes};
 pub use expiry::Swept;
 pub use store::{Counts, Options, Store};
 pub use thread::{Lookups, take_lookups};

@@ -188,7 +188,7 @@ pub fn usage() -> Usage {
     let mut live = 0;
     let mut retired = 0;
     let mut in_arena = 0;
-    for counters in &COUNTERS[..thread::indexes_used()] {
+    for counters in thread::indexes_used().map(|index| &COUNTERS[index]) {
         live += counters.live_bytes.load(Ordering::Relaxed);
         retired += counters.retired_bytes.load(Ordering::Relaxed);
         in_arena += counters.arena_bytes.load(Ordering::Relaxed);

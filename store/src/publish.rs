@@ -2,10 +2,10 @@
 
 use crate::db::Draft;
 use crate::entry::Entry;
+use crate::eviction;
 use crate::reclaim::Guard;
-use crate::table::Spot;
 use crate::thread;
-use crate::usage;
+use crate::usage::Usage;
 use crate::value::{self, Delta, Origin};
 
 /// An entry that nobody else knows yet.
@@ -17,13 +17,12 @@ pub(crate) struct Provisional<'g> {
     pub(crate) delta: Delta,
 }
 
-/// Makes an entry; `old` is the one it will supersede, if any.
+/// Makes an entry.
 pub(crate) fn provisional<'g>(
     _guard: &'g Guard,
     (key, version): (&[u8], u64),
     draft: Draft<'_>,
-    old: Option<Entry<'_>>,
-    tick: u16,
+    usage: Usage,
 ) -> Provisional<'g> {
     let Draft { value, meta } = draft;
     let entry = Entry::allocate(
@@ -32,11 +31,9 @@ pub(crate) fn provisional<'g>(
         (value.kind, value.form),
         &value.body.slices(),
         &meta,
+        usage,
     );
-    let usage = old.map_or(usage::fresh(tick), |old| {
-        usage::rewritten(old.usage_bits(), tick)
-    });
-    entry.set_usage_bits(usage);
+    eviction::count_small(entry);
     let (shares, delta) = match value.origin {
         Origin::New(delta) => (false, delta),
         Origin::Derived(delta) => (true, delta),
@@ -75,6 +72,7 @@ impl Provisional<'_> {
 
 /// Frees the block of an entry that was never in a slot.
 pub(crate) fn discard_block(entry: Entry<'_>) {
+    eviction::discount_small(entry);
     // SAFETY: nobody else knows the entry, and its maker lets go of it.
     unsafe { entry.block().free() };
 }
@@ -90,13 +88,6 @@ pub(crate) fn superseded(old: Entry<'_>, shares: bool, delta: Delta, guard: &Gua
     retire_block(old, guard);
 }
 
-/// The entry a slot names.
-pub(crate) fn named<'g>(spot: &Spot<'g>, _guard: &'g Guard) -> Entry<'g> {
-    debug_assert!(!spot.occupied().is_descriptor());
-    // SAFETY: it was in its slot under the guard of `'g`.
-    unsafe { Entry::from_address(spot.occupied().address()) }
-}
-
 /// Retires an entry that was removed, with all that hangs on it.
 pub(crate) fn retire_whole(old: Entry<'_>, guard: &Guard) {
     value::drop_value(old, guard);
@@ -105,6 +96,7 @@ pub(crate) fn retire_whole(old: Entry<'_>, guard: &Guard) {
 
 /// Retires an entry's own block.
 pub(crate) fn retire_block(old: Entry<'_>, guard: &Guard) {
+    eviction::discount_small(old);
     // SAFETY: whoever takes an entry out of its slot, or never put it into one, calls this once.
     unsafe { guard.retire(old.block()) };
 }

@@ -7,6 +7,7 @@ use rapidhash::v3::RapidSecrets;
 
 use crate::compaction::Compaction;
 use crate::db::Db;
+use crate::eviction::{Eviction, Policy};
 use crate::keyspace::{self, Count, Database, Keyspace, Root};
 use crate::memory::{self, Process, Usage};
 use crate::reclaim::{self, Guard};
@@ -19,6 +20,8 @@ pub struct Options {
     pub databases: usize,
     /// The memory limit in bytes; 0: none.
     pub memory_bytes_max: u64,
+    /// What goes when it is reached.
+    pub policy: Policy,
 }
 
 impl Default for Options {
@@ -26,6 +29,7 @@ impl Default for Options {
         Options {
             databases: 16,
             memory_bytes_max: 0,
+            policy: Policy::NoEviction,
         }
     }
 }
@@ -38,6 +42,8 @@ pub struct Store {
     root: Root,
     expired_keys: Count,
     evicted_keys: Count,
+    evicted_unfetched: Count,
+    eviction: Eviction,
     sweep_cursor: AtomicU64,
     compaction: Mutex<Compaction>,
     peak_bytes: AtomicU64,
@@ -68,6 +74,8 @@ impl Store {
             root: Root::new(databases),
             expired_keys: Count::default(),
             evicted_keys: Count::default(),
+            evicted_unfetched: Count::default(),
+            eviction: Eviction::new(options.policy),
             sweep_cursor: AtomicU64::new(0),
             compaction: Mutex::default(),
             peak_bytes: AtomicU64::new(0),
@@ -92,6 +100,15 @@ impl Store {
 
     pub(crate) fn compaction(&self) -> &Mutex<Compaction> {
         &self.compaction
+    }
+
+    pub(crate) fn count_evicted(&self, is_unfetched: bool) {
+        self.evicted_keys.add(1);
+        self.evicted_unfetched.add(i64::from(is_unfetched));
+    }
+
+    pub(crate) fn eviction(&self) -> &Eviction {
+        &self.eviction
     }
 
     pub(crate) fn sweep_cursor(&self) -> &AtomicU64 {
@@ -228,17 +245,12 @@ impl Store {
         memory::charged_bytes()
     }
 
-    /// Whether a write that may grow must be refused.
-    pub fn is_full(&self) -> bool {
-        let limit = self.memory_bytes_max();
-        limit != 0 && self.charged_bytes() > limit
-    }
-
     /// What happened since the start, or since [`Store::reset_counts`].
     pub fn counts(&self) -> Counts {
         Counts {
             expired_keys: self.expired_keys.sum(),
             evicted_keys: self.evicted_keys.sum(),
+            evicted_unfetched: self.evicted_unfetched.sum(),
         }
     }
 
@@ -246,6 +258,7 @@ impl Store {
     pub fn reset_counts(&self) {
         self.expired_keys.reset();
         self.evicted_keys.reset();
+        self.evicted_unfetched.reset();
     }
 }
 
@@ -256,4 +269,6 @@ pub struct Counts {
     pub expired_keys: u64,
     /// Keys removed to make room.
     pub evicted_keys: u64,
+    /// Those of them that nobody had read.
+    pub evicted_unfetched: u64,
 }

@@ -64,14 +64,10 @@ pub(crate) fn seat() -> Option<usize> {
     SEAT.try_with(|seat| seat.index).ok()
 }
 
-/// All indexes in use lie below this.
-pub(crate) fn indexes_used() -> usize {
-    // The last seat also serves threads that are ending, so all are summed once any is used.
-    if INDEXES_USED.load(Ordering::Relaxed) == 0 {
-        0
-    } else {
-        THREADS_MAX
-    }
+/// All indexes in use. The last one also serves threads that are ending.
+pub(crate) fn indexes_used() -> impl Iterator<Item = usize> {
+    let used = INDEXES_USED.load(Ordering::Relaxed).min(THREADS_MAX - 1);
+    (0..used).chain(std::iter::once(THREADS_MAX - 1))
 }
 
 /// A version above `floor` that no other call, on any thread, ever returns.

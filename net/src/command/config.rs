@@ -2,9 +2,8 @@
 
 use super::Flag::{Admin, Loading, NoScript, Stale};
 use super::{Body, Call, Command, Error, Family, Flag, error, introspect};
-use crate::config::{self, Invalid, PARAMETERS, Parameter, Setting};
+use crate::config::{self, Invalid, PARAMETERS, Parameter};
 use crate::glob;
-use crate::shared::Shared;
 
 pub(super) const FAMILY: Family = Family {
     name: "server",
@@ -140,18 +139,12 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         changes.push((parameter, value));
     }
     for (parameter, value) in changes {
-        apply(call.shared, parameter.setting, &value);
+        // It was checked above.
+        let _ = call.shared.settings.set(parameter.setting, &value);
     }
+    call.shared.apply_to_store();
     call.reply.ok();
     Ok(())
-}
-
-/// Changes a parameter to a value that was checked.
-pub(crate) fn apply(shared: &Shared, setting: Setting, value: &str) {
-    if shared.settings.set(setting, value).is_ok() && setting == Setting::Maxmemory {
-        let bytes = shared.settings.number(Setting::Maxmemory);
-        shared.store.set_memory_bytes_max(bytes);
-    }
 }
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), Error> {

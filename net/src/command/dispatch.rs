@@ -195,7 +195,6 @@ pub(crate) fn check(
     entry: Option<&'static Entry>,
     words: &[&[u8]],
     session: &Session,
-    shared: &Shared,
 ) -> Result<(&'static Entry, Handler), Error> {
     let entry = entry.ok_or_else(|| unknown_command(words))?;
     if !entry.accepts(words.len()) {
@@ -206,9 +205,6 @@ pub(crate) fn check(
         .ok_or_else(|| unknown_subcommand(entry, words))?;
     if !session.is_authenticated && !entry.is(Flag::NoAuth) {
         return Err(error::NO_AUTH);
-    }
-    if entry.is(Flag::DenyOom) && shared.store.is_full() {
-        return Err(store::Error::OutOfMemory.into());
     }
     Ok((entry, handler))
 }
@@ -223,10 +219,18 @@ pub(crate) fn run(
 ) -> Outcome {
     let start = out.len();
     let mut is_rejected = false;
-    let result = match check(entry, words, session, shared) {
-        Ok((entry, _)) if !is_on_worker && is_paused(entry, shared, &db) => {
-            return Outcome::Paused;
-        }
+    let checked = check(entry, words, session);
+    if let Ok((entry, _)) = checked
+        && !is_on_worker
+        && is_paused(entry, shared, &db)
+    {
+        return Outcome::Paused;
+    }
+    let with_room = checked.and_then(|(entry, handler)| {
+        make_room(entry, words, &db)?;
+        Ok((entry, handler))
+    });
+    let result = match with_room {
         Ok((entry, handler)) => {
             let last_command = &session.client.last_command;
             last_command.store(entry.number + 1, Ordering::Relaxed);
@@ -264,6 +268,15 @@ pub(crate) fn run(
         true => Outcome::Rejected,
         false => Outcome::Replied(is_error),
     }
+}
+
+/// Before a command that may take memory: about as much as its words.
+fn make_room(entry: &Entry, words: &[&[u8]], db: &Db<'_>) -> Result<(), Error> {
+    if !entry.is(Flag::DenyOom) {
+        return Ok(());
+    }
+    let bytes = words.iter().map(|word| word.len()).sum();
+    Ok(db.make_room(bytes)?)
 }
 
 fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {

@@ -201,7 +201,7 @@ fn memory(text: &mut Text<'_>) {
     text.field("allocator_resident", account.allocators_resident);
     text.bytes("total_system_memory", process::system_memory_bytes());
     text.bytes("maxmemory", account.limit);
-    text.field("maxmemory_policy", "noeviction");
+    text.field("maxmemory_policy", text.shared.settings.policy().name());
     text.excess(
         ("allocator_frag_ratio", "allocator_frag_bytes"),
         (account.active, account.used),

@@ -103,12 +103,15 @@ fn encoding_name(encoding: Encoding) -> &'static str {
     }
 }
 
-/// Frequencies count while the eviction policy is an LFU one, and there is none yet.
+/// Uses are counted while the eviction policy is an LFU one.
 fn freq(call: &mut Call<'_>) -> Result<(), Error> {
+    let (store, now_ms) = (call.db.store(), call.db.now_ms());
     match look_up(call)? {
-        Some(_) => Err(NO_LFU),
-        None => Ok(()),
+        Some(_) if !store.policy().counts_uses() => return Err(NO_LFU),
+        Some(entry) => call.reply.integer(store.use_count(entry, now_ms).into()),
+        None => {}
     }
+    Ok(())
 }
 
 fn idletime(call: &mut Call<'_>) -> Result<(), Error> {

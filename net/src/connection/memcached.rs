@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use smallvec::SmallVec;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
-use crate::command::config;
 use crate::command::memcached::{self, Call, Facts, Outcome, Surroundings};
 use crate::config::Setting;
 use crate::protocol::memcached::login::{self, Login};
@@ -219,6 +218,9 @@ impl Surroundings for Around<'_> {
     }
 
     fn set_memory_bytes_max(&self, bytes: u64) {
-        config::apply(self.shared, Setting::Maxmemory, &bytes.to_string());
+        let settings = &self.shared.settings;
+        // Any number of bytes is valid.
+        let _ = settings.set(Setting::Maxmemory, &bytes.to_string());
+        self.shared.apply_to_store();
     }
 }

@@ -90,7 +90,7 @@ impl Spot<'_> {
 
     /// The same slot, naming something else.
     fn naming(self, new: Occupied) -> Self {
-        let word = new.word((self.word.0 >> 48) as u16);
+        let word = new.word(self.word.tag());
         Spot { word, ..self }
     }
 }

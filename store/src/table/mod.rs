@@ -34,6 +34,7 @@ mod find;
 mod insert;
 mod merge;
 mod relocate;
+mod sample;
 mod scan;
 mod segment;
 mod split;
@@ -46,6 +47,7 @@ mod tests;
 
 use directory::Root;
 pub(crate) use find::{Look, Spot};
+pub(crate) use sample::Region;
 use segment::{POSITIONS, Segment};
 pub(crate) use word::Occupied;
 
@@ -86,7 +88,7 @@ impl<'k> Key<'k> {
     }
 
     fn tag(&self) -> u16 {
-        self.hash as u16
+        word::tag_of(self.hash)
     }
 }
 
@@ -144,6 +146,11 @@ impl<O: Occupant> Table<O> {
         let segment = self.root.directory(guard).segment(place);
         // SAFETY: a segment is retired after no entry names it, and a guard is held.
         unsafe { segment.as_ref() }
+    }
+
+    /// How its slots are read.
+    pub(crate) fn occupants(&self) -> &O {
+        &self.occupants
     }
 
     /// How many slots there are, taken or not.

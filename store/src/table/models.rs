@@ -126,7 +126,7 @@ impl Model {
             value,
             is_dead,
         }));
-        let new = Occupied::entry(NonNull::new(made).expect("a box").cast());
+        let new = Occupied::entry(NonNull::new(made).expect("a box").cast(), false);
         loop {
             match self.table.find(&key, &guard) {
                 Look::Present(_) if !may_replace => {

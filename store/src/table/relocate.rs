@@ -37,11 +37,6 @@ impl<O: Occupant> Table<O> {
                 });
             }
         }
-        let depth = segment.depth;
-        let last = match depth {
-            0 => u64::MAX,
-            _ => place | u64::MAX >> depth,
-        };
-        last.checked_add(1)
+        segment.behind(place)
     }
 }

@@ -38,7 +38,7 @@ fn hash(key: u64) -> u64 {
 
 fn name(key: u64, value: u64) -> Occupied {
     let item = Box::leak(Box::new(Item { key, value }));
-    Occupied::entry(NonNull::from(item).cast())
+    Occupied::entry(NonNull::from(item).cast(), false)
 }
 
 /// Puts a value whatever was there; whether the key is new.

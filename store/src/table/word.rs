@@ -1,20 +1,25 @@
 //! What a slot holds: 64 bits that change together.
 //!
 //! ```text
-//!  63    48 47                                 3  2      1         0
-//!  +-------+------------------------------------+------+---------+-----+
-//!  | tag   | address of an entry or descriptor  |frozen|tentative|owned|
-//!  +-------+------------------------------------+------+---------+-----+
+//!  63    49   48     47                                 3  2      1         0
+//!  +-------+-------+------------------------------------+------+---------+-----+
+//!  | tag   |expires| address of an entry or descriptor  |frozen|tentative|owned|
+//!  +-------+-------+------------------------------------+------+---------+-----+
 //! ```
 //!
 //! The tag is part of the key's hash, so that most slots with other keys are passed over without
-//! a look at their entry. Addresses have 48 bits on the machines we serve and are multiples of
+//! a look at their entry; *expires* says that the entry has an expiry, so that who looks for such
+//! passes over the others. Addresses have 48 bits on the machines we serve and are multiples of
 //! eight. The provenance of every address is exposed when it enters a word.
 
 use std::ptr::NonNull;
 
-const TAG_SHIFT: u32 = 48;
-const ADDRESS: u64 = ((1 << TAG_SHIFT) - 1) & !FLAGS;
+/// How many bits of a hash the tag has.
+const TAG_BITS: u32 = 15;
+const TAG_SHIFT: u32 = 64 - TAG_BITS;
+/// What is named has an expiry.
+const EXPIRES: u64 = 1 << 48;
+const ADDRESS: u64 = (EXPIRES - 1) & !FLAGS;
 const FLAGS: u64 = OWNED | TENTATIVE | FROZEN;
 /// The address is that of a transaction's descriptor.
 const OWNED: u64 = 1;
@@ -23,14 +28,19 @@ const TENTATIVE: u64 = 1 << 1;
 /// The segment is being split: the word never changes again.
 pub(super) const FROZEN: u64 = 1 << 2;
 
+/// The tag of a hash.
+pub(super) fn tag_of(hash: u64) -> u16 {
+    hash as u16 & ((1 << TAG_BITS) - 1)
+}
+
 /// What a slot names: an entry, or a descriptor that says which entry counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Occupied(u64);
 
 impl Occupied {
-    /// Names an entry.
-    pub(crate) fn entry(address: NonNull<()>) -> Occupied {
-        Occupied::new(address, 0)
+    /// Names an entry, which expires or does not.
+    pub(crate) fn entry(address: NonNull<()>, expires: bool) -> Occupied {
+        Occupied::new(address, if expires { EXPIRES } else { 0 })
     }
 
     /// Names a descriptor.
@@ -47,6 +57,11 @@ impl Occupied {
     /// Whether it is a descriptor that is named.
     pub(crate) fn is_descriptor(self) -> bool {
         self.0 & OWNED != 0
+    }
+
+    /// Whether it is an entry with an expiry that is named.
+    pub(crate) fn expires(self) -> bool {
+        self.0 & EXPIRES != 0
     }
 
     /// The address of the entry or descriptor.
@@ -73,7 +88,12 @@ impl Word {
     }
 
     pub(super) fn has_tag(self, tag: u16) -> bool {
-        self.0 >> TAG_SHIFT == u64::from(tag)
+        self.tag() == tag
+    }
+
+    /// The part of the key's hash.
+    pub(super) fn tag(self) -> u16 {
+        (self.0 >> TAG_SHIFT) as u16
     }
 
     pub(super) fn is_tentative(self) -> bool {
@@ -97,7 +117,7 @@ impl Word {
     /// What it names; the slot must not be empty.
     pub(super) fn occupied(self) -> Occupied {
         debug_assert!(!self.is_empty());
-        Occupied(self.0 & (ADDRESS | OWNED))
+        Occupied(self.0 & (ADDRESS | OWNED | EXPIRES))
     }
 
     /// Fetches the first line of what it names: all that a hash needs, mostly.

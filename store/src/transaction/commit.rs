@@ -173,7 +173,7 @@ impl<'g> Scope<'g> {
                 (Some(address), look) => {
                     raise_version(entry_at(address), floor);
                     table
-                        .put(look, Occupied::entry(address), self.guard)
+                        .put(look, keyspace::occupied(entry_at(address)), self.guard)
                         .is_some()
                 }
                 (None, Look::Present(spot)) => table.remove(spot, floor, self.guard),
@@ -358,7 +358,7 @@ impl<'g> Scope<'g> {
         loop {
             let is_out = match after {
                 Some(address) => {
-                    let entry = Occupied::entry(address);
+                    let entry = keyspace::occupied(entry_at(address));
                     table.replace(&spot, entry, self.guard).is_some()
                 }
                 None => table.remove(&spot, floor, self.guard),

@@ -9,6 +9,7 @@ use super::*;
 use crate::entry::{Kind, Meta};
 use crate::memory;
 use crate::reclaim::{self, Drain};
+use crate::usage::Usage;
 
 type Model = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
 
@@ -25,6 +26,7 @@ impl Version {
             shape,
             &[&record],
             &Meta::default(),
+            Usage::from_bits(0),
         ))
     }
 

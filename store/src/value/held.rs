@@ -3,6 +3,7 @@
 use super::{Edited, NewValue, Origin, drop_value};
 use crate::entry::{Entry, Meta};
 use crate::reclaim;
+use crate::usage::Usage;
 
 /// An entry that belongs to a test, with all that hangs on it.
 #[derive(Debug)]
@@ -54,7 +55,14 @@ impl Held {
     fn allocate(value: NewValue<'_>) -> (Entry<'static>, Origin) {
         let shape = (value.kind, value.form);
         let slices = value.body.slices();
-        let entry = Entry::allocate(1, b"key", shape, &slices, &Meta::default());
+        let entry = Entry::allocate(
+            1,
+            b"key",
+            shape,
+            &slices,
+            &Meta::default(),
+            Usage::from_bits(0),
+        );
         (entry, value.origin)
     }
 }

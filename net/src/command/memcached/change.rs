@@ -13,12 +13,12 @@ impl<'c> Call<'c> {
     pub(super) fn store(&self, item: &Item<'_>, reply: &mut Writer<'_, '_>) -> Result<(), Failure> {
         let mut room = KeyRoom::new();
         let key = item.key.bytes(&mut room);
-        if self.store.is_full() {
+        if let Err(full) = self.db.make_room(key.len() + item.value.len()) {
             if item.mode == Mode::Set && item.compare.is_none() {
                 // As in memcached, an older value must not outlive the one that had no place.
                 self.db.remove(key)?;
             }
-            return Err(Failure::OutOfMemory);
+            return Err(full.into());
         }
         let (status, after) = match (item.mode, item.compare) {
             (Mode::Set, None) => self.set(key, item)?,
@@ -175,11 +175,9 @@ impl<'c> Call<'c> {
         request: &Arithmetic<'_>,
         reply: &mut Writer<'_, '_>,
     ) -> Result<(), Failure> {
-        if self.store.is_full() {
-            return Err(Failure::OutOfMemory);
-        }
         let mut room = KeyRoom::new();
         let key = request.key.bytes(&mut room);
+        self.db.make_room(key.len())?;
         let (outcome, after) = self.db.update_and_see(key, |entry| {
             Ok(match entry {
                 Some(entry) => self.changed_number(entry, request),

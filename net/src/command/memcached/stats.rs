@@ -74,7 +74,13 @@ fn settings(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_, '_>) {
     reply.stat("tcpport", facts.port);
     reply.stat("udpport", 0);
     reply.stat("verbosity", 0);
-    reply.stat("evictions", "off");
+    reply.stat(
+        "evictions",
+        match call.store.policy() {
+            store::Policy::NoEviction => "off",
+            _ => "on",
+        },
+    );
     reply.stat("shutdown_command", "no");
     reply.stat("num_threads", call.state.threads());
     reply.stat("detail_enabled", "no");
@@ -95,6 +101,7 @@ fn items(call: &Call<'_>, reply: &mut Writer<'_, '_>) {
     let counts = call.store.counts();
     reply.stat("items:1:number", call.db.len());
     reply.stat("items:1:evicted", counts.evicted_keys);
+    reply.stat("items:1:evicted_unfetched", counts.evicted_unfetched);
     reply.stat(
         "items:1:outofmemory",
         call.state.total(Count::StoreNoMemory),

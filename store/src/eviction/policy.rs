@@ -1,0 +1,106 @@
+//! Which entry goes first: each policy as an order of entries.
+
+use super::Sampled;
+use crate::usage::Noting;
+
+/// What goes when memory is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Policy {
+    /// Nothing: writes that may grow are refused.
+    #[default]
+    NoEviction = 0,
+    /// What was used longest ago.
+    AllkeysLru,
+    /// What is used least.
+    AllkeysLfu,
+    /// Anything.
+    AllkeysRandom,
+    /// Of the keys with an expiry, what was used longest ago.
+    VolatileLru,
+    /// Of the keys with an expiry, what is used least.
+    VolatileLfu,
+    /// Any key with an expiry.
+    VolatileRandom,
+    /// Of the keys with an expiry, what expires next.
+    VolatileTtl,
+    /// What is the least loss to the hit ratio: two queues, see [`crate::eviction`].
+    CacheMode,
+}
+
+impl Policy {
+    /// All of them, each at its number.
+    pub const ALL: [Policy; 9] = [
+        Policy::NoEviction,
+        Policy::AllkeysLru,
+        Policy::AllkeysLfu,
+        Policy::AllkeysRandom,
+        Policy::VolatileLru,
+        Policy::VolatileLfu,
+        Policy::VolatileRandom,
+        Policy::VolatileTtl,
+        Policy::CacheMode,
+    ];
+
+    /// What clients call them, in the order of [`Policy::ALL`].
+    pub const NAMES: [&'static str; 9] = [
+        "noeviction",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+        "cache_mode",
+    ];
+
+    /// What clients call it.
+    pub fn name(self) -> &'static str {
+        Policy::NAMES[self as usize]
+    }
+
+    /// Whether it leaves keys without an expiry alone.
+    pub fn is_volatile(self) -> bool {
+        matches!(
+            self,
+            Policy::VolatileLru
+                | Policy::VolatileLfu
+                | Policy::VolatileRandom
+                | Policy::VolatileTtl
+        )
+    }
+
+    /// Whether uses are counted as Redis's OBJECT FREQ shows them.
+    pub fn counts_uses(self) -> bool {
+        matches!(self, Policy::AllkeysLfu | Policy::VolatileLfu)
+    }
+
+    /// What a use changes in an entry.
+    pub(super) fn noting(self, (log_factor, decay_minutes): (u32, u32)) -> Noting {
+        match self {
+            Policy::AllkeysLru | Policy::VolatileLru => Noting::Use,
+            Policy::AllkeysLfu | Policy::VolatileLfu => Noting::Counter {
+                log_factor,
+                decay_minutes,
+            },
+            _ => Noting::Insertion,
+        }
+    }
+
+    /// The higher, the sooner it goes.
+    pub(super) fn rank(self, sampled: &Sampled<'_>) -> u64 {
+        let idle = u64::from(sampled.idle_ticks);
+        // Within the grain of the clock that counts, the ticks of the other one decide.
+        let with_idle = |rank: u32| u64::from(rank) << 32 | idle;
+        match self {
+            Policy::NoEviction => 0,
+            Policy::AllkeysLru | Policy::VolatileLru => with_idle(sampled.age),
+            Policy::AllkeysLfu | Policy::VolatileLfu => with_idle(u32::MAX - sampled.counter),
+            Policy::AllkeysRandom | Policy::VolatileRandom => fastrand::u64(..),
+            Policy::VolatileTtl => u64::MAX - sampled.entry.expires_at_ms().unwrap_or(u64::MAX),
+            // Space over time: what has had most of both without a use.
+            Policy::CacheMode => (u64::from(sampled.age) + 1) * sampled.bytes as u64,
+        }
+    }
+}

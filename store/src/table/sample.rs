@@ -1,0 +1,127 @@
+//! Looking at some slots of the table, for who evicts and for who sweeps.
+
+use super::segment::{BUCKETS, SLOTS, Segment};
+use super::word::{Occupied, Word};
+use super::{Occupant, Table, place_of};
+use crate::reclaim::Guard;
+
+/// Which slots are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All that name an entry.
+    Entries,
+    /// Those whose entry has an expiry.
+    Expiring,
+}
+
+impl Wanted {
+    fn has(self, word: Word) -> bool {
+        !word.is_empty()
+            && !word.is_tentative()
+            && !word.occupied().is_descriptor()
+            && (self == Wanted::Entries || word.occupied().expires())
+    }
+}
+
+/// A part of the places in which `bits` leading bits are alike, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) number: usize,
+    pub(crate) bits: u32,
+}
+
+impl Region {
+    /// The region of a hash.
+    pub(crate) fn of(hash: u64, bits: u32) -> Region {
+        let number = (place_of(hash) >> (64 - bits)) as usize;
+        Region { number, bits }
+    }
+
+    fn first(self) -> u64 {
+        (self.number as u64) << (64 - self.bits)
+    }
+
+    fn last(self) -> u64 {
+        self.first() | (u64::MAX >> self.bits)
+    }
+}
+
+impl<O: Occupant> Table<O> {
+    /// Collects what some slots name, from a random bucket on, until `count` are found or the
+    /// segment has no more. Each of its keys has the same chance, whichever segment it is in:
+    /// places are drawn as hashes are distributed.
+    pub(crate) fn draw(&self, count: usize, guard: &Guard, drawn: &mut Vec<Occupied>) {
+        let segment = self.live_segment(place_of(fastrand::u64(..)), guard);
+        collect(segment, Wanted::Entries, drawn.len() + count, drawn);
+    }
+
+    /// As [`Table::draw`], of the entries with an expiry in a region; looks at all of it if
+    /// there are few.
+    pub(crate) fn draw_expiring(
+        &self,
+        region: Region,
+        count: usize,
+        guard: &Guard,
+        drawn: &mut Vec<Occupied>,
+    ) {
+        let start = fastrand::u64(region.first()..=region.last());
+        let (mut place, mut is_again) = (start, false);
+        let len_max = drawn.len() + count;
+        while drawn.len() < len_max {
+            let segment = self.live_segment(place, guard);
+            collect(segment, Wanted::Expiring, len_max, drawn);
+            match segment.behind(place).filter(|&next| next <= region.last()) {
+                Some(next) => place = next,
+                None if is_again => return,
+                None => (place, is_again) = (region.first(), true),
+            }
+            if is_again && place >= start {
+                return;
+            }
+        }
+    }
+
+    /// Visits the entries with an expiry in the segment of a place.
+    pub(crate) fn visit_expiring(
+        &self,
+        place: u64,
+        guard: &Guard,
+        mut visit: impl FnMut(Occupied),
+    ) {
+        let segment = self.live_segment(place, guard);
+        let words = || segment.words().filter(|&word| Wanted::Expiring.has(word));
+        words().for_each(Word::prefetch_start);
+        words().for_each(|word| visit(word.occupied()));
+    }
+
+    /// The first place behind the segment of a place; none at the end of the table.
+    pub(crate) fn behind(&self, place: u64, guard: &Guard) -> Option<u64> {
+        self.live_segment(place, guard).behind(place)
+    }
+}
+
+fn collect(segment: &Segment, wanted: Wanted, len_max: usize, drawn: &mut Vec<Occupied>) {
+    let first = fastrand::usize(..BUCKETS);
+    for bucket in (first..BUCKETS).chain(0..first) {
+        let words = segment.bucket_words(bucket);
+        for word in words.into_iter().filter(|&word| wanted.has(word)) {
+            if drawn.len() >= len_max {
+                return;
+            }
+            word.prefetch_start();
+            drawn.push(word.occupied());
+        }
+    }
+}
+
+impl Segment {
+    fn words(&self) -> impl Iterator<Item = Word> + '_ {
+        (0..BUCKETS * SLOTS).map(|position| self.word(position))
+    }
+
+    /// The first place behind the segment of which `place` is one; none at the end.
+    pub(super) fn behind(&self, place: u64) -> Option<u64> {
+        let width_minus_one = u64::MAX.checked_shr(self.depth).unwrap_or(0);
+        (place | width_minus_one).checked_add(1)
+    }
+}

@@ -1,0 +1,247 @@
+//! What each policy promises, as far as a naive observer can tell.
+//!
+//! Memory is counted for the whole process: the tests here take turns.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+
+use store::value::string;
+use store::{Db, Draft, Error, Options, Policy, Store, reclaim};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // Until all that the store before had is gone.
+    reclaim::settle();
+    while store::memory::usage() != store::memory::Usage::default() {
+        std::thread::yield_now();
+        reclaim::settle();
+    }
+    turn
+}
+
+const LIMIT: u64 = 4 << 20;
+
+/// A store with room for `LIMIT` more bytes.
+fn store(policy: Policy) -> Store {
+    let store = Store::new(&Options {
+        databases: 2,
+        policy,
+        ..Options::default()
+    });
+    store.set_memory_bytes_max(store.charged_bytes() + LIMIT);
+    store
+}
+
+fn key(number: usize) -> Vec<u8> {
+    format!("key:{number}").into_bytes()
+}
+
+/// Puts a value of so many bytes as a command does.
+fn put(db: &Db<'_>, number: usize, bytes: usize, expires_at_ms: Option<u64>) -> Result<(), Error> {
+    db.make_room(bytes)?;
+    let value = vec![b'v'; bytes];
+    let draft = Draft::new(string::bytes(&value)).expiring(expires_at_ms);
+    db.put(&key(number), draft)
+}
+
+fn here(db: &Db<'_>, numbers: std::ops::Range<usize>) -> HashSet<usize> {
+    numbers
+        .filter(|&number| db.peek(&key(number)).is_some())
+        .collect()
+}
+
+/// Runs with a new guard for each step, as connections do.
+fn each(
+    store: &Store,
+    now_ms: u64,
+    numbers: std::ops::Range<usize>,
+    mut step: impl FnMut(&Db<'_>, usize),
+) {
+    for number in numbers {
+        let guard = store.pin();
+        step(&store.db(0, &guard, now_ms), number);
+    }
+}
+
+#[test]
+fn noeviction_refuses_and_loses_nothing() {
+    let _turn = turn();
+    let store = store(Policy::NoEviction);
+    let mut stored = 0;
+    each(&store, 1, 0..10_000, |db, number| {
+        match put(db, number, 1_000, None) {
+            Ok(()) => stored += 1,
+            Err(error) => assert_eq!(error, Error::OutOfMemory),
+        }
+    });
+    assert!((3_000..4_500).contains(&stored), "{stored}");
+    let guard = store.pin();
+    let db = store.db(0, &guard, 1);
+    assert_eq!(here(&db, 0..stored).len(), stored);
+    assert_eq!(store.counts().evicted_keys, 0);
+    assert_eq!(db.remove(&key(0)), Ok(true));
+}
+
+#[test]
+fn policies_of_all_keys_refuse_nothing_and_keep_to_the_limit() {
+    for policy in [
+        Policy::AllkeysLru,
+        Policy::AllkeysLfu,
+        Policy::AllkeysRandom,
+        Policy::CacheMode,
+    ] {
+        let _turn = turn();
+        let store = store(policy);
+        let mut most = 0;
+        each(&store, 1, 0..20_000, |db, number| {
+            let bytes = [10, 100, 1_000, 3_000, 100_000][number % 5];
+            put(db, number, bytes, None).expect("room is made");
+            most = most.max(store.charged_bytes());
+        });
+        let guard = store.pin();
+        let db = store.db(0, &guard, 1);
+        let counts = store.counts();
+        assert_eq!(db.len() + counts.evicted_keys, 20_000, "{policy:?}");
+        assert_eq!(counts.evicted_unfetched, counts.evicted_keys);
+        let limit = store.memory_bytes_max();
+        assert!(most < limit + LIMIT / 10, "{policy:?} {most} of {limit}");
+        assert!(store.charged_bytes() > limit - LIMIT / 4, "{policy:?}");
+    }
+}
+
+#[test]
+fn nothing_is_evicted_before_the_limit_is_near() {
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    each(&store, 1, 0..3_000, |db, number| {
+        put(db, number, 1_000, None).expect("there is room");
+    });
+    assert_eq!(store.counts().evicted_keys, 0);
+}
+
+#[test]
+fn volatile_policies_touch_no_key_without_expiry() {
+    for policy in [
+        Policy::VolatileLru,
+        Policy::VolatileLfu,
+        Policy::VolatileRandom,
+        Policy::VolatileTtl,
+    ] {
+        let _turn = turn();
+        let store = store(policy);
+        each(&store, 1, 0..2_000, |db, number| {
+            put(db, number, 1_000, None).expect("there is room");
+        });
+        each(&store, 1, 2_000..6_000, |db, number| {
+            put(db, number, 1_000, Some(1 << 40)).expect("room is made");
+        });
+        // Only a few are left to go when all that is new stays.
+        let mut refused = false;
+        each(&store, 1, 6_000..10_000, |db, number| {
+            refused |= put(db, number, 1_000, None) == Err(Error::OutOfMemory);
+        });
+        let (charged, limit) = (store.charged_bytes(), store.memory_bytes_max());
+        let usage = store::memory::usage();
+        assert!(
+            refused,
+            "{policy:?} {charged} of {limit}, {usage:?} {:?}",
+            store.counts()
+        );
+        let guard = store.pin();
+        let db = store.db(0, &guard, 1);
+        assert_eq!(here(&db, 0..2_000).len(), 2_000, "{policy:?}");
+        assert_eq!(db.expiring_len(), 0, "{policy:?}");
+    }
+}
+
+#[test]
+fn volatile_ttl_takes_what_expires_next() {
+    let _turn = turn();
+    let store = store(Policy::VolatileTtl);
+    // In an order that has nothing to do with the expiry.
+    each(&store, 1, 0..8_000, |db, number| {
+        let number = number * 4_001 % 8_000;
+        put(db, number, 1_000, Some(1_000_000 + number as u64)).expect("room is made");
+    });
+    let guard = store.pin();
+    let db = store.db(0, &guard, 1);
+    let gone = store.counts().evicted_keys as usize;
+    let late = here(&db, 8_000 - (8_000 - gone) / 2..8_000).len();
+    assert!(
+        late * 10 > (8_000 - gone) / 2 * 8,
+        "{late} with {gone} gone"
+    );
+}
+
+#[test]
+fn lru_keeps_what_is_used() {
+    let _turn = turn();
+    let store = store(Policy::AllkeysLru);
+    each(&store, 1, 0..12_000, |db, number| {
+        put(db, number, 1_000, None).expect("room is made");
+        for hot in 0..5 {
+            db.read(&key(number % 100 * 5 + hot));
+        }
+    });
+    let guard = store.pin();
+    let db = store.db(0, &guard, 1);
+    let kept = here(&db, 0..500).len();
+    assert!(kept > 480, "{kept} of 500");
+}
+
+#[test]
+fn expired_keys_go_before_live_ones() {
+    for policy in [Policy::AllkeysLru, Policy::CacheMode, Policy::VolatileTtl] {
+        let _turn = turn();
+        let store = store(policy);
+        each(&store, 1, 0..3_000, |db, number| {
+            let expires_at_ms = if number % 2 == 0 { 1_000 } else { 1 << 40 };
+            put(db, number, 1_000, Some(expires_at_ms)).expect("there is room");
+        });
+        each(&store, 2_000, 3_000..4_400, |db, number| {
+            put(db, number, 1_000, Some(1 << 40)).expect("room is made");
+        });
+        let counts = store.counts();
+        assert!(counts.expired_keys > 1_000, "{policy:?} {counts:?}");
+        assert!(counts.evicted_keys < 30, "{policy:?} {counts:?}");
+    }
+}
+
+#[test]
+fn a_lowered_limit_is_reached_in_steps() {
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    each(&store, 1, 0..3_500, |db, number| {
+        put(db, number, 1_000, None).expect("there is room");
+    });
+    store.set_memory_bytes_max(store.memory_bytes_max() - LIMIT / 2);
+    let steps = (0..1_000).take_while(|_| store.relieve(1)).count();
+    assert!((2..100).contains(&steps), "{steps}");
+    reclaim::settle();
+    let (charged, limit) = (store.charged_bytes(), store.memory_bytes_max());
+    assert!(
+        charged <= limit,
+        "{charged} of {limit} after {steps}, {:?}",
+        store::memory::usage()
+    );
+}
+
+#[test]
+fn after_a_flush_nothing_is_counted() {
+    let _turn = turn();
+    {
+        let store = store(Policy::CacheMode);
+        each(&store, 1, 0..10_000, |db, number| {
+            let expires_at_ms = (number % 3 == 0).then_some(1 << 40);
+            put(db, number % 7_000, 100 + number % 1_000, expires_at_ms).expect("room is made");
+            db.read(&key(number / 2));
+        });
+        store.flush_all();
+    }
+    drop(_turn);
+    // Which waits until nothing is counted.
+    let _turn = turn();
+    assert_eq!(store::small_queue_bytes(), 0);
+}
