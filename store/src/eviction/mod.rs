@@ -20,8 +20,8 @@
 //! for once passes through a tenth of the memory, and scans take no more than that.
 //!
 //! First among several is the one with the highest product of size and age in its queue: the
-//! memory that it has taken over its time there without being asked for. That is what makes sizes count;
-//! on traces with sizes of a published distribution it is worth more than all the rest.
+//! memory that it has taken over its time there without being asked for. That is what makes
+//! sizes count; with sizes of a published distribution it is worth more than all the rest.
 //!
 //! Simulated on eight recorded traces at 1, 10 and 30 percent of their bytes, misses against
 //! Redis's sampled LRU, in the mean and at worst (`cargo bench -p benches --bench eviction`):
