@@ -13,6 +13,9 @@ struct Facts {
     flags: BTreeSet<String>,
     /// First, last, step.
     keys: [i64; 3],
+    /// What is done with the keys of each place.
+    uses: Vec<BTreeSet<String>>,
+    categories: BTreeSet<String>,
 }
 
 /// Flags that are about what we do not have (clusters, modules, keys of moving place) or that the
@@ -221,10 +224,19 @@ fn table(client: &mut RespClient) -> BTreeMap<String, Facts> {
                 .filter(|flag| !FLAGS_NOT_COMPARED.contains(&flag.as_str()))
                 .collect(),
             keys: [number(3), number(4), number(5)],
+            uses: parts[8].elements().iter().map(uses).collect(),
+            categories: parts[6].elements().iter().map(text).collect(),
         };
         (text(&parts[0]), facts)
     });
     entries.collect()
+}
+
+/// The flags of a key specification.
+fn uses(spec: &Reply) -> BTreeSet<String> {
+    let flags = pairs(spec).find(|(name, _)| text(name) == "flags");
+    let flags = flags.expect("every specification has flags").1;
+    flags.elements().iter().map(text).collect()
 }
 
 fn text(reply: &Reply) -> String {

@@ -10,7 +10,8 @@ use store::value::string::{self, Str, signed_range};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::{At, From};
+use super::Keys::{At, For, From};
+use super::Use::{Overwrite, Read, Vary};
 use super::string::edit;
 use super::{Args, Call, Command, Error, Family, error};
 
@@ -48,7 +49,7 @@ pub(super) const FAMILY: Family = Family {
             since: "3.2.0",
             complexity: "O(1) for each subcommand",
             flags: &[Write, DenyOom],
-            keys: &[At(1)],
+            keys: &[For(Vary, &At(1))],
             body: Run(field::bitfield),
         },
         Command {
@@ -68,11 +69,17 @@ pub(super) const FAMILY: Family = Family {
             since: "2.6.0",
             complexity: "O(N) with N the bytes of the longest string",
             flags: &[Write, DenyOom],
-            keys: &[From {
-                first: 2,
-                last: -1,
-                step: 1,
-            }],
+            keys: &[
+                For(Overwrite, &At(2)),
+                For(
+                    Read,
+                    &From {
+                        first: 3,
+                        last: -1,
+                        step: 1,
+                    },
+                ),
+            ],
             body: Run(bitop),
         },
         Command {

@@ -6,7 +6,8 @@ use store::{Change, Draft, Entry};
 
 use super::Body::Run;
 use super::Flag::{Fast, Readonly, Write};
-use super::Keys::At;
+use super::Keys::{At, For};
+use super::Use::Update;
 use super::string::kilobytes_copied;
 use super::{Args, Call, Command, Error, Family, error};
 
@@ -24,7 +25,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(expire),
         },
         Command {
@@ -34,7 +35,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.2.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(expireat),
         },
         Command {
@@ -54,7 +55,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.2.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(persist),
         },
         Command {
@@ -64,7 +65,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.6.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(pexpire),
         },
         Command {
@@ -74,7 +75,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.6.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(pexpireat),
         },
         Command {

@@ -5,7 +5,8 @@ use store::value::number::LongDouble;
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::At;
+use super::Keys::{At, For};
+use super::Use::{Delete, Insert, Look, Update};
 use super::collection::{self, Sample, ScanOptions};
 use super::scan::parse_cursor;
 use super::{Call, Command, Error, Family, Reply, error};
@@ -21,7 +22,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Delete, &At(1))],
             body: Run(hdel),
         },
         Command {
@@ -31,7 +32,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(hexists),
         },
         Command {
@@ -91,7 +92,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(hlen),
         },
         Command {
@@ -111,7 +112,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(hmset),
         },
         Command {
@@ -141,7 +142,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(hset),
         },
         Command {
@@ -151,7 +152,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[For(Insert, &At(1))],
             body: Run(hsetnx),
         },
         Command {
@@ -161,7 +162,7 @@ pub(super) const FAMILY: Family = Family {
             since: "3.2.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(hstrlen),
         },
         Command {

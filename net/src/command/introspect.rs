@@ -3,7 +3,7 @@
 use super::Flag::{Loading, Stale};
 use super::dispatch::{self, Entry};
 use super::docs::docs;
-use super::{Body, Call, Command, Error, Family, Flag, Keys, Reply, error, module};
+use super::{Body, Call, Command, Error, Family, Flag, Keys, Reply, Use, error, module};
 use crate::glob;
 
 pub(super) const FAMILY: Family = Family {
@@ -217,11 +217,7 @@ fn write_info(reply: &mut Reply<'_>, entry: &Entry) {
 
 fn flags(command: &Command) -> Vec<&'static str> {
     let mut flags: Vec<_> = command.flags.iter().map(|flag| flag.name()).collect();
-    if command
-        .keys
-        .iter()
-        .any(|keys| matches!(keys, Keys::Counted { .. }))
-    {
+    if command.keys.iter().any(|keys| keys.are_counted()) {
         flags.push("movablekeys");
     }
     flags
@@ -229,11 +225,15 @@ fn flags(command: &Command) -> Vec<&'static str> {
 
 /// The range older clients know: first key, last key, step.
 fn legacy_range(command: &Command) -> (i64, i64, i64) {
-    let mut ranges = command.keys.iter().filter_map(|keys| match *keys {
-        Keys::At(at) => Some((at as i64, at as i64, 1)),
-        Keys::From { first, last, step } => Some((first as i64, last as i64, step as i64)),
-        Keys::Counted { .. } => None,
-    });
+    fn range(keys: Keys) -> Option<(i64, i64, i64)> {
+        match keys {
+            Keys::At(at) => Some((at as i64, at as i64, 1)),
+            Keys::From { first, last, step } => Some((first as i64, last as i64, step as i64)),
+            Keys::Counted { .. } => None,
+            Keys::For(_, keys) => range(*keys),
+        }
+    }
+    let mut ranges = command.keys.iter().filter_map(|keys| range(*keys));
     let Some((first, mut last, step)) = ranges.next() else {
         return (0, 0, 0);
     };
@@ -252,7 +252,7 @@ fn categories(entry: &Entry) -> Vec<&'static str> {
     let is_dangerous = command.is(Flag::Admin)
         || matches!(
             entry.full_name.as_str(),
-            "flushall" | "flushdb" | "info" | "keys" | "swapdb" | "config" | "sort"
+            "flushall" | "flushdb" | "info" | "keys" | "swapdb" | "sort"
         );
     let mut categories: Vec<&'static str> = [
         ("write", command.is(Flag::Write)),
@@ -282,20 +282,10 @@ fn categories(entry: &Entry) -> Vec<&'static str> {
     categories
 }
 
-fn key_flags(command: &Command) -> &'static [&'static str] {
-    match command.is(Flag::Write) {
-        true => &["RW", "access", "update"],
-        false => &["RO", "access"],
-    }
-}
-
-fn write_key_spec(reply: &mut Reply<'_>, command: &Command, keys: Keys) {
-    reply.map(3);
-    reply.bulk(b"flags");
-    let flags = key_flags(command);
-    reply.set(flags.len());
-    flags.iter().for_each(|flag| reply.simple(flag));
-    let (index, range) = match keys {
+/// Where keys are looked for, and if their number is not counted there: the last one, seen from
+/// the first, and the step between them.
+fn place(keys: Keys) -> (usize, Option<(isize, usize)>) {
+    match keys {
         Keys::At(at) => (at, Some((0, 1))),
         Keys::From { first, last, step } => {
             let last = match last {
@@ -305,7 +295,17 @@ fn write_key_spec(reply: &mut Reply<'_>, command: &Command, keys: Keys) {
             (first, Some((last, step)))
         }
         Keys::Counted { at } => (at, None),
-    };
+        Keys::For(_, keys) => place(*keys),
+    }
+}
+
+fn write_key_spec(reply: &mut Reply<'_>, command: &Command, keys: Keys) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    let flags = command.use_of(keys).names();
+    reply.set(flags.len());
+    flags.iter().for_each(|flag| reply.simple(flag));
+    let (index, range) = place(keys);
     reply.bulk(b"begin_search");
     reply.map(2);
     reply.bulk(b"type");
@@ -340,8 +340,8 @@ fn write_key_spec(reply: &mut Reply<'_>, command: &Command, keys: Keys) {
     }
 }
 
-/// The entry for the words of a command and where their keys stand.
-fn keys_of(words: &[&[u8]]) -> Result<(&'static Entry, Vec<usize>), Error> {
+/// What a command does with its keys, and where they stand.
+fn keys_of(words: &[&[u8]]) -> Result<Vec<(Use, usize)>, Error> {
     let entry = dispatch::resolve(words).ok_or(Error::Text("ERR Invalid command specified"))?;
     if !entry.subcommands().is_empty() && words.len() > 1 {
         return Err(Error::Text("ERR Invalid command specified"));
@@ -355,18 +355,21 @@ fn keys_of(words: &[&[u8]]) -> Result<(&'static Entry, Vec<usize>), Error> {
         ));
     }
     let mut places = Vec::new();
-    entry.command.for_each_key(words, |at| places.push(at));
+    for keys in entry.command.keys {
+        let used = entry.command.use_of(*keys);
+        keys.for_each(words, &mut |at| places.push((used, at)));
+    }
     match places.is_empty() {
         true => Err(Error::Text("ERR Invalid arguments specified for command")),
-        false => Ok((entry, places)),
+        false => Ok(places),
     }
 }
 
 fn getkeys(call: &mut Call<'_>) -> Result<(), Error> {
     let words = call.args.rest();
-    let (_, places) = keys_of(words)?;
+    let places = keys_of(words)?;
     call.reply.array(places.len());
-    for at in places {
+    for (_, at) in places {
         call.reply.bulk(words[at]);
     }
     Ok(())
@@ -374,10 +377,10 @@ fn getkeys(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn getkeysandflags(call: &mut Call<'_>) -> Result<(), Error> {
     let words = call.args.rest();
-    let (entry, places) = keys_of(words)?;
+    let places = keys_of(words)?;
     call.reply.array(places.len());
-    let flags = key_flags(entry.command);
-    for at in places {
+    for (used, at) in places {
+        let flags = used.names();
         call.reply.array(2);
         call.reply.bulk(words[at]);
         call.reply.set(flags.len());

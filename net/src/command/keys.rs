@@ -6,7 +6,8 @@ use store::{Db, Draft, Kind};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::{At, From};
+use super::Keys::{At, For, From};
+use super::Use::{Create, Look, Overwrite, Read, Remove, Take};
 use super::{Args, Call, Command, Error, Family, error};
 
 const KILOBYTE: usize = 1024;
@@ -25,11 +26,7 @@ pub(super) const FAMILY: Family = Family {
             since: "6.2.0",
             complexity: "O(N) with N the size of the value",
             flags: &[Write, DenyOom],
-            keys: &[From {
-                first: 1,
-                last: 2,
-                step: 1,
-            }],
+            keys: &[For(Read, &At(1)), For(Overwrite, &At(2))],
             body: Run(copy),
         },
         Command {
@@ -39,11 +36,14 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of keys",
             flags: &[Write],
-            keys: &[From {
-                first: 1,
-                last: -1,
-                step: 1,
-            }],
+            keys: &[For(
+                Remove,
+                &From {
+                    first: 1,
+                    last: -1,
+                    step: 1,
+                },
+            )],
             body: Run(del),
         },
         Command {
@@ -53,11 +53,14 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of keys",
             flags: &[Readonly, Fast],
-            keys: &[From {
-                first: 1,
-                last: -1,
-                step: 1,
-            }],
+            keys: &[For(
+                Look,
+                &From {
+                    first: 1,
+                    last: -1,
+                    step: 1,
+                },
+            )],
             body: Run(exists),
         },
         Command {
@@ -87,11 +90,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write],
-            keys: &[From {
-                first: 1,
-                last: 2,
-                step: 1,
-            }],
+            keys: &[For(Take, &At(1)), For(Overwrite, &At(2))],
             body: Run(rename),
         },
         Command {
@@ -101,11 +100,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[From {
-                first: 1,
-                last: 2,
-                step: 1,
-            }],
+            keys: &[For(Take, &At(1)), For(Create, &At(2))],
             body: Run(renamenx),
         },
         Command {
@@ -115,11 +110,14 @@ pub(super) const FAMILY: Family = Family {
             since: "3.2.1",
             complexity: "O(N) with N the number of keys",
             flags: &[Readonly, Fast],
-            keys: &[From {
-                first: 1,
-                last: -1,
-                step: 1,
-            }],
+            keys: &[For(
+                Look,
+                &From {
+                    first: 1,
+                    last: -1,
+                    step: 1,
+                },
+            )],
             body: Run(touch),
         },
         Command {
@@ -129,7 +127,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(type_of),
         },
         Command {
@@ -139,11 +137,14 @@ pub(super) const FAMILY: Family = Family {
             since: "4.0.0",
             complexity: "O(N) with N the number of keys",
             flags: &[Write, Fast],
-            keys: &[From {
-                first: 1,
-                last: -1,
-                step: 1,
-            }],
+            keys: &[For(
+                Remove,
+                &From {
+                    first: 1,
+                    last: -1,
+                    step: 1,
+                },
+            )],
             body: Run(del),
         },
     ],

@@ -3,7 +3,7 @@
 use store::value::memory_bytes;
 
 use super::Flag::{Loading, Readonly, Stale};
-use super::{Body, Call, Command, Error, Family, Keys, error, introspect};
+use super::{Body, Call, Command, Error, Family, Keys, Use, error, introspect};
 use crate::account::{Account, ratio};
 use crate::process;
 
@@ -79,7 +79,7 @@ const SUBCOMMANDS: &[Command] = &[
         since: "4.0.0",
         complexity: "O(N) where N is the number of nodes of a large value",
         flags: &[Readonly],
-        keys: &[Keys::At(2)],
+        keys: &[Keys::For(Use::Look, &Keys::At(2))],
         body: Body::Run(usage),
     },
 ];

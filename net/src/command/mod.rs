@@ -42,7 +42,7 @@ pub(crate) mod table;
 
 pub(crate) use crate::protocol::resp::Writer as Reply;
 pub(crate) use args::Args;
-pub(crate) use table::{Body, Command, Family, Flag, Keys};
+pub(crate) use table::{Body, Command, Family, Flag, Keys, Use};
 
 /// All commands, by family.
 pub(crate) const FAMILIES: &[&Family] = &[

@@ -5,7 +5,8 @@ use store::value::{Encoding, object_encoding};
 
 use super::Body::{Container, Run};
 use super::Flag::{Loading, Readonly, Stale};
-use super::Keys::At;
+use super::Keys::{At, For};
+use super::Use::Look;
 use super::{Call, Command, Error, Family};
 
 const MS_PER_SECOND: u64 = 1000;
@@ -32,7 +33,7 @@ pub(super) const FAMILY: Family = Family {
                 since: "2.2.3",
                 complexity: "O(1)",
                 flags: &[Readonly],
-                keys: &[At(2)],
+                keys: &[For(Look, &At(2))],
                 body: Run(encoding),
             },
             Command {
@@ -42,7 +43,7 @@ pub(super) const FAMILY: Family = Family {
                 since: "4.0.0",
                 complexity: "O(1)",
                 flags: &[Readonly],
-                keys: &[At(2)],
+                keys: &[For(Look, &At(2))],
                 body: Run(freq),
             },
             Command {
@@ -62,7 +63,7 @@ pub(super) const FAMILY: Family = Family {
                 since: "2.2.3",
                 complexity: "O(1)",
                 flags: &[Readonly],
-                keys: &[At(2)],
+                keys: &[For(Look, &At(2))],
                 body: Run(idletime),
             },
             Command {
@@ -72,7 +73,7 @@ pub(super) const FAMILY: Family = Family {
                 since: "2.2.3",
                 complexity: "O(1)",
                 flags: &[Readonly],
-                keys: &[At(2)],
+                keys: &[For(Look, &At(2))],
                 body: Run(refcount),
             },
         ]),

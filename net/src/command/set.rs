@@ -9,7 +9,8 @@ use store::{Change, Db, Draft};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::{At, Counted, From};
+use super::Keys::{At, Counted, For, From};
+use super::Use::{Delete, Insert, Look, Overwrite, Read, Take};
 use super::collection::{self, Sample, ScanOptions};
 use super::scan::parse_cursor;
 use super::{Call, Command, Error, Family, error};
@@ -32,7 +33,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members given",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[For(Insert, &At(1))],
             body: Run(sadd),
         },
         Command {
@@ -42,7 +43,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(scard),
         },
         Command {
@@ -62,7 +63,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members of all sets",
             flags: &[Write, DenyOom],
-            keys: &[At(1), STORE_KEYS],
+            keys: &[For(Overwrite, &At(1)), For(Read, &STORE_KEYS)],
             body: Run(sdiffstore),
         },
         Command {
@@ -92,7 +93,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N*M) with N the members of the smallest set and M the number of sets",
             flags: &[Write, DenyOom],
-            keys: &[At(1), STORE_KEYS],
+            keys: &[For(Overwrite, &At(1)), For(Read, &STORE_KEYS)],
             body: Run(sinterstore),
         },
         Command {
@@ -102,7 +103,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(sismember),
         },
         Command {
@@ -132,7 +133,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1), At(2)],
+            keys: &[For(Take, &At(1)), For(Insert, &At(2))],
             body: Run(smove),
         },
         Command {
@@ -142,7 +143,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members asked for",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Take, &At(1))],
             body: Run(spop),
         },
         Command {
@@ -162,7 +163,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members given",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Delete, &At(1))],
             body: Run(srem),
         },
         Command {
@@ -192,7 +193,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members of all sets",
             flags: &[Write, DenyOom],
-            keys: &[At(1), STORE_KEYS],
+            keys: &[For(Overwrite, &At(1)), For(Read, &STORE_KEYS)],
             body: Run(sunionstore),
         },
     ],

@@ -7,7 +7,8 @@ use store::{Change, Draft, Entry, NewValue};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::{At, From};
+use super::Keys::{At, For, From};
+use super::Use::{Create, Insert, Look, Overwrite, Take, Update, Vary};
 use super::expire::redate;
 use super::{Call, Command, Error, Family, Reply, error};
 
@@ -31,7 +32,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[For(Insert, &At(1))],
             body: Run(append),
         },
         Command {
@@ -71,7 +72,7 @@ pub(super) const FAMILY: Family = Family {
             since: "6.2.0",
             complexity: "O(1)",
             flags: &[Write, Fast],
-            keys: &[At(1)],
+            keys: &[For(Take, &At(1))],
             body: Run(getdel),
         },
         Command {
@@ -170,11 +171,14 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.1",
             complexity: "O(N) with N the number of keys",
             flags: &[Write, DenyOom],
-            keys: &[From {
-                first: 1,
-                last: -1,
-                step: 2,
-            }],
+            keys: &[For(
+                Overwrite,
+                &From {
+                    first: 1,
+                    last: -1,
+                    step: 2,
+                },
+            )],
             body: Run(mset),
         },
         Command {
@@ -184,11 +188,14 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.1",
             complexity: "O(N) with N the number of keys",
             flags: &[Write, DenyOom],
-            keys: &[From {
-                first: 1,
-                last: -1,
-                step: 2,
-            }],
+            keys: &[For(
+                Create,
+                &From {
+                    first: 1,
+                    last: -1,
+                    step: 2,
+                },
+            )],
             body: Run(msetnx),
         },
         Command {
@@ -198,7 +205,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.6.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom],
-            keys: &[At(1)],
+            keys: &[For(Overwrite, &At(1))],
             body: Run(psetex),
         },
         Command {
@@ -209,7 +216,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom],
-            keys: &[At(1)],
+            keys: &[For(Vary, &At(1))],
             body: Run(set),
         },
         Command {
@@ -219,7 +226,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom],
-            keys: &[At(1)],
+            keys: &[For(Overwrite, &At(1))],
             body: Run(setex),
         },
         Command {
@@ -229,7 +236,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[For(Create, &At(1))],
             body: Run(setnx),
         },
         Command {
@@ -239,7 +246,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.2.0",
             complexity: "O(N) with N the bytes written",
             flags: &[Write, DenyOom],
-            keys: &[At(1)],
+            keys: &[For(Update, &At(1))],
             body: Run(setrange),
         },
         Command {
@@ -249,7 +256,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.2.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[For(Look, &At(1))],
             body: Run(strlen),
         },
         Command {

@@ -117,6 +117,89 @@ pub(crate) enum Keys {
         /// The number's word.
         at: usize,
     },
+    /// Some of these, of which less is done than a command of its kind may do: others are read
+    /// by a command that reads, and read and changed by one that writes.
+    For(Use, &'static Keys),
+}
+
+/// What happens to a key; Redis's words for it are in [`Use::names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Only whether it is there, its size, its type.
+    Look,
+    /// The value is read.
+    Read,
+    /// The value is read and changed.
+    Change,
+    /// As the arguments say, at most [`Use::Change`].
+    Vary,
+    /// The value is changed, and nothing of it answered.
+    Update,
+    /// Something is added to it.
+    Insert,
+    /// Something in it is deleted.
+    Delete,
+    /// What is deleted is answered.
+    Take,
+    /// It gets another value, whatever it had.
+    Overwrite,
+    /// It gets a value if it has none.
+    Create,
+    /// It goes.
+    Remove,
+}
+
+impl Use {
+    /// As COMMAND INFO has it.
+    pub(crate) fn names(self) -> &'static [&'static str] {
+        match self {
+            Use::Look => &["RO"],
+            Use::Read => &["RO", "access"],
+            Use::Change => &["RW", "access", "update"],
+            Use::Vary => &["RW", "access", "update", "variable_flags"],
+            Use::Update => &["RW", "update"],
+            Use::Insert => &["RW", "insert"],
+            Use::Delete => &["RW", "delete"],
+            Use::Take => &["RW", "access", "delete"],
+            Use::Overwrite => &["OW", "update"],
+            Use::Create => &["OW", "insert"],
+            Use::Remove => &["RM", "delete"],
+        }
+    }
+}
+
+impl Keys {
+    /// Calls `visit` with the index of each word that is one of these.
+    pub(crate) fn for_each(self, words: &[&[u8]], visit: &mut impl FnMut(usize)) {
+        match self {
+            Keys::At(at) if at < words.len() => visit(at),
+            Keys::At(_) => {}
+            Keys::From { first, last, step } => {
+                let end = match last {
+                    0.. => last as usize + 1,
+                    _ => (words.len() + 1).saturating_sub(last.unsigned_abs()),
+                };
+                (first..end.min(words.len())).step_by(step).for_each(visit);
+            }
+            Keys::Counted { at } => {
+                let count = words.get(at).map_or(0, |word| leading_number(word));
+                let end = (at + 1).saturating_add(count);
+                if end <= words.len() {
+                    (at + 1..end).for_each(visit);
+                }
+            }
+            Keys::For(_, keys) => keys.for_each(words, visit),
+        }
+    }
+
+    /// Whether their number depends on the words.
+    pub(crate) fn are_counted(self) -> bool {
+        match self {
+            Keys::Counted { .. } => true,
+            Keys::For(_, keys) => keys.are_counted(),
+            Keys::At(_) | Keys::From { .. } => false,
+        }
+    }
 }
 
 impl Command {
@@ -126,6 +209,15 @@ impl Command {
             Body::Run(_) => arity_of(self.syntax),
             Body::Container(_) => -2,
             Body::RunOrContainer(..) => -1,
+        }
+    }
+
+    /// What is done with keys of it.
+    pub(crate) fn use_of(&self, keys: Keys) -> Use {
+        match keys {
+            Keys::For(used, _) => used,
+            _ if self.is(Flag::Write) => Use::Change,
+            _ => Use::Read,
         }
     }
 
@@ -147,26 +239,7 @@ impl Command {
     /// Calls `visit` with the index of each word that is a key.
     pub(crate) fn for_each_key(&self, words: &[&[u8]], mut visit: impl FnMut(usize)) {
         for keys in self.keys {
-            match *keys {
-                Keys::At(at) if at < words.len() => visit(at),
-                Keys::At(_) => {}
-                Keys::From { first, last, step } => {
-                    let end = match last {
-                        0.. => last as usize + 1,
-                        _ => (words.len() + 1).saturating_sub(last.unsigned_abs()),
-                    };
-                    (first..end.min(words.len()))
-                        .step_by(step)
-                        .for_each(&mut visit);
-                }
-                Keys::Counted { at } => {
-                    let count = words.get(at).map_or(0, |word| leading_number(word));
-                    let end = (at + 1).saturating_add(count);
-                    if end <= words.len() {
-                        (at + 1..end).for_each(&mut visit);
-                    }
-                }
-            }
+            keys.for_each(words, &mut visit);
         }
     }
 }
