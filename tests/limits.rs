@@ -3,40 +3,6 @@
 use tests::Subject;
 use tests::resp::{Lost, Reply};
 
-/// Memory is counted for the whole process, so the tests that run beside this one are in the sum:
-/// the margins are wide.
-#[test]
-fn at_maxmemory_writes_fail_and_reads_and_deletes_go_on() {
-    let subject = Subject::start_with(&[("maxmemory", "64mb")]);
-    let (mut resp, mut memcached) = (subject.resp(), subject.memcached());
-    let value = "x".repeat(1_000_000);
-    let ok = Reply::Status(b"OK".into());
-    let oom = Reply::Error(b"OOM command not allowed when used memory > 'maxmemory'.".into());
-    let refused = (0..100).find(|at| {
-        let reply = resp.call(&["SET", &format!("key:{at}"), &value]);
-        assert!(reply == ok || reply == oom, "{reply:?}");
-        reply == oom
-    });
-    let refused = refused.expect("a hundred megabytes do not fit");
-    assert!(refused > 32, "{refused} megabytes are far from 64");
-
-    assert_eq!(resp.call(&["CONFIG", "SET", "maxmemory", "32mb"]), ok);
-    let answer = memcached.call(&["set key:m 0 0 1", "x"]);
-    assert_eq!(answer, "SERVER_ERROR out of memory storing object");
-    assert_eq!(resp.call(&["SADD", "s", "a"]), oom);
-    assert_eq!(resp.call(&["STRLEN", "key:0"]), Reply::Integer(1_000_000));
-    assert!(
-        memcached
-            .call(&["get key:1"])
-            .starts_with("VALUE key:1 0 1000000")
-    );
-    for at in 0..refused {
-        assert_eq!(resp.call(&["DEL", &format!("key:{at}")]), Reply::Integer(1));
-    }
-    let again = tests::eventually(|| resp.call(&["SET", "k", "v"]) == ok);
-    assert!(again, "deleting gave no memory back");
-}
-
 /// A short request cannot ask for more than there is memory for.
 #[test]
 fn a_reply_that_repeats_a_value_has_a_limit() {

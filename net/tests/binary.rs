@@ -78,17 +78,30 @@ impl Drop for Running {
 }
 
 fn ask(port: u16, request: &str) -> String {
-    let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut stream = TcpStream::connect(addr).expect("a connection");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .expect("a timeout");
-    stream.write_all(request.as_bytes()).expect("sent");
-    let mut reply = String::new();
-    BufReader::new(stream)
-        .read_line(&mut reply)
-        .expect("a reply");
-    reply
+    Wire::connect(port).ask(request)
+}
+
+/// A connection.
+struct Wire(BufReader<TcpStream>);
+
+impl Wire {
+    fn connect(port: u16) -> Wire {
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let stream = TcpStream::connect(addr).expect("a connection");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a timeout");
+        Wire(BufReader::new(stream))
+    }
+
+    /// The first line of the reply.
+    fn ask(&mut self, request: &str) -> String {
+        let sent = self.0.get_mut().write_all(request.as_bytes());
+        sent.expect("sent");
+        let mut reply = String::new();
+        self.0.read_line(&mut reply).expect("a reply");
+        reply
+    }
 }
 
 /// Runs to the end and returns what was told on standard error; exit code 1 and one line.
@@ -266,4 +279,43 @@ fn help_is_not_a_failure() {
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains("mayfly"));
     }
+}
+
+/// Memory is counted for the whole process, so this server has one of its own.
+#[test]
+fn at_maxmemory_writes_fail_and_reads_and_deletes_go_on() {
+    let (resp_port, memcached_port) = (free_port(), free_port());
+    let server = Running::start(
+        mayfly()
+            .arg(format!("--port={resp_port}"))
+            .arg(format!("--memcached_port={memcached_port}"))
+            .arg("--maxmemory=64mb"),
+    );
+    let (mut resp, mut memcached) = (Wire::connect(resp_port), Wire::connect(memcached_port));
+    let value = "x".repeat(1_000_000);
+    let oom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    let refused = (0..100).find(|at| {
+        let request = format!("*3\r\n$3\r\nSET\r\n$2\r\n{at:02}\r\n$1000000\r\n{value}\r\n");
+        let reply = resp.ask(&request);
+        assert!(reply == "+OK\r\n" || reply == oom, "{reply}");
+        reply == oom
+    });
+    let refused = refused.expect("a hundred megabytes do not fit");
+    assert!(refused > 32, "{refused} megabytes are far from 64");
+
+    assert_eq!(resp.ask("CONFIG SET maxmemory 32mb\r\n"), "+OK\r\n");
+    let answer = memcached.ask("set key:m 0 0 1\r\nx\r\n");
+    assert_eq!(answer, "SERVER_ERROR out of memory storing object\r\n");
+    assert_eq!(resp.ask("SADD s a\r\n"), oom);
+    assert_eq!(resp.ask("STRLEN 00\r\n"), ":1000000\r\n");
+    assert_eq!(memcached.ask("get 01\r\n"), "VALUE 01 0 1000000\r\n");
+    for at in 0..refused {
+        assert_eq!(resp.ask(&format!("DEL {at:02}\r\n")), ":1\r\n");
+    }
+    let has_room = (0..600).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        resp.ask("SET k v\r\n") == "+OK\r\n"
+    });
+    assert!(has_room, "deleting gave no memory back");
+    drop(server);
 }
