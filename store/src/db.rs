@@ -237,6 +237,11 @@ impl<'g> Db<'g> {
         }
     }
 
+    /// A version that no entry has nor will have, for what was stored but is gone already.
+    pub fn unused_version(&self) -> u64 {
+        thread::next_version(0)
+    }
+
     /// Puts a value at a key whatever was there.
     ///
     /// # Errors

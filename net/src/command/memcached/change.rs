@@ -32,7 +32,7 @@ impl<'c> Call<'c> {
             _ => item.value.len(),
         };
         let token = match status {
-            Status::Stored => after.map_or(0, Entry::token),
+            Status::Stored => self.token_of(after, item.token),
             _ => 0,
         };
         let stored = Stored {
@@ -42,6 +42,14 @@ impl<'c> Call<'c> {
         };
         reply.status(status, stored);
         Ok(())
+    }
+
+    /// The token of what was stored, which may be gone already.
+    fn token_of(&self, after: Option<Entry<'_>>, wanted: Option<u64>) -> u64 {
+        match after {
+            Some(entry) => entry.token(),
+            None => wanted.unwrap_or_else(|| self.db.unused_version()),
+        }
     }
 
     fn note_store(&self, item: &Item<'_>, status: Status) {
@@ -197,7 +205,7 @@ impl<'c> Call<'c> {
                     _ => {}
                 }
                 self.note(if details.is_made { misses } else { hits });
-                let token = after.map_or(0, Entry::token);
+                let token = self.token_of(after, request.token);
                 reply.number(&Number {
                     key,
                     value,
@@ -262,19 +270,14 @@ impl<'c> Call<'c> {
     }
 
     fn first_number<'e>(&self, request: &Arithmetic<'_>) -> (Change<'e>, NumberOutcome<'e>) {
-        let Some((number, exptime)) = request.initial else {
+        let Some((number, vivify)) = request.initial else {
             return (Change::Keep, Err(Status::NotFound));
         };
-        let expiry = self.expiry(request.touch.unwrap_or(exptime));
-        let mut details = Details {
-            is_made: true,
-            ..Details::default()
-        };
+        let details = self.made_details(vivify, request.touch);
+        let expiry = self.expiry(vivify.final_exptime(request.touch));
         let Expiry::At(expires_at_ms) = expiry else {
-            details.ttl_s = Some(0);
             return (Change::Keep, Ok((number, None, details)));
         };
-        details.ttl_s = self.ttl_s(expires_at_ms);
         let mut draft = Draft::new(string::unsigned_text(number));
         draft.meta.expires_at_ms = expires_at_ms;
         draft.meta.token = request.token;

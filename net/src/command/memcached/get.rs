@@ -7,7 +7,7 @@ use store::{Change, Draft, Entry, Meta};
 use super::text::{Text, TextEntry};
 use super::{Call, Count, Expiry, Failure, prefetch};
 use crate::protocol::memcached::{Details, Exptime, Get, Item, Key, KeyRoom, Status, Stored};
-use crate::protocol::memcached::{Words, Writer, overhead_bytes};
+use crate::protocol::memcached::{Vivify, Words, Writer, overhead_bytes};
 
 /// How many keys are fetched into the cache together.
 pub(crate) const BATCH_KEYS: usize = 64;
@@ -266,24 +266,18 @@ impl<'c> Call<'c> {
 
     /// The empty item that is made where there is none.
     fn vivified<'e>(&self, get: &Get<'_>) -> (Change<'e>, Option<(Seen<'c>, Option<Entry<'c>>)>) {
-        let Some(exptime) = get.vivify else {
+        let Some(vivify) = get.vivify else {
             return (Change::Keep, None);
         };
-        let expiry = self.expiry(exptime);
-        let expires_at_ms = match expiry {
-            Expiry::Past => Some(self.db.now_ms()),
-            Expiry::At(at_ms) => at_ms,
-        };
+        let expiry = self.expiry(vivify.final_exptime(get.touch));
         let details = Details {
-            ttl_s: self.ttl_s(expires_at_ms),
             has_won: true,
-            is_made: true,
-            ..Details::default()
+            ..self.made_details(vivify, get.touch)
         };
         let seen = Seen {
             text: Text::String(Str::from_slice(b"")),
             client_flags: 0,
-            token: get.token.unwrap_or(0),
+            token: get.token.unwrap_or_else(|| self.db.unused_version()),
             details,
         };
         let change = match expiry {
@@ -299,6 +293,17 @@ impl<'c> Call<'c> {
             }),
         };
         (change, Some((seen, None)))
+    }
+
+    /// What is known of an item that a request makes.
+    pub(super) fn made_details(&self, vivify: Vivify, touch: Option<Exptime>) -> Details {
+        let ttl_s = |exptime: Exptime| self.ttl_s(exptime.at_ms(self.db.now_ms()));
+        Details {
+            ttl_s: touch.and_then(ttl_s),
+            made_ttl_s: ttl_s(vivify.exptime),
+            is_made: true,
+            ..Details::default()
+        }
     }
 
     /// me.

@@ -12,7 +12,7 @@
 //! no comparison. Replies have the same header, with a status in the place of the reserved bytes.
 
 use super::request::{Arithmetic, Delete, Delta, Exptime, Get, Key, Mode, Refusal, Request};
-use super::request::{Stats, Store, Verb};
+use super::request::{Stats, Store, Verb, Vivify};
 use super::words::Words;
 use super::write::{BinaryForm, Form};
 use super::{Broken, KEY_BYTES_MAX, Limits};
@@ -415,7 +415,13 @@ fn arithmetic<'b>(header: &Header, extras: &[u8], key: &'b [u8]) -> Verb<'b> {
     };
     let initial = match word(extras, 16) {
         EXPTIME_NOT_CREATED => None,
-        seconds => Some((long(8), exptime(seconds))),
+        seconds => Some((
+            long(8),
+            Vivify {
+                exptime: exptime(seconds),
+                is_touched: false,
+            },
+        )),
     };
     Verb::Arithmetic(Arithmetic {
         key: Key::Plain(key),

@@ -6,7 +6,7 @@
 
 use super::line::{Parsed, refused, value_bytes};
 use super::request::{Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, Mode, Refusal};
-use super::request::{Request, Store, Verb};
+use super::request::{Request, Store, Verb, Vivify};
 use super::words::{Words, signed, unsigned, unsigned_32};
 use super::write::{Form, MetaForm};
 use super::{KEY_BYTES_MAX, base64};
@@ -28,8 +28,8 @@ struct Flags<'b> {
     client_flags: u32,
     /// T.
     exptime: Option<Exptime>,
-    /// N.
-    vivify: Option<Exptime>,
+    /// N, and whether T stands behind it.
+    vivify: Option<Vivify>,
     /// R, and whether T stands before it.
     recache: Option<Exptime>,
     touches_first: bool,
@@ -101,8 +101,18 @@ impl<'b> Flags<'b> {
         let number = || unsigned(token).ok_or(Refusal::BadFlagNumber);
         match flag {
             b'b' => self.key = base64_key(self.key)?,
-            b'N' => self.vivify = Some(time()?),
-            b'T' => self.exptime = Some(time()?),
+            b'N' => {
+                self.vivify = Some(Vivify {
+                    exptime: time()?,
+                    is_touched: false,
+                });
+            }
+            b'T' => {
+                self.exptime = Some(time()?);
+                if let Some(vivify) = &mut self.vivify {
+                    vivify.is_touched = true;
+                }
+            }
             b'R' => {
                 self.recache = Some(time()?);
                 self.touches_first = self.exptime.is_some();
@@ -230,7 +240,7 @@ pub(super) fn arithmetic(mut words: Words<'_>) -> Parsed<'_> {
     flags.whole(Verb::Arithmetic(Arithmetic {
         key: flags.key,
         change,
-        initial: flags.vivify.map(|exptime| (flags.initial, exptime)),
+        initial: flags.vivify.map(|vivify| (flags.initial, vivify)),
         touch: flags.exptime,
         // 0 asks for none.
         compare: flags.compare.filter(|token| *token != 0),
@@ -321,7 +331,7 @@ fn store_header<'b>(flags: &Flags<'b>) -> Result<Store<'b>, Refusal> {
     };
     let extends = matches!(mode, Mode::Append | Mode::Prepend);
     let exptime = match flags.vivify.filter(|_| extends) {
-        Some(exptime) => exptime,
+        Some(vivify) => vivify.exptime,
         None => flags.exptime.unwrap_or(Exptime::NEVER),
     };
     Ok(Store {

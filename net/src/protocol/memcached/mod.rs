@@ -28,7 +28,7 @@ mod write;
 
 pub(crate) use request::{
     Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, Mode, Refusal, Request, Stats, Store,
-    Verb,
+    Verb, Vivify,
 };
 pub(crate) use words::Words;
 pub(crate) use write::{Details, Item, Number, Status, Stored, Writer};

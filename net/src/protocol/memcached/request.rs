@@ -101,8 +101,8 @@ pub(crate) struct Get<'b> {
     pub(crate) key: Key<'b>,
     /// When the item shall expire from now on.
     pub(crate) touch: Option<Exptime>,
-    /// If there is none: an empty item is made that expires then, and the client wins.
-    pub(crate) vivify: Option<Exptime>,
+    /// If there is none: an empty item is made, and the client wins.
+    pub(crate) vivify: Option<Vivify>,
     /// The token of an item that is made.
     pub(crate) token: Option<u64>,
     /// The client wins if less time than that is left.
@@ -131,6 +131,22 @@ impl<'b> Get<'b> {
             knows_stale: false,
             notes_use: true,
         }
+    }
+}
+
+/// When an item expires that is made since there was none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Vivify {
+    /// When.
+    pub(crate) exptime: Exptime,
+    /// Whether the request's touch comes afterwards, and says another time.
+    pub(crate) is_touched: bool,
+}
+
+impl Vivify {
+    /// When the item expires in the end, in a request with this touch.
+    pub(crate) fn final_exptime(self, touch: Option<Exptime>) -> Exptime {
+        touch.filter(|_| self.is_touched).unwrap_or(self.exptime)
     }
 }
 
@@ -180,7 +196,7 @@ pub(crate) struct Arithmetic<'b> {
     /// What to do with it.
     pub(crate) change: Delta,
     /// What to store where nothing is, and when that expires.
-    pub(crate) initial: Option<(u64, Exptime)>,
+    pub(crate) initial: Option<(u64, Vivify)>,
     /// When the number shall expire from now on.
     pub(crate) touch: Option<Exptime>,
     /// The token it must have.
@@ -407,6 +423,8 @@ pub(crate) enum Refusal {
     UnknownStats,
     /// Too few arguments, or some that are not what they should be.
     BadFormat,
+    /// Arguments of delete, which once had a time.
+    BadDelete,
     /// The amount of incr or decr.
     BadDelta,
     /// An expiry that is no number.
@@ -460,6 +478,9 @@ impl Refusal {
         match self {
             Refusal::Unknown | Refusal::UnknownStats | Refusal::BadLengths => "ERROR",
             Refusal::BadFormat | Refusal::BadParts => "CLIENT_ERROR bad command line format",
+            Refusal::BadDelete => {
+                "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"
+            }
             Refusal::BadDelta => "CLIENT_ERROR invalid numeric delta argument",
             Refusal::BadExptime => "CLIENT_ERROR invalid exptime argument",
             Refusal::BadData => "CLIENT_ERROR bad data chunk",

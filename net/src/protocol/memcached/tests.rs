@@ -60,26 +60,7 @@ fn notation_of_verb(verb: &Verb<'_>) -> String {
                 if removes { " gone" } else { "" }
             )
         }
-        Verb::Arithmetic(arithmetic) => {
-            let Arithmetic {
-                key,
-                change,
-                initial,
-                touch,
-                compare,
-                token,
-            } = arithmetic;
-            let mut text = format!("{change:?} {}", notation_of_key(key));
-            option(
-                &mut text,
-                "or",
-                initial.map(|(number, Exptime(at))| (number, at)),
-            );
-            option(&mut text, "T", touch.map(|exptime| exptime.0));
-            option(&mut text, "C", compare);
-            option(&mut text, "E", token);
-            text
-        }
+        Verb::Arithmetic(arithmetic) => notation_of_arithmetic(arithmetic),
         Verb::Delete(delete) => {
             let mut text = format!("delete {}", notation_of_key(delete.key));
             option(&mut text, "C", delete.compare);
@@ -93,7 +74,11 @@ fn notation_of_verb(verb: &Verb<'_>) -> String {
         Verb::Get(get) => {
             let mut text = format!("read {}", notation_of_key(get.key));
             option(&mut text, "T", get.touch.map(|exptime| exptime.0));
-            option(&mut text, "N", get.vivify.map(|exptime| exptime.0));
+            option(
+                &mut text,
+                "N",
+                get.vivify.map(|vivify| vivify.final_exptime(get.touch).0),
+            );
             option(&mut text, "E", get.token);
             option(
                 &mut text,
@@ -108,6 +93,24 @@ fn notation_of_verb(verb: &Verb<'_>) -> String {
         Verb::Refused(refusal) => format!("{refusal:?}"),
         other => format!("{other:?}"),
     }
+}
+
+fn notation_of_arithmetic(arithmetic: Arithmetic<'_>) -> String {
+    let Arithmetic {
+        key,
+        change,
+        initial,
+        touch,
+        compare,
+        token,
+    } = arithmetic;
+    let mut text = format!("{change:?} {}", notation_of_key(key));
+    let initial = initial.map(|(number, vivify)| (number, vivify.final_exptime(touch).0));
+    option(&mut text, "or", initial);
+    option(&mut text, "T", touch.map(|exptime| exptime.0));
+    option(&mut text, "C", compare);
+    option(&mut text, "E", token);
+    text
 }
 
 fn notation_of_store(store: &Store<'_>) -> String {

@@ -189,7 +189,18 @@ fn arithmetic(words: Words<'_>, change: fn(u64) -> Delta) -> Parsed<'_> {
 }
 
 fn delete(words: Words<'_>) -> Parsed<'_> {
-    on_key(words, 1, |key, _| Ok(Verb::Delete(Delete::plain(key))))
+    on_key(words, 1, |key, arguments| {
+        // It had a time once. This alone is not ignored: memccapable wants it refused.
+        let is_now = arguments.at(1) == b"0";
+        match (arguments.count(), arguments.noreply()) {
+            (1, _) => Ok(()),
+            (2, noreply) if is_now || noreply => Ok(()),
+            (3, true) if is_now => Ok(()),
+            (..=3, _) => Err(Refusal::BadDelete),
+            _ => Err(Refusal::Unknown),
+        }?;
+        Ok(Verb::Delete(Delete::plain(key)))
+    })
 }
 
 fn touch(words: Words<'_>) -> Parsed<'_> {

@@ -107,7 +107,7 @@ fn deletes_and_numbers() {
     check(
         "ma a N0 J13 T5 C0|ma a N5 C7 E8|",
         &[
-            "Increment(1) a or(13, 0) T5",
+            "Increment(1) a or(13, 5) T5",
             "Increment(1) a or(0, 5) C7 E8",
         ],
     );

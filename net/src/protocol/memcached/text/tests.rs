@@ -173,7 +173,10 @@ fn changes() {
             "delete noreply!",
         ],
     );
-    check("delete\r\n", &["BadFormat"]);
+    check(
+        "delete\r\ndelete a 1\r\ndelete a 1 noreply\r\ndelete a b c d\r\n",
+        &["BadFormat", "BadDelete", "BadDelete!", "Unknown"],
+    );
     check(
         "touch a 0\r\ntouch a x\r\ntouch a -5 noreply\r\ntouch a\r\ntouch a 1 2 3\r\n",
         &[

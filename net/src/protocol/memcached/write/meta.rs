@@ -2,7 +2,7 @@
 //! order in which they came.
 
 use super::super::base64;
-use super::{Details, Item, MetaForm, Number, Status, Stored, digits, text};
+use super::{Item, MetaForm, Number, Status, Stored, digits, text};
 
 /// What became of ms, md, or of ma where there is no number.
 pub(super) fn status(out: &mut Vec<u8>, form: &MetaForm<'_>, status: Status, stored: Stored<'_>) {
@@ -47,7 +47,7 @@ pub(super) fn item<'p>(
     for flag in form.flags {
         match flag[0] {
             b'T' => ttl_s = details.ttl_s,
-            b'N' if details.is_made => ttl_s = details.ttl_s,
+            b'N' if details.is_made => ttl_s = details.made_ttl_s,
             b's' => number_flag(out, b's', item.value_bytes as u64),
             b't' => ttl(out, ttl_s),
             b'c' => number_flag(out, b'c', item.token),
@@ -104,17 +104,12 @@ pub(super) fn number(out: &mut Vec<u8>, form: &MetaForm<'_>, number: &Number<'_>
     } else {
         out.extend_from_slice(b"HD");
     }
-    let Details {
-        ttl_before_s,
-        ttl_s: ttl_after_s,
-        is_made,
-        ..
-    } = number.details;
-    let mut ttl_s = ttl_before_s;
+    let details = &number.details;
+    let mut ttl_s = details.ttl_before_s;
     for flag in form.flags {
         match flag[0] {
-            b'T' => ttl_s = ttl_after_s,
-            b'N' if is_made => ttl_s = ttl_after_s,
+            b'T' => ttl_s = details.ttl_s,
+            b'N' if details.is_made => ttl_s = details.made_ttl_s,
             b't' => ttl(out, ttl_s),
             b'c' => number_flag(out, b'c', number.token),
             b'O' => opaque(out, flag),

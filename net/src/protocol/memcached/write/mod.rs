@@ -131,8 +131,10 @@ pub(crate) struct Item<'i> {
 pub(crate) struct Details {
     /// When it expired before the request, in seconds from now; none: never.
     pub(crate) ttl_before_s: Option<u64>,
-    /// The same after the request.
+    /// The same after a touch.
     pub(crate) ttl_s: Option<u64>,
+    /// The same after the request made it.
+    pub(crate) made_ttl_s: Option<u64>,
     /// The time since it was last used, in seconds.
     pub(crate) idle_s: u64,
     /// Whether it was read before.
