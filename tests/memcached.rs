@@ -1,4 +1,8 @@
-//! Memcached's text protocol, alone and beside RESP.
+//! Memcached's protocols, alone and beside RESP; first that of text.
+
+mod binary;
+mod border;
+mod meta;
 
 use tests::resp::{Lost, Reply};
 use tests::{Subject, check};

@@ -9,6 +9,7 @@
 // Tests wait for things and give up after some time, so they read the clock themselves.
 #![allow(clippy::disallowed_methods)]
 
+pub mod binary;
 pub mod linear;
 pub mod memcached;
 pub mod notation;
