@@ -41,13 +41,19 @@ pub(super) fn way<'a>(root: Value<'a>, trail: &Trail) -> Way<'a> {
     trail.iter().map(step).collect()
 }
 
-/// Where `way` leads to from `root` now, if it still does.
+/// Where `way` leads to from `root` now, if it still does. To RedisJSON all steps are texts: where
+/// an array became an object, an index leads to the member of that name, and the other way round.
 pub(super) fn follow<'a>(root: Value<'a>, way: &Way<'_>) -> Option<(Trail, Value<'a>)> {
     let (mut trail, mut value) = (Trail::new(), root);
     for step in way {
         let (place, child) = match (*step, value.view()) {
             (Step::Name(name), View::Object(object)) => object.find(name)?,
+            (Step::Index(index), View::Object(object)) => object.find(&index.to_string())?,
             (Step::Index(index), View::Array(array)) => (index, array.get(index)?),
+            (Step::Name(name), View::Array(array)) => {
+                let index = name.parse().ok()?;
+                (index, array.get(index)?)
+            }
             _ => return None,
         };
         trail.push(place as u32);
