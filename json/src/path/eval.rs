@@ -65,12 +65,19 @@ pub(super) fn locate<'a>(
         let found = walk(path, root, |place| trail.push(place as u32));
         return Ok(found.map(|value| (trail, value)).into_iter().collect());
     }
+    let most = (root.extent() / BYTES_PER_PLACE).max(PLACES_MIN);
     let mut found = Vec::new();
     search(path, root, &mut |trail, value| {
         found.push((trail.clone(), value));
-        ControlFlow::Continue(())
+        match found.len() > most {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     })?;
-    Ok(found)
+    match found.len() > most {
+        true => Err(SearchTooLong),
+        false => Ok(found),
+    }
 }
 
 /// The one value that a path of names and indexes can mean: steps down, and no search. `step` is
@@ -88,6 +95,12 @@ fn walk<'a>(path: &Path<'_>, root: Value<'a>, mut step: impl FnMut(usize)) -> Op
     }
     Some(value)
 }
+
+/// Places that an edit may change in the smallest document: each takes memory until it has.
+const PLACES_MIN: usize = 1 << 20;
+
+/// Bytes of a document for each such place.
+const BYTES_PER_PLACE: usize = 4;
 
 /// What is done with each match; breaking ends the search.
 type Visit<'v, 'a> = &'v mut dyn FnMut(&Trail, Value<'a>) -> ControlFlow<()>;

@@ -264,3 +264,15 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 }
+
+/// Descents multiply: what an edit would have to note of all places has a bound.
+#[test]
+fn edits_of_too_many_places_are_refused() {
+    let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
+    let document = Document::parse(deep.as_bytes()).unwrap();
+    for path in ["$..*..*..*..*", "$..[*]..[*]..[*]..[*]..[*]"] {
+        let path = Path::parse(path.as_bytes()).unwrap();
+        let refused = document.borrow().append(&path, &[]).map(|edit| edit.last);
+        assert_eq!(refused, Err(EditError::SearchTooLong));
+    }
+}
