@@ -120,6 +120,14 @@ impl Piece {
         }
     }
 
+    /// The bytes and the links it takes in a leaf.
+    pub(crate) fn taken(&self) -> (usize, usize) {
+        match self {
+            Piece::Packed(bytes) => (bytes.len(), 0),
+            Piece::Node(_) => (packed::LINK_BYTES, 1),
+        }
+    }
+
     /// A changed node, in the form that suits the size it has now.
     pub(crate) fn of_node(node: Node) -> Result<Piece, TooLarge> {
         if node.extent() > TREE_BYTES_KEPT {

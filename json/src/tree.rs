@@ -183,10 +183,14 @@ impl Tree {
     }
 
     fn edited(&self, place: usize, change: Change<'_>) -> Tree {
-        let subtrees = self.root.branch.edited(self.container, place, change);
-        let mut root = match subtrees.is_empty() {
-            true => Draft::default().finish(),
-            false => Child::over(subtrees.into_vec()),
+        let mut subtrees = self.root.branch.edited(self.container, place, change);
+        let mut root = match (subtrees.len(), subtrees.pop()) {
+            (_, None) => Draft::default().finish(),
+            (1, Some(only)) => only,
+            (_, Some(last)) => {
+                subtrees.push(last);
+                Child::over(subtrees.into_vec())
+            }
         };
         while let Branch::Inner(children) = &*root.branch
             && let [only] = &children[..]
@@ -280,7 +284,7 @@ impl Branch {
                 let mut place = place;
                 let at = descend(children, &mut place);
                 let new = children[at].branch.edited(container, place, change);
-                let mut all: Vec<Child> = Vec::with_capacity(children.len() + 1);
+                let mut all: Vec<Child> = Vec::with_capacity(children.len() - 1 + new.len());
                 all.extend_from_slice(&children[..at]);
                 all.extend(new);
                 all.extend_from_slice(&children[at + 1..]);
@@ -391,7 +395,12 @@ impl Leaf {
             Change::Remove => (from, &[][..], None),
         };
         let mut draft = Draft::default();
-        draft.bytes.reserve(self.bytes.len() + name.len() + 64);
+        // Exactly what is needed, so that nothing is moved when the draft becomes a leaf.
+        let (bytes, link) = value.as_ref().map_or((0, 0), Piece::taken);
+        let bytes = name.len() + bytes + self.bytes.len() - (to - replaced_from);
+        let links = self.links.len() + link - usize::from(was_link);
+        draft.bytes.reserve_exact(bytes);
+        draft.links.reserve_exact(links);
         draft.bytes.extend_from_slice(&self.bytes[..replaced_from]);
         draft.links.extend_from_slice(&self.links[..links_before]);
         if let Some(value) = value {

@@ -10,6 +10,8 @@
 //! taken by the object's last member. Where the order of changes shows, it is RedisJSON's
 //! ([`order`]). And an edit of several values that fails at one of them keeps what it did before.
 
+use smallvec::SmallVec;
+
 use crate::DEPTH_MAX;
 use crate::document::{Document, DocumentRef};
 use crate::error::{EditError, TooLarge};
@@ -156,7 +158,7 @@ impl DocumentRef<'_> {
     }
 
     /// The document with the same change wherever `trails` lead; they are sorted and differ.
-    fn put(self, trails: Vec<Trail>, change: Change<'_>) -> Result<Document, EditError> {
+    fn put(self, trails: Trails, change: Change<'_>) -> Result<Document, EditError> {
         let deepest = trails.iter().map(|trail| trail.len()).max().unwrap_or(0);
         if !change.fits_below(deepest) {
             return Err(EditError::TooDeep);
@@ -190,13 +192,20 @@ impl DocumentRef<'_> {
     }
 }
 
+/// Where values stand: mostly one.
+type Trails = SmallVec<[Trail; 1]>;
+
 /// Where the values stand that `path` means.
-fn trails(path: &Path<'_>, document: DocumentRef<'_>) -> Result<Vec<Trail>, EditError> {
+fn trails(path: &Path<'_>, document: DocumentRef<'_>) -> Result<Trails, EditError> {
+    if path.is_singular() {
+        let found = path.locate_one(document.root());
+        return Ok(found.map(|(trail, _)| trail).into_iter().collect());
+    }
     let matches = path.locate(document.root())?;
     Ok(matches.into_iter().map(|(trail, _)| trail).collect())
 }
 
-fn sites<'v>(trails: Vec<Trail>, change: Change<'v>) -> Vec<Site<'v>> {
+fn sites<'v>(trails: Trails, change: Change<'v>) -> SmallVec<[Site<'v>; 1]> {
     let site = |trail| Site {
         trail,
         change: change.clone(),
@@ -205,7 +214,7 @@ fn sites<'v>(trails: Vec<Trail>, change: Change<'v>) -> Vec<Site<'v>> {
 }
 
 /// Sorts trails and drops those that lead into values to which others lead.
-fn keep_outermost(trails: &mut Vec<Trail>) {
+fn keep_outermost(trails: &mut Trails) {
     trails.sort_unstable();
     let mut kept: usize = 0;
     for index in 0..trails.len() {

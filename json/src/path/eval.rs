@@ -61,9 +61,7 @@ pub(super) fn locate<'a>(
     root: Value<'a>,
 ) -> Result<Vec<(Trail, Value<'a>)>, SearchTooLong> {
     if path.is_singular() {
-        let mut trail = Trail::new();
-        let found = walk(path, root, |place| trail.push(place as u32));
-        return Ok(found.map(|value| (trail, value)).into_iter().collect());
+        return Ok(locate_one(path, root).into_iter().collect());
     }
     let most = (root.extent() / BYTES_PER_PLACE).max(PLACES_MIN);
     let mut found = Vec::new();
@@ -78,6 +76,12 @@ pub(super) fn locate<'a>(
         true => Err(SearchTooLong),
         false => Ok(found),
     }
+}
+
+pub(super) fn locate_one<'a>(path: &Path<'_>, root: Value<'a>) -> Option<(Trail, Value<'a>)> {
+    let mut trail = Trail::new();
+    let value = walk(path, root, |place| trail.push(place as u32))?;
+    Some((trail, value))
 }
 
 /// The one value that a path of names and indexes can mean: steps down, and no search. `step` is

@@ -122,6 +122,11 @@ impl<'t> Path<'t> {
         eval::locate(self, root)
     }
 
+    /// The value that a singular path means, with where it stands.
+    pub(crate) fn locate_one<'a>(&self, root: Value<'a>) -> Option<(Trail, Value<'a>)> {
+        eval::locate_one(self, root)
+    }
+
     /// A singular path without its last step, and that step. None for the root.
     pub(crate) fn split_last(&self) -> Option<(Path<'t>, &Selector<'t>)> {
         let (last, parents) = self.segments.split_last()?;

@@ -85,10 +85,10 @@ pub(super) enum Reach {
 
 /// Says what it costs to follow `paths`, and to look at what they mean: where one may lead
 /// anywhere, the whole document is visited.
-pub(super) fn weigh(
+pub(super) fn weigh<'p, 't: 'p>(
     call: &Call<'_>,
     document: DocumentRef<'_>,
-    paths: &[&Path<'_>],
+    paths: impl IntoIterator<Item = &'p Path<'t>>,
     reach: Reach,
 ) -> Result<(), Error> {
     let root = document.root();
@@ -144,7 +144,7 @@ pub(super) fn change<A>(
         let entry = entry.ok_or(NO_SUCH_KEY)?;
         let found = document_of(call, entry)?;
         let path = path.as_ref().map_err(Clone::clone)?;
-        weigh(call, found.document(), &[path], reach)?;
+        weigh(call, found.document(), [path], reach)?;
         let mut edit = edit(found.document(), path)?;
         let change = match edit.document.take() {
             Some(document) => Change::Put(Draft::keeping(entry, found.followed_by(document)?)),

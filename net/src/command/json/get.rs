@@ -1,6 +1,7 @@
 //! Values as text, or as RESP3 has them: GET, MGET.
 
 use json::{DocumentRef, Layout, Path, PathError, Value, View, print_string};
+use smallvec::{SmallVec, smallvec};
 
 use super::document::{Reach, document_of, read, weigh};
 use super::edit::reply_number;
@@ -35,6 +36,9 @@ pub(super) const MGET: Command = Command {
     }],
     body: Run(mget),
 };
+
+/// What many replies fit in.
+const TEXT_BYTES: usize = 64;
 
 /// How values are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +104,9 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
     );
     match read(call, key)? {
         Some(found) => {
-            let paths = request
-                .paths
-                .iter()
-                .filter_map(|(_, path)| path.as_ref().ok());
-            let paths: Vec<&Path<'_>> = paths.collect();
-            weigh(call, found.document(), &paths, Reach::Whole)?;
+            let paths = request.paths.iter();
+            let paths = paths.filter_map(|(_, path)| path.as_ref().ok());
+            weigh(call, found.document(), paths, Reach::Whole)?;
             request.reply(found.document(), &mut call.reply)
         }
         None => {
@@ -133,7 +134,7 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
             };
             let document = found.document();
             if let (_, Ok(path)) = &request.paths[0]
-                && let Err(error @ Error::Offload) = weigh(call, document, &[path], Reach::Whole)
+                && let Err(error @ Error::Offload) = weigh(call, document, [path], Reach::Whole)
             {
                 return Ok(Err(error));
             }
@@ -149,12 +150,15 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// A path with its text.
+type ReadPath<'c> = (&'c [u8], Result<Path<'c>, PathError>);
+
 /// What a JSON.GET asks for.
 struct GetRequest<'c> {
     layout: Layout<'c>,
     format: Format,
-    /// The paths with their texts, one at least.
-    paths: Vec<(&'c [u8], Result<Path<'c>, PathError>)>,
+    /// One at least.
+    paths: SmallVec<[ReadPath<'c>; 1]>,
 }
 
 impl<'c> GetRequest<'c> {
@@ -162,7 +166,7 @@ impl<'c> GetRequest<'c> {
         let mut request = GetRequest {
             layout: Layout::default(),
             format: Format::String,
-            paths: Vec::new(),
+            paths: SmallVec::new(),
         };
         while !args.is_empty() {
             let layout = &mut request.layout;
@@ -205,7 +209,7 @@ impl<'c> GetRequest<'c> {
         GetRequest {
             layout: Layout::default(),
             format: Format::String,
-            paths: vec![(text, Path::parse(text))],
+            paths: smallvec![(text, Path::parse(text))],
         }
     }
 
@@ -230,7 +234,7 @@ impl<'c> GetRequest<'c> {
 
     /// What the paths mean, in one text.
     fn text(&self, document: DocumentRef<'_>) -> Result<Vec<u8>, Error> {
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(TEXT_BYTES);
         match &self.paths[..] {
             [(_, path)] => {
                 let path = path.as_ref().map_err(Clone::clone)?;
@@ -293,7 +297,17 @@ impl<'c> GetRequest<'c> {
         level: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let matches = path.find(root)?;
+        let (one, all);
+        let matches = match path.is_singular() {
+            true => {
+                one = path.first(root)?;
+                one.as_slice()
+            }
+            false => {
+                all = path.find(root)?;
+                &all[..]
+            }
+        };
         out.push(b'[');
         for (index, value) in matches.iter().enumerate() {
             self.begin_line(index > 0, level + 1, out);

@@ -147,7 +147,7 @@ fn inspect(
         Err(error) => return Err(error.into()),
     };
     let document = found.document();
-    weigh(call, document, &[&path], reach)?;
+    weigh(call, document, [&path], reach)?;
     if is_legacy {
         return match path.first(document.root())? {
             None => miss(call, misses.value),

@@ -43,7 +43,7 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
         };
         let found = document_of(call, entry)?;
         let path = path.as_ref().map_err(Clone::clone)?;
-        weigh(call, found.document(), &[path], Reach::Surface)?;
+        weigh(call, found.document(), [path], Reach::Surface)?;
         let Deletion { count, rest } = found.document().delete(path)?;
         let change = match rest {
             Rest::Same => Change::Keep,

@@ -181,7 +181,7 @@ impl<'c> Request<'c> {
         match (entry, &self.path) {
             (Some(entry), Ok(path)) if !path.is_root() => {
                 let found = document_of(call, entry)?;
-                weigh(call, found.document(), &[path], Reach::Surface)
+                weigh(call, found.document(), [path], Reach::Surface)
             }
             _ => Ok(()),
         }
