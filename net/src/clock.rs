@@ -28,11 +28,6 @@ impl Moment {
         Moment(Instant::now())
     }
 
-    /// How long after `earlier` it was.
-    pub(crate) fn since(self, earlier: Moment) -> Duration {
-        self.0.duration_since(earlier.0)
-    }
-
     /// How long ago it was.
     pub(crate) fn elapsed(self) -> Duration {
         self.0.elapsed()

@@ -56,8 +56,8 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// How much of `output` is sent.
     sent: usize,
-    /// When the last wait of any kind ended, in milliseconds since 1970.
-    now_ms: u64,
+    /// When the last wait of any kind or the last command ended, since 1970.
+    now: Duration,
 }
 
 /// Why a connection ends; an orderly end is one, too.
@@ -93,7 +93,7 @@ impl Connection {
             input: Input::default(),
             output: Vec::new(),
             sent: 0,
-            now_ms: clock::now_ms(),
+            now: clock::since_1970(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Connection {
             .query_bytes
             .store(self.input.len(), Ordering::Relaxed);
         self.fill(bytes_needed).await?;
-        self.now_ms = clock::now_ms();
+        self.now = clock::since_1970();
         self.note_state();
         Ok(())
     }
@@ -137,8 +137,12 @@ impl Connection {
             Halt::Paused => runtime::sleep(PAUSE_STEP).await,
             Halt::Closing => return Err(End::Closing),
         }
-        self.now_ms = clock::now_ms();
+        self.now = clock::since_1970();
         self.check_kick()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now.as_millis() as u64
     }
 
     fn note_lookups(&self, lookups: Lookups) {
@@ -270,7 +274,7 @@ impl Connection {
     fn note_state(&self) {
         let client = &self.session.client;
         let relaxed = Ordering::Relaxed;
-        client.last_use_ms.store(self.now_ms, relaxed);
+        client.last_use_ms.store(self.now_ms(), relaxed);
         client.query_bytes.store(self.input.len(), relaxed);
         client
             .query_bytes_max

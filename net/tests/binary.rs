@@ -289,7 +289,7 @@ fn at_maxmemory_writes_fail_and_reads_and_deletes_go_on() {
         mayfly()
             .arg(format!("--port={resp_port}"))
             .arg(format!("--memcached_port={memcached_port}"))
-            .arg("--maxmemory=64mb"),
+            .args(["--maxmemory=64mb", "--maxmemory_policy=noeviction"]),
     );
     let (mut resp, mut memcached) = (Wire::connect(resp_port), Wire::connect(memcached_port));
     let value = "x".repeat(1_000_000);

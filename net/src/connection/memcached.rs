@@ -113,7 +113,7 @@ impl Connection {
         limits: Limits,
     ) -> Halt {
         let shared = &*self.shared;
-        let now_ms = self.now_ms;
+        let now_ms = self.now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
         if *next == 0 {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use store::Db;
@@ -75,18 +76,25 @@ impl Connection {
 
     /// Runs commands from `next` on until one has to wait.
     fn run_until_halt(&mut self, batch: &Batch<'_>, next: &mut usize) -> Halt {
+        let mut watch = Stopwatch::since(self.now);
+        let halt = self.run_watched(batch, next, &mut watch);
+        watch.next(None, self.shared.stats.of(self.thread));
+        self.now = watch.now;
+        halt
+    }
+
+    fn run_watched(&mut self, batch: &Batch<'_>, next: &mut usize, watch: &mut Stopwatch) -> Halt {
         let shared = &*self.shared;
-        let now_ms = self.now_ms;
+        let now_ms = self.now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
         if *next == 0 && batch.has_several_keys() {
             batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
         }
         let mut words = 0;
-        let mut watch = Stopwatch::start(shared, self.thread);
         while let Some(request) = batch.requests.get(*next) {
             let db = self.session.db(&shared.store, &guard, now_ms);
-            watch.next(request.entry);
+            watch.next(request.entry, shared.stats.of(self.thread));
             let outcome = dispatch::run(
                 request.entry,
                 batch.words(request),
@@ -203,42 +211,29 @@ fn run_once(
     dispatch::run(entry, words, (session, shared, db), output, true)
 }
 
-/// Tells how long commands take. The clock is read once for each run of the same command, and
-/// once at the start of a batch.
-struct Stopwatch<'s> {
-    stats: &'s ThreadStats,
+/// Tells how long commands take. The clock is read once for each run of the same command; what
+/// came before the first one since the connection last read the time counts as a part of that.
+struct Stopwatch {
     /// The command that has run since.
     entry: Option<&'static Entry>,
-    since: Moment,
+    now: Duration,
 }
 
-impl<'s> Stopwatch<'s> {
-    fn start(shared: &'s Shared, thread: usize) -> Stopwatch<'s> {
-        Stopwatch {
-            stats: shared.stats.of(thread),
-            entry: None,
-            since: Moment::now(),
-        }
+impl Stopwatch {
+    fn since(now: Duration) -> Stopwatch {
+        Stopwatch { entry: None, now }
     }
 
-    /// `entry` is about to run.
-    fn next(&mut self, entry: Option<&'static Entry>) {
-        let is_same = |a: &Entry, b: &Entry| std::ptr::eq(a, b);
+    /// `entry` is about to run, or nothing more.
+    fn next(&mut self, entry: Option<&'static Entry>, stats: &ThreadStats) {
         if let Some(before) = self.entry
-            && entry.is_none_or(|entry| !is_same(entry, before))
+            && entry.is_none_or(|entry| entry.number != before.number)
         {
-            let now = Moment::now();
-            let busy = now.since(self.since);
-            self.stats.busy_ns[before.number].add(busy.as_nanos() as u64);
-            self.since = now;
+            let since = std::mem::replace(&mut self.now, clock::since_1970());
+            let busy = self.now.saturating_sub(since);
+            stats.busy_ns[before.number].add(busy.as_nanos() as u64);
         }
         self.entry = entry;
-    }
-}
-
-impl Drop for Stopwatch<'_> {
-    fn drop(&mut self) {
-        self.next(None);
     }
 }
 
