@@ -13,7 +13,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 
 use crate::clock::{Moment, thread_cpu};
-use crate::request::{Batch, Op, Payload};
+use crate::request::{Batch, Op, Payload, Reply};
 
 /// Latencies are told apart from here on: a microsecond.
 const LATENCY_NS_MIN: u64 = 1_000;
@@ -81,7 +81,7 @@ struct Connection {
     stream: TcpStream,
     batch: Batch,
     unsent: usize,
-    lines_awaited: usize,
+    awaited: Reply,
     sent_at: Moment,
 }
 
@@ -107,7 +107,7 @@ impl Load {
                 stream,
                 batch: Batch::new(shape.op, shape.pipeline, shape.payload),
                 unsent: 0,
-                lines_awaited: 0,
+                awaited: Reply::Lines(0),
                 sent_at: Moment::now(),
             });
         }
@@ -179,7 +179,7 @@ impl Load {
             }),
         }
         connection.unsent = connection.batch.bytes().len();
-        connection.lines_awaited = connection.batch.reply_lines();
+        connection.awaited = connection.batch.reply();
         connection.sent_at = Moment::now();
         self.send_rest(index)?;
         Ok(true)
@@ -224,14 +224,22 @@ impl Load {
             Err(error) => return Err(error),
         };
         let replies = &self.received[..read];
-        refuse_errors(replies)?;
-        let lines = memchr::memchr_iter(b'\n', replies).count();
-        connection.lines_awaited =
-            connection.lines_awaited.checked_sub(lines).ok_or_else(|| {
-                let text = String::from_utf8_lossy(&replies[..read.min(200)]);
-                io::Error::other(format!("more replies than requests: {text}"))
-            })?;
-        Ok(connection.lines_awaited == 0)
+        let left = match connection.awaited {
+            Reply::Lines(awaited) => {
+                refuse_errors(replies)?;
+                let lines = memchr::memchr_iter(b'\n', replies).count();
+                awaited.checked_sub(lines).map(Reply::Lines)
+            }
+            Reply::Bytes(awaited) => awaited.checked_sub(read).map(Reply::Bytes),
+        };
+        connection.awaited = left.ok_or_else(|| {
+            let text = String::from_utf8_lossy(&replies[..read.min(200)]);
+            io::Error::other(format!("more replies than requests: {text}"))
+        })?;
+        Ok(matches!(
+            connection.awaited,
+            Reply::Lines(0) | Reply::Bytes(0)
+        ))
     }
 }
 
@@ -241,7 +249,9 @@ fn refuse_errors(replies: &[u8]) -> io::Result<()> {
         || replies.starts_with(b"$-1")
         || replies.starts_with(b"ERROR")
         || replies.starts_with(b"SERVER_ERROR")
-        || replies.starts_with(b"NOT_STORED");
+        || replies.starts_with(b"CLIENT_ERROR")
+        || replies.starts_with(b"NOT_STORED")
+        || replies.starts_with(b"EN\r\n");
     if is_error {
         let text = String::from_utf8_lossy(&replies[..replies.len().min(200)]);
         return Err(io::Error::other(format!("the server answers {text}")));

@@ -8,7 +8,7 @@
 pub enum Protocol {
     /// Redis's.
     Resp,
-    /// Memcached's text.
+    /// Memcached's text, meta and binary protocols.
     Memcached,
 }
 
@@ -39,6 +39,23 @@ pub enum Op {
     JsonGet,
     /// `JSON.SET key path value` of the same field.
     JsonSet,
+    /// `get` of so many keys over memcached's protocol, all hits.
+    MemcachedGetMany(usize),
+    /// `mg key v q` up to an `mn`, all hits.
+    MetaGet,
+    /// `ms key q` up to an `mn`.
+    MetaSet,
+    /// `getkq key` up to a `noop` of memcached's binary protocol, all hits.
+    BinaryGet,
+}
+
+/// What the replies of a batch are known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// So many line ends.
+    Lines(usize),
+    /// So many bytes.
+    Bytes(usize),
 }
 
 /// The field of a profile that [`Op::JsonGet`] and [`Op::JsonSet`] mean.
@@ -51,13 +68,14 @@ pub const KEYS_PER_MULTI: usize = 10;
 /// The length of every key.
 pub const KEY_BYTES: usize = 16;
 const DIGITS: usize = 6;
+const BINARY_HEADER_BYTES: usize = 24;
 /// How many different keys there can be.
 pub const KEYS_MAX: u32 = 1 << (4 * DIGITS);
 
 impl Op {
     /// What tables call it.
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> String {
+        let name = match self {
             Op::Get => "GET",
             Op::Set => "SET",
             Op::Incr => "INCR",
@@ -71,12 +89,23 @@ impl Op {
             Op::JsonGet => "JSON.GET of a field",
             Op::JsonSet => "JSON.SET of a field",
         }
+            Op::MemcachedGetMany(keys) => return format!("get of {keys} keys"),
+            Op::MetaGet => "mg q, mn",
+            Op::MetaSet => "ms q, mn",
+            Op::BinaryGet => "getkq, noop (binary)",
+        };
+        name.to_owned()
     }
 
     /// The protocol it belongs to.
     pub fn protocol(self) -> Protocol {
         match self {
-            Op::MemcachedGet | Op::MemcachedSet => Protocol::Memcached,
+            Op::MemcachedGet
+            | Op::MemcachedSet
+            | Op::MemcachedGetMany(_)
+            | Op::MetaGet
+            | Op::MetaSet
+            | Op::BinaryGet => Protocol::Memcached,
             _ => Protocol::Resp,
         }
     }
@@ -85,24 +114,26 @@ impl Op {
     pub fn filled_by(self) -> Op {
         match self {
             Op::Get | Op::Set | Op::Mset | Op::Mget => Op::Set,
-            Op::MemcachedGet | Op::MemcachedSet => Op::MemcachedSet,
+            other if other.protocol() == Protocol::Memcached => Op::MemcachedSet,
             other => other,
         }
     }
 
-    /// How many lines its reply has when all goes well.
-    fn reply_lines(self) -> usize {
+
+    /// What stands behind the requests of a batch, so that there is an answer to the last.
+    fn tail(self) -> &'static [u8] {
+        const NOOP: [u8; BINARY_HEADER_BYTES] = binary_header(0x0a, 0);
         match self {
-            Op::Get | Op::JsonGet => 2,
-            Op::Mget => 1 + 2 * KEYS_PER_MULTI,
-            Op::MemcachedGet => 3,
-            _ => 1,
+            Op::MetaGet | Op::MetaSet => b"mn\r\n",
+            Op::BinaryGet => &NOOP,
+            _ => b"",
         }
     }
 
     fn keys_per_request(self) -> usize {
         match self {
             Op::Mset | Op::Mget => KEYS_PER_MULTI,
+            Op::MemcachedGetMany(keys) => keys,
             _ => 1,
         }
     }
@@ -132,7 +163,7 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where the digits of each key stand.
     digits_at: Vec<usize>,
-    reply_lines: usize,
+    reply: Reply,
     requests: usize,
 }
 
@@ -143,10 +174,11 @@ impl Batch {
         for _ in 0..requests {
             append(op, payload, &mut bytes, &mut digits_at);
         }
+        bytes.extend(op.tail());
         Batch {
             bytes,
             digits_at,
-            reply_lines: requests * op.reply_lines(),
+            reply: op.reply(requests, payload),
             requests,
         }
     }
@@ -168,9 +200,9 @@ impl Batch {
         self.digits_at.len()
     }
 
-    /// How many line ends the replies hold.
-    pub fn reply_lines(&self) -> usize {
-        self.reply_lines
+    /// What the replies are known by.
+    pub fn reply(&self) -> Reply {
+        self.reply
     }
 
     /// How many requests there are.
@@ -218,7 +250,7 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
             JSON_FIELD.as_bytes(),
             JSON_FIELD_VALUE.as_bytes(),
         ]),
-        Op::MemcachedGet | Op::MemcachedSet => {}
+        _ => {}
     }
     if op == Op::Set && payload.expires {
         command.extend([&b"EX"[..], b"86400"]);
@@ -226,6 +258,17 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
     let start = bytes.len();
     match op {
         Op::MemcachedGet => bytes.extend([b"get ", &key[..], b"\r\n"].concat()),
+        Op::MemcachedGetMany(keys) => {
+            bytes.extend(b"get");
+            (0..keys).for_each(|_| bytes.extend([b" ", &key[..]].concat()));
+            bytes.extend(b"\r\n");
+        }
+        Op::MetaGet => bytes.extend([b"mg ", &key[..], b" v q\r\n"].concat()),
+        Op::MetaSet => {
+            let head = format!(" {} q\r\n", value.len());
+            bytes.extend([b"ms ", &key[..], head.as_bytes(), &value, b"\r\n"].concat());
+        }
+        Op::BinaryGet => bytes.extend([&binary_header(0x0d, KEY_BYTES as u8)[..], &key].concat()),
         Op::MemcachedSet => {
             let expiry = if payload.expires { 86_400 } else { 0 };
             let head = format!(" 0 {expiry} {}\r\n", value.len());
@@ -236,6 +279,16 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
     let keys = memchr::memmem::find_iter(&bytes[start..], &key);
     digits_at.extend(keys.map(|at| start + at + KEY_BYTES - DIGITS));
     debug_assert_eq!(digits_at.len() % op.keys_per_request(), 0);
+}
+
+/// The header of a binary request without extras and value, whose key is short.
+const fn binary_header(opcode: u8, key_bytes: u8) -> [u8; BINARY_HEADER_BYTES] {
+    let mut header = [0; BINARY_HEADER_BYTES];
+    header[0] = 0x80;
+    header[1] = opcode;
+    header[3] = key_bytes;
+    header[11] = key_bytes;
+    header
 }
 
 /// A RESP command.
@@ -270,5 +323,22 @@ mod tests {
             .collect();
         assert!(batch.bytes().starts_with(&resp(&words)));
         assert_eq!(&key_of(0xabc), b"key:000000000abc");
+    }
+
+    #[test]
+    fn quiet_requests_end_with_one_that_is_answered() {
+        let payload = Payload::default();
+        let meta = Batch::new(Op::MetaGet, 2, payload);
+        let line = "mg key:000000000000 v q\r\n";
+        assert_eq!(meta.bytes(), format!("{line}{line}mn\r\n").as_bytes());
+        assert_eq!(meta.reply(), Reply::Lines(5));
+        let binary = Batch::new(Op::BinaryGet, 2, payload);
+        assert_eq!(binary.bytes().len(), 2 * (24 + KEY_BYTES) + 24);
+        assert_eq!(
+            binary.reply(),
+            Reply::Bytes(2 * (24 + 4 + KEY_BYTES + 64) + 24)
+        );
+        let many = Batch::new(Op::MemcachedGetMany(3), 2, payload);
+        assert_eq!((many.keys(), many.reply()), (6, Reply::Lines(14)));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     for keys in KEYS {
         let (mut costs, mut rates) = (heading(plan), heading(plan));
         let mut filled: Option<(Op, Vec<(Server, bool)>)> = None;
-        for op in OPS.into_iter().filter(|op| plan.wants(op.name())) {
+        for op in OPS.into_iter().filter(|op| plan.wants(&op.name())) {
             let servers = match filled.take() {
                 Some((by, servers)) if by == op.filled_by() => servers,
                 _ => start_filled(plan, op, keys)?,
@@ -149,7 +149,8 @@ pub(crate) fn fill(
     Ok(())
 }
 
-fn measure_row(
+/// Loads the filled ones of some servers in turn.
+pub(crate) fn measure_row(
     plan: &Plan,
     servers: &[(Server, bool)],
     shape: Shape,

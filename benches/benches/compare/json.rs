@@ -48,7 +48,7 @@ fn field_costs(plan: &Plan, peers: &[&Peer]) -> io::Result<String> {
     let mut table = Table::new(heading.into_iter().chain(names));
     for op in [Op::JsonGet, Op::JsonSet] {
         for (bytes, documents) in SIZES {
-            let mut cells = vec![op.name().to_owned(), size_name(bytes)];
+            let mut cells = vec![op.name(), size_name(bytes)];
             for peer in peers {
                 let server = peer.start(1, &[SERVER_CORE])?;
                 fill(&server, &profile(bytes), documents)?;

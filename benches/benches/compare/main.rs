@@ -14,6 +14,7 @@ mod cpu;
 mod garbage;
 mod grow;
 mod json;
+mod memcached;
 mod memory;
 mod stall;
 mod threads;
@@ -29,7 +30,8 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, stall, grow, garbage, threads, json; all when none is named.
+    /// What to measure: cpu, memory, stall, grow, garbage, threads, json, memcached; all when none
+    /// is named.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only these servers, by name.
@@ -71,7 +73,7 @@ impl Plan {
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 7] = [
+const MODES: [(&str, Mode); 8] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
     ("stall", stall::measure),
@@ -79,6 +81,7 @@ const MODES: [(&str, Mode); 7] = [
     ("garbage", garbage::measure),
     ("threads", threads::measure),
     ("json", json::measure),
+    ("memcached", memcached::measure),
 ];
 
 /// The server's core in measurements of CPU time.

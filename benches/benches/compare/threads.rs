@@ -40,7 +40,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         for (threads, cores) in [(1, &[SERVER_CORE][..]), (2, &[SERVER_CORE, LOAD_CORE])] {
             // Not all servers take a number of threads: those run as they do.
             let server = peer.start(threads, cores)?;
-            for op in ops.into_iter().filter(|op| plan.wants(op.name())) {
+            for op in ops.into_iter().filter(|op| plan.wants(&op.name())) {
                 let Some(address) = server.address(op.protocol()) else {
                     continue;
                 };
@@ -57,7 +57,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
                 let allowed = threads as f64 * 1e3 / cost.cpu_us;
                 table.row([
                     peer.name.clone(),
-                    op.name().to_owned(),
+                    op.name(),
                     threads.to_string(),
                     format!("{:.2}", cost.cpu_us),
                     format!("{:.2}", cost.load_cpu_us),
