@@ -88,7 +88,6 @@ impl Op {
             Op::MemcachedSet => "set (memcached)",
             Op::JsonGet => "JSON.GET of a field",
             Op::JsonSet => "JSON.SET of a field",
-        }
             Op::MemcachedGetMany(keys) => return format!("get of {keys} keys"),
             Op::MetaGet => "mg q, mn",
             Op::MetaSet => "ms q, mn",
@@ -119,6 +118,24 @@ impl Op {
         }
     }
 
+    /// What so many of it are answered with when all goes well.
+    fn reply(self, requests: usize, payload: Payload) -> Reply {
+        let lines = match self {
+            Op::Get | Op::JsonGet => 2,
+            Op::Mget => 1 + 2 * KEYS_PER_MULTI,
+            Op::MemcachedGet => 3,
+            Op::MemcachedGetMany(keys) => 2 * keys + 1,
+            Op::MetaGet => return Reply::Lines(2 * requests + 1),
+            Op::MetaSet => return Reply::Lines(1),
+            Op::BinaryGet => {
+                const FLAGS_BYTES: usize = 4;
+                let item = BINARY_HEADER_BYTES + FLAGS_BYTES + KEY_BYTES + payload.value_bytes;
+                return Reply::Bytes(requests * item + BINARY_HEADER_BYTES);
+            }
+            _ => 1,
+        };
+        Reply::Lines(requests * lines)
+    }
 
     /// What stands behind the requests of a batch, so that there is an answer to the last.
     fn tail(self) -> &'static [u8] {
