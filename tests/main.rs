@@ -18,6 +18,7 @@ mod limits;
 mod linearizability;
 mod memcached;
 mod memcached_login;
+mod memcached_stats;
 mod python;
 mod server;
 mod sets;

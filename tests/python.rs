@@ -90,6 +90,17 @@ fn a_migration_with_both_protocols() {
 }
 
 #[test]
+fn pylibmc_over_the_binary_protocol() {
+    run("pylibmc_binary", "pylibmc", &Subject::start());
+}
+
+#[test]
+fn bmemcached_with_sasl() {
+    let subject = Subject::start_with(&[("requirepass", "secret")]);
+    run("bmemcached_sasl", "bmemcached", &subject);
+}
+
+#[test]
 fn a_script_that_fails_fails_its_test() {
     if is_installed("sys") {
         let output = python(RUNNER).arg("no such script").output();

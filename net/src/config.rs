@@ -22,6 +22,7 @@ pub(crate) enum Setting {
     MemcachedUnixsocket,
     MemcachedUnixsocketperm,
     MemcachedNoauth,
+    MemcachedShutdown,
     Threads,
     Databases,
     Maxclients,
@@ -196,6 +197,13 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         Kind::Switch,
         "no",
         "Whether Memcached clients need no password although one is set",
+    ),
+    fixed(
+        Setting::MemcachedShutdown,
+        ("memcached_shutdown", "memcached-shutdown"),
+        Kind::Switch,
+        "no",
+        "Whether Memcached clients may end the server by the command shutdown",
     ),
     fixed(
         Setting::Threads,

@@ -180,6 +180,7 @@ impl<'g> Db<'g> {
         let sight = self.scope().look(self.index, &key);
         let entry = sight.entry?;
         if entry.is_expired(self.now_ms) {
+            thread::note_expired_lookup();
             self.remove_expired(&sight);
             return None;
         }

@@ -101,18 +101,38 @@ pub struct Lookups {
     pub hits: u64,
     /// It was not.
     pub misses: u64,
+    /// It was there still, although its time had come: one of the misses, or of the looks that
+    /// are not counted.
+    pub expired: u64,
 }
 
 thread_local! {
-    static LOOKUPS: Cell<Lookups> = const { Cell::new(Lookups { hits: 0, misses: 0 }) };
+    static LOOKUPS: Cell<Lookups> = const {
+        Cell::new(Lookups {
+            hits: 0,
+            misses: 0,
+            expired: 0,
+        })
+    };
 }
 
 /// Counts a lookup of this thread.
 pub(crate) fn note_lookup(is_hit: bool) {
-    let Lookups { hits, misses } = LOOKUPS.get();
+    let lookups = LOOKUPS.get();
     LOOKUPS.set(Lookups {
-        hits: hits + u64::from(is_hit),
-        misses: misses + u64::from(!is_hit),
+        hits: lookups.hits + u64::from(is_hit),
+        misses: lookups.misses + u64::from(!is_hit),
+        ..lookups
+    });
+}
+
+/// Counts an entry that this thread met after its time.
+#[cold]
+pub(crate) fn note_expired_lookup() {
+    let lookups = LOOKUPS.get();
+    LOOKUPS.set(Lookups {
+        expired: lookups.expired + 1,
+        ..lookups
     });
 }
 

@@ -15,7 +15,9 @@
 
 use store::Db;
 
-use crate::protocol::memcached::{Exptime, Limits, Refusal, Request, Status, Stored, Verb, Writer};
+use crate::protocol::memcached::{
+    Exptime, Form, Limits, Refusal, Request, Status, Stored, Verb, Writer,
+};
 
 mod change;
 mod get;
@@ -25,7 +27,8 @@ mod text;
 
 pub(crate) use get::BATCH_KEYS;
 pub(crate) use state::{Count, State};
-pub(crate) use stats::Facts;
+use stats::Use;
+pub(crate) use stats::{ClientFacts, Facts, SettingsFacts};
 
 /// The version told to clients, who derive from it what they may ask for.
 const VERSION: &str = "1.6.45";
@@ -88,6 +91,15 @@ pub(crate) trait Surroundings {
     /// What statistics need.
     fn facts(&self) -> Facts;
 
+    /// What the parameters say.
+    fn settings(&self) -> SettingsFacts;
+
+    /// All clients.
+    fn clients(&self) -> Vec<ClientFacts>;
+
+    /// Lets the counts that INFO tells, too, begin anew.
+    fn reset_counts(&self);
+
     /// Whether the client has said who it is, if it must.
     fn is_authenticated(&self) -> bool;
 
@@ -99,6 +111,9 @@ pub(crate) trait Surroundings {
 
     /// Sets the limit of the memory, in bytes.
     fn set_memory_bytes_max(&self, bytes: u64);
+
+    /// Ends the server, if clients may; whether they may.
+    fn shut_down(&self) -> bool;
 }
 
 /// Carries out a request and writes its reply.
@@ -112,6 +127,9 @@ pub(crate) fn execute<'b>(
     if !surroundings.is_authenticated() && !is_open_to_all(&request.verb) {
         Writer::new(out, request.form).status(Status::AuthFailed, Stored::at(b""));
         return Outcome::Closing;
+    }
+    if let Form::Meta(_) = request.form {
+        call.note(Count::CmdMeta);
     }
     match call.run(request, surroundings, &mut Writer::new(out, request.form)) {
         Ok(outcome) => outcome,
@@ -194,11 +212,12 @@ impl Call<'_> {
             Verb::Version => reply.version(VERSION),
             Verb::Noop => reply.noop(),
             Verb::Verbosity => reply.status(Status::Ok, Stored::at(b"")),
-            Verb::Stats { what } => stats::write(self, what, &surroundings.facts(), reply),
+            Verb::Stats { what } => stats::write(self, what, surroundings, reply),
             Verb::MemoryLimit { megabytes } => {
                 surroundings.set_memory_bytes_max(u64::from(megabytes) << 20);
                 reply.status(Status::Ok, Stored::at(b""));
             }
+            Verb::Shutdown if surroundings.shut_down() => return Outcome::Closing,
             Verb::Shutdown => reply.status(Status::NoShutdown, Stored::at(b"")),
             // As a memcached without -S.
             Verb::SaslMechanisms | Verb::SaslStart { .. } | Verb::SaslStep
@@ -232,6 +251,10 @@ impl Call<'_> {
 
     fn note(&self, count: Count) {
         self.state.note(self.thread, count, 1);
+    }
+
+    fn note_use(&self, key: &[u8], usage: Use) {
+        self.state.prefixes().note(self.thread, key, usage);
     }
 
     fn expiry(&self, exptime: Exptime) -> Expiry {

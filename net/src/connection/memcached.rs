@@ -2,12 +2,19 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
-use crate::command::memcached::{self, Call, Facts, Outcome, Surroundings};
+use crate::clients::Client;
+use crate::command::memcached::{
+    self, Call, ClientFacts, Facts, Outcome, SettingsFacts, Surroundings,
+};
 use crate::config::Setting;
+use crate::process;
 use crate::protocol::memcached::login::{self, Login};
 use crate::protocol::memcached::{self as protocol, Broken, Limits, Parser, Request};
 use crate::shared::Shared;
@@ -100,7 +107,11 @@ impl Connection {
         let mut next = 0;
         while next < requests.len() {
             let halt = self.run_requests_until_halt(requests, &mut next, limits);
-            self.note_lookups(store::take_lookups());
+            let lookups = store::take_lookups();
+            self.note_lookups(lookups);
+            self.shared
+                .memcached
+                .note_expired(self.thread, lookups.expired);
             self.wait_for(halt).await?;
         }
         Ok(())
@@ -137,6 +148,8 @@ impl Connection {
             };
             let around = Around {
                 shared,
+                client: &self.session.client,
+                now_ms,
                 thread: self.thread,
                 is_authenticated: Cell::new(self.session.is_authenticated),
             };
@@ -177,9 +190,20 @@ fn parse<'b>(
     Ok(())
 }
 
+/// One end of a client's connection, as memcached writes it.
+fn address(end: Option<SocketAddr>, client: &Client) -> String {
+    match end {
+        Some(addr) if addr.is_ipv6() => format!("tcp6:{addr}"),
+        Some(addr) => format!("tcp:{addr}"),
+        None => format!("unix:{}", client.unix_path.as_deref().unwrap_or_default()),
+    }
+}
+
 /// The server around the engine, and who the client is.
 struct Around<'s> {
     shared: &'s Shared,
+    client: &'s Client,
+    now_ms: u64,
     /// The number of the connection thread.
     thread: usize,
     is_authenticated: Cell<bool>,
@@ -190,7 +214,10 @@ impl Surroundings for Around<'_> {
         let Shared {
             stats, settings, ..
         } = self.shared;
+        let (user_s, system_s) = process::cpu_seconds();
         Facts {
+            user_s,
+            system_s,
             uptime_s: self.shared.started.elapsed().as_secs(),
             connections_max: settings.number(Setting::Maxclients),
             connections: self.shared.clients.len() as u64,
@@ -198,8 +225,60 @@ impl Surroundings for Around<'_> {
             connections_rejected: stats.sum(|thread| &thread.rejected_connections),
             input_bytes: stats.sum(|thread| &thread.input_bytes),
             output_bytes: stats.sum(|thread| &thread.output_bytes),
-            port: settings.number(Setting::MemcachedPort) as u16,
         }
+    }
+
+    fn settings(&self) -> SettingsFacts {
+        let settings = &self.shared.settings;
+        let addresses = match settings.text(Setting::MemcachedBind) {
+            own if own.is_empty() => settings.text(Setting::Bind),
+            own => own,
+        };
+        SettingsFacts {
+            connections_max: settings.number(Setting::Maxclients),
+            port: settings.number(Setting::MemcachedPort) as u16,
+            addresses,
+            unix_path: settings.text(Setting::MemcachedUnixsocket),
+            unix_mode: settings.number(Setting::MemcachedUnixsocketperm),
+            has_shutdown: settings.is_on(Setting::MemcachedShutdown),
+            wants_passwords: self.wants_passwords(),
+            idle_timeout_s: settings.number(Setting::Timeout),
+        }
+    }
+
+    fn clients(&self) -> Vec<ClientFacts> {
+        let facts_of = |client: Arc<Client>| {
+            let idle_ms = self
+                .now_ms
+                .saturating_sub(client.last_use_ms.load(Ordering::Relaxed));
+            ClientFacts {
+                fd: client.fd,
+                address: address(client.peer, &client),
+                listener: address(client.local, &client),
+                is_asking: client.id == self.client.id,
+                is_sending: client.query_bytes.load(Ordering::Relaxed) > 0,
+                idle_s: idle_ms / 1000,
+            }
+        };
+        self.shared
+            .clients
+            .all()
+            .into_iter()
+            .map(facts_of)
+            .collect()
+    }
+
+    fn reset_counts(&self) {
+        self.shared.stats.reset();
+        self.shared.store.reset_counts();
+    }
+
+    fn shut_down(&self) -> bool {
+        let may = self.shared.settings.is_on(Setting::MemcachedShutdown);
+        if may {
+            self.shared.stop();
+        }
+        may
     }
 
     fn is_authenticated(&self) -> bool {

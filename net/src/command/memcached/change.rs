@@ -4,6 +4,7 @@ use store::value::same_value;
 use store::value::string::{self, Str};
 use store::{Change, Draft, Entry, Meta};
 
+use super::stats::Use;
 use super::{Call, Count, Expiry, Failure};
 use crate::protocol::memcached::{Arithmetic, Delete, Delta, Details, Key, KeyRoom, Mode, Number};
 use crate::protocol::memcached::{Status, Store as Item, Stored, Writer};
@@ -27,6 +28,7 @@ impl<'c> Call<'c> {
             (Mode::Append | Mode::Prepend, _) => self.extend(key, item)?,
         };
         self.note_store(item, status);
+        self.note_use(key, Use::Set);
         let value_bytes = match after.and_then(|entry| Str::of(entry).ok()) {
             Some(text) if status == Status::Stored => text.len(),
             _ => item.value.len(),
@@ -311,6 +313,7 @@ impl<'c> Call<'c> {
             Status::Deleted => Count::DeleteHits,
             _ => Count::DeleteMisses,
         });
+        self.note_use(key, Use::Delete);
         reply.status(status, Stored::at(key));
         Ok(())
     }

@@ -4,6 +4,7 @@ use store::value::same_value;
 use store::value::string::{self, Str};
 use store::{Change, Draft, Entry, Meta};
 
+use super::stats::Use;
 use super::text::{Text, TextEntry};
 use super::{Call, Count, Expiry, Failure, prefetch};
 use crate::protocol::memcached::{Details, Exptime, Get, Item, Key, KeyRoom, Status, Stored};
@@ -33,8 +34,12 @@ impl<'c> Call<'c> {
                 Some(found) => {
                     write_value(found, with_tokens, reply);
                     hits += 1;
+                    self.note_use(key, Use::Hit);
                 }
-                None => misses += 1,
+                None => {
+                    misses += 1;
+                    self.note_use(key, Use::Miss);
+                }
             }
         }
         self.state.note(self.thread, Count::CmdGet, hits + misses);
@@ -57,6 +62,7 @@ impl<'c> Call<'c> {
         {
             let found = self.change_expiry(key, exptime)?;
             self.note_touch(found.is_some());
+            self.note_use(key, Use::of_get(found.is_some()));
             if let Some(found) = found {
                 write_value(found, with_tokens, reply);
             }
@@ -122,6 +128,7 @@ impl<'c> Call<'c> {
             Lookup::Missed | Lookup::Changes => self.get_and_change(key, get)?,
         };
         self.note_get(get, seen.is_some());
+        self.note_use(key, Use::of_get(seen.is_some()));
         match seen {
             Some(seen) => {
                 let item = seen.item(key, get);

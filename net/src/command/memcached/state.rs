@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use store::Store;
 
+use super::stats::Prefixes;
 use crate::protocol::memcached::Exptime;
 
 /// What is counted; [`Count::name`] is what `stats` calls it.
@@ -18,10 +19,14 @@ pub(crate) enum Count {
     CmdFlush,
     /// Keys to touch.
     CmdTouch,
+    /// Meta commands.
+    CmdMeta,
     /// Keys asked for and there.
     GetHits,
     /// Keys asked for and not there.
     GetMisses,
+    /// Keys asked for that had expired and were not yet removed.
+    GetExpired,
     /// Keys to delete that were not there.
     DeleteMisses,
     /// Keys deleted.
@@ -62,8 +67,10 @@ pub(super) const COMMAND_COUNTS: [Count; COUNTS - 1] = [
     Count::CmdSet,
     Count::CmdFlush,
     Count::CmdTouch,
+    Count::CmdMeta,
     Count::GetHits,
     Count::GetMisses,
+    Count::GetExpired,
     Count::DeleteMisses,
     Count::DeleteHits,
     Count::IncrMisses,
@@ -91,8 +98,10 @@ impl Count {
             Count::CmdSet => "cmd_set",
             Count::CmdFlush => "cmd_flush",
             Count::CmdTouch => "cmd_touch",
+            Count::CmdMeta => "cmd_meta",
             Count::GetHits => "get_hits",
             Count::GetMisses => "get_misses",
+            Count::GetExpired => "get_expired",
             Count::DeleteMisses => "delete_misses",
             Count::DeleteHits => "delete_hits",
             Count::IncrMisses => "incr_misses",
@@ -123,6 +132,8 @@ pub(crate) struct State {
     threads: Vec<CachePadded<Counts>>,
     /// What had been counted when counting last began anew.
     base: Counts,
+    /// Uses of keys by prefix.
+    prefixes: Prefixes,
     /// When database 0 is to be emptied, in milliseconds since 1970; 0: not at all.
     flush_at_ms: AtomicU64,
 }
@@ -133,6 +144,7 @@ impl State {
         State {
             threads: (0..threads).map(|_| CachePadded::default()).collect(),
             base: Counts::default(),
+            prefixes: Prefixes::new(threads),
             flush_at_ms: AtomicU64::new(0),
         }
     }
@@ -140,6 +152,11 @@ impl State {
     /// How many threads count.
     pub(super) fn threads(&self) -> usize {
         self.threads.len()
+    }
+
+    /// Uses of keys by prefix.
+    pub(super) fn prefixes(&self) -> &Prefixes {
+        &self.prefixes
     }
 
     /// Counts `more` on a thread, which must be the calling one.
@@ -155,6 +172,11 @@ impl State {
         self.note(thread, Count::AuthErrors, u64::from(!is_right));
     }
 
+    /// Counts keys that were met after their time, on a thread, which must be the calling one.
+    pub(crate) fn note_expired(&self, thread: usize, keys: u64) {
+        self.note(thread, Count::GetExpired, keys);
+    }
+
     /// How many there were since counting began.
     pub(crate) fn total(&self, count: Count) -> u64 {
         self.sum(count)
@@ -166,6 +188,7 @@ impl State {
         for count in COMMAND_COUNTS.into_iter().chain([Count::TotalItems]) {
             self.base[count as usize].store(self.sum(count), Ordering::Relaxed);
         }
+        self.prefixes.clear();
     }
 
     /// Empties database 0 at `exptime`: now, if that is no time to come. A flush that was to come

@@ -30,6 +30,20 @@ impl Surroundings for NoSurroundings {
     }
 
     fn set_memory_bytes_max(&self, _: u64) {}
+
+    fn settings(&self) -> SettingsFacts {
+        SettingsFacts::default()
+    }
+
+    fn clients(&self) -> Vec<ClientFacts> {
+        Vec::new()
+    }
+
+    fn reset_counts(&self) {}
+
+    fn shut_down(&self) -> bool {
+        false
+    }
 }
 
 struct Server {

@@ -31,7 +31,7 @@ pub(crate) use request::{
     Verb, Vivify,
 };
 pub(crate) use words::Words;
-pub(crate) use write::{Details, Item, Number, Status, Stored, Writer};
+pub(crate) use write::{Details, Form, Item, Number, Status, Stored, Writer};
 
 use binary::BinaryParser;
 use line::LineParser;

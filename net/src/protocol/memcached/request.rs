@@ -258,8 +258,14 @@ pub(crate) enum Stats {
     Slabs,
     /// Items by size.
     Sizes,
+    /// Who is connected.
+    Conns,
     /// Counters are to start again.
     Reset,
+    /// Uses of keys are counted by prefix from now on, or no longer.
+    Detail(bool),
+    /// How often keys of each prefix were used.
+    DetailDump,
 }
 
 impl Stats {
@@ -271,8 +277,14 @@ impl Stats {
             Some(b"items") => Ok(Stats::Items),
             Some(b"slabs") => Ok(Stats::Slabs),
             Some(b"sizes") => Ok(Stats::Sizes),
+            Some(b"conns") => Ok(Stats::Conns),
             Some(b"reset") => Ok(Stats::Reset),
-            Some(b"detail") => Err(Refusal::BadStatsDetail),
+            Some(b"detail") => match words.next() {
+                Some(b"on") => Ok(Stats::Detail(true)),
+                Some(b"off") => Ok(Stats::Detail(false)),
+                Some(b"dump") => Ok(Stats::DetailDump),
+                _ => Err(Refusal::BadStatsDetail),
+            },
             Some(_) => Err(Refusal::UnknownStats),
         }
     }

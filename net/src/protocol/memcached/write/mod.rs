@@ -208,6 +208,16 @@ impl<'o, 'b> Writer<'o, 'b> {
         }
     }
 
+    /// Statistics that are lines of their own, and their end.
+    pub(crate) fn dump(&mut self, lines: &[u8]) {
+        match self.form {
+            Form::Binary(_) if lines.is_empty() => {}
+            Form::Binary(form) => binary::stat(self.out, &form, b"detailed", lines),
+            _ => self.out.extend_from_slice(lines),
+        }
+        self.end();
+    }
+
     /// Statistics start again.
     pub(crate) fn reset(&mut self) {
         match self.form {
