@@ -17,8 +17,8 @@ use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 use crate::tree::{Chunks, ChunksEdit, Pieces};
 
-/// The longest string, in bytes.
-pub const STRING_BYTES_MAX: usize = 512 << 20;
+/// The longest string, in bytes: as in Redis, where a BITFIELD may begin at the last bit there is.
+pub const STRING_BYTES_MAX: usize = (512 << 20) + size_of::<u64>();
 /// The longest string that OBJECT ENCODING calls embstr.
 const EMBSTR_BYTES_MAX: usize = 44;
 /// A longer string becomes a tree of chunks when it is changed in part.
