@@ -54,7 +54,7 @@ libfuzzer_sys::fuzz_target!(|steps: Vec<Step>| {
     fastrand::seed(0);
     let store = Store::new(&Options {
         databases: 2,
-        memory_bytes_max: 0,
+        ..Options::default()
     });
     let (mut model, mut now_ms) = (Model::default(), 1_000);
     for step in &steps {
