@@ -61,6 +61,29 @@ pub fn memcached_text(data: &[u8]) {
     assert_eq!(memcached_in_pieces(pieces), memcached_in_pieces([data]));
 }
 
+/// The same of meta commands: an `m` is put before each line.
+pub fn memcached_meta(data: &[u8]) {
+    let lines = data.split_inclusive(|byte| *byte == b'\n');
+    let lines: Vec<u8> = lines.flat_map(|line| [b"m", line].concat()).collect();
+    memcached_text(&lines);
+}
+
+/// The same of frames: each gets the first byte that it must have.
+pub fn memcached_binary(data: &[u8]) {
+    const HEADER_BYTES: usize = 24;
+    const PREFIX_BYTES: usize = 2;
+    let mut frames = data.to_vec();
+    let mut at = PREFIX_BYTES;
+    while let Some(header) = frames.get_mut(at..at + HEADER_BYTES) {
+        header[0] = 0x80;
+        let body_bytes = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        at = at
+            .saturating_add(HEADER_BYTES)
+            .saturating_add(body_bytes as usize);
+    }
+    memcached_text(&frames);
+}
+
 /// The requests, in debugging notation, and whether the connection was to end.
 fn memcached_in_pieces<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<String>, bool) {
     let limits = memcached::Limits {
