@@ -14,9 +14,9 @@ fn resp_connection(subject: &Subject, options: &str) -> Connection {
         .expect("a connection")
 }
 
-fn memcached_client(subject: &Subject) -> memcache::Client {
+fn memcached_client(subject: &Subject, protocol: &str) -> memcache::Client {
     let address = format!(
-        "memcache://{}?protocol=ascii&timeout=10",
+        "memcache://{}?protocol={protocol}&timeout=10",
         subject.memcached_address()
     );
     memcache::connect(address).expect("a connection")
@@ -114,9 +114,18 @@ fn the_redis_crate_changes_documents() {
 }
 
 #[test]
-fn the_memcache_crate() {
+fn the_memcache_crate_speaks_text() {
+    check_memcache_crate("ascii");
+}
+
+#[test]
+fn the_memcache_crate_speaks_frames() {
+    check_memcache_crate("binary");
+}
+
+fn check_memcache_crate(protocol: &str) {
     let subject = Subject::start();
-    let client = memcached_client(&subject);
+    let client = memcached_client(&subject, protocol);
     assert!(
         client
             .version()
@@ -130,8 +139,9 @@ fn the_memcache_crate() {
         Some("v".to_owned())
     );
     assert_eq!(client.get::<String>("none").expect("get"), None);
-    // The crate does not tell NOT_STORED from STORED.
-    client.add("k", "w", 0).expect("add");
+    // In text the crate does not tell NOT_STORED from STORED.
+    let is_told = client.add("k", "w", 0).is_err();
+    assert_eq!(is_told, protocol == "binary");
     assert_eq!(
         client.get::<String>("k").expect("get"),
         Some("v".to_owned())
@@ -168,7 +178,10 @@ fn the_memcache_crate() {
 #[test]
 fn both_crates_share_their_keys() {
     let subject = Subject::start();
-    let (old, mut new) = (memcached_client(&subject), resp_connection(&subject, "0"));
+    let (old, mut new) = (
+        memcached_client(&subject, "ascii"),
+        resp_connection(&subject, "0"),
+    );
     old.set("counter", 41, 0).expect("set");
     assert_eq!(new.incr("counter", 1), Ok(42));
     assert_eq!(old.get::<u64>("counter").expect("get"), Some(42));

@@ -377,3 +377,30 @@ fn statistics_count_what_happened() {
         "STAT sizes_status disabled|END|ERROR|",
     );
 }
+
+#[test]
+fn a_touch_keeps_the_token_and_changes_the_version() {
+    let server = Server::new();
+    server.check("set a 5 0 1|x|", "STORED|");
+    let look = || {
+        let guard = server.store.pin();
+        let db = server.store.db(0, &guard, server.now_ms);
+        let entry = db.peek(b"a").expect("it is there");
+        (entry.version(), entry.token())
+    };
+    let (mut version, token) = look();
+    for (line, reply) in [
+        ("touch a 100|", "TOUCHED|"),
+        ("gat 200 a|", "VALUE a 5 1|x|END|"),
+        ("mg a T300|", "HD|"),
+        ("mg a R400|", "HD W|"),
+    ] {
+        server.check(line, reply);
+        let after = look();
+        assert!(after.0 > version, "{line}: who watches must notice");
+        assert_eq!(after.1, token, "{line}");
+        version = after.0;
+    }
+    server.check("mg a t v|mg a T300|", "VA 1 t300 Z|x|HD Z|");
+    assert_eq!(look(), (version, token), "nothing changed");
+}
