@@ -159,7 +159,7 @@ fn what_verbs_answer_on_other_types() {
             (&["delete k"], "DELETED"),
         ];
         for (lines, answer) in rows {
-            let subject = Subject::start_with(&[("json_bridge", "no")]);
+            let subject = Subject::start_with(&[("json_bridge", "off")]);
             subject.resp().call(&make.split(' ').collect::<Vec<_>>());
             assert_eq!(
                 subject.memcached().call(lines),
