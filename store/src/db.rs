@@ -8,13 +8,15 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::entry::{Entry, Meta};
 use crate::error::Error;
 use crate::keyspace::{self, Database, Keyspace};
 use crate::publish::{self, Provisional};
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::table::{Key, Look};
+use crate::table::{Foreseen, Key, Look};
 use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::{Scope, Sight, resolve_visited};
@@ -177,11 +179,10 @@ impl<'g> Db<'g> {
             let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
             return self.live(self.overlay(|overlay| overlay.current(at, self.guard)));
         }
-        let sight = self.scope().look(self.index, &key);
-        let entry = sight.entry?;
+        let entry = self.scope().entry(self.index, &key)?;
         if entry.is_expired(self.now_ms) {
             thread::note_expired_lookup();
-            self.remove_expired(&sight);
+            self.keep(&self.scope().look(self.index, &key));
             return None;
         }
         Some(entry)
@@ -428,18 +429,14 @@ impl<'g> Db<'g> {
         }
     }
 
-    /// First hint that `key` will be wanted: fetches its bucket into the cache.
-    pub fn prefetch_bucket(&self, key: &[u8]) {
-        self.database()
-            .table
-            .prefetch_bucket(&self.key(key), self.guard);
-    }
-
-    /// Second hint, some time after the first: fetches its entry.
-    pub fn prefetch_entry(&self, key: &[u8]) {
-        self.database()
-            .table
-            .prefetch_occupant(&self.key(key), self.guard);
+    /// A hint that `keys` will be wanted soon: fetches what a lookup needs into the cache.
+    pub fn prefetch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) {
+        let table = &self.database().table;
+        let foreseen: SmallVec<[Foreseen<'_>; 32]> = keys
+            .into_iter()
+            .map(|key| table.foresee(&self.key(key), self.guard))
+            .collect();
+        Foreseen::prefetch_all(&foreseen);
     }
 
     /// The database of this number, outside of the transaction if there is one.
@@ -545,6 +542,7 @@ impl<'g> Db<'g> {
         }
     }
 
+    #[cold]
     fn remove_expired(&self, sight: &Sight<'g>) {
         // A reader has not settled what a descriptor shows: somebody else will come by.
         let is_plain = match &sight.look {

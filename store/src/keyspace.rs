@@ -116,7 +116,10 @@ impl Occupant for Occupants {
             return unsafe { descriptor(occupied) }.key() == key;
         }
         // SAFETY: passed on to the caller.
-        unsafe { Entry::from_address(occupied.address()) }.key() == key
+        is_same(
+            unsafe { Entry::from_address(occupied.address()) }.key(),
+            key,
+        )
     }
 
     unsafe fn hash_of(&self, occupied: Occupied) -> u64 {
@@ -169,6 +172,28 @@ impl Drop for Regions {
             memory::count_live(-Regions::BYTES);
         }
     }
+}
+
+/// Whether two keys are equal. Most are a few words long: comparing those here is faster than
+/// calling what is best for long ones.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    const WORD: usize = size_of::<u64>();
+    const BYTES_MAX: usize = 8 * WORD;
+    if one.len() != other.len() {
+        return false;
+    }
+    let (Some(last), Some(other_last)) = (one.last_chunk::<WORD>(), other.last_chunk::<WORD>())
+    else {
+        return one == other;
+    };
+    if one.len() > BYTES_MAX {
+        return one == other;
+    }
+    // The last words overlap the ones before, unless they follow them.
+    let (words, _) = one.as_chunks::<WORD>();
+    let (other_words, _) = other.as_chunks::<WORD>();
+    let are_same = |(one, other): (&[u8; WORD], &[u8; WORD])| one == other;
+    last == other_last && words.iter().zip(other_words).all(are_same)
 }
 
 /// A sum that threads add to without meeting.

@@ -4,7 +4,7 @@
 //! with rapidhash, and all may use one guard for a whole batch, as a server does for the requests
 //! of one read.
 
-use benches::request::key_of;
+use benches::request::{KEY_BYTES, key_of};
 use rapidhash::quality::RandomState;
 use store::value::string::{self, Str};
 use store::{Draft, Options, Store};
@@ -67,12 +67,12 @@ impl Prefetching {
     fn prefetch(&self, numbers: &[u32]) {
         let guard = self.0.0.pin();
         let db = self.0.0.db(0, &guard, 1);
-        for &number in numbers {
-            db.prefetch_bucket(&key_of(number));
-        }
-        for &number in numbers {
-            db.prefetch_entry(&key_of(number));
-        }
+        let mut keys = [[0; KEY_BYTES]; BATCH];
+        let keys = &mut keys[..numbers.len()];
+        keys.iter_mut()
+            .zip(numbers)
+            .for_each(|(key, &number)| *key = key_of(number));
+        db.prefetch(keys.iter().map(|key| &key[..]));
     }
 }
 

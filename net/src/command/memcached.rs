@@ -147,11 +147,9 @@ pub(crate) fn execute<'b>(
 
 /// Fetches what `keys` lead to into the cache, where there are several.
 pub(crate) fn prefetch<'b>(db: &Db<'_>, keys: impl Iterator<Item = &'b [u8]> + Clone) {
-    if keys.clone().nth(1).is_none() {
-        return;
+    if keys.clone().nth(1).is_some() {
+        db.prefetch(keys);
     }
-    keys.clone().for_each(|key| db.prefetch_bucket(key));
-    keys.for_each(|key| db.prefetch_entry(key));
 }
 
 impl Call<'_> {

@@ -16,6 +16,8 @@ use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::ThreadStats;
 
+/// The most keys that are fetched into the cache together: more would drive each other out.
+const BATCH_KEYS_MAX: usize = 256;
 /// The most words of a request: half a gigabyte to remember where they stand.
 const WORDS_MAX: usize = 1 << 24;
 
@@ -294,19 +296,19 @@ impl<'b> Batch<'b> {
         self.requests.len() > 1 || self.words.len() > WORDS_OF_ONE_KEY
     }
 
-    /// Fetches what the commands will look at: first all buckets, then, when those have arrived,
-    /// all entries.
+    /// Fetches what the commands will look at.
     fn prefetch(&self, db: &Db<'_>) {
-        self.for_each_key(|key| db.prefetch_bucket(key));
-        self.for_each_key(|key| db.prefetch_entry(key));
-    }
-
-    fn for_each_key(&self, mut visit: impl FnMut(&[u8])) {
+        let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
         for request in &self.requests {
             let words = self.words(request);
             if let Some(entry) = request.entry {
-                entry.command.for_each_key(words, |at| visit(words[at]));
+                entry.command.for_each_key(words, |at| {
+                    if keys.len() < BATCH_KEYS_MAX {
+                        keys.push(words[at]);
+                    }
+                });
             }
         }
+        db.prefetch(keys);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ptr::NonNull;
 
-use super::segment::{HOMES, SLOTS, Segment};
+use super::segment::{HOMES, Segment};
 use super::word::{Control, Occupied, Word};
 use super::{Key, Occupant, Table};
 use crate::reclaim::Guard;
@@ -157,6 +157,41 @@ impl<O: Occupant> Table<O> {
     /// Looks for a key.
     pub(crate) fn find<'g>(&self, key: &Key<'_>, guard: &'g Guard) -> Look<'g> {
         let home = Segment::home_of(key.hash);
+        let (segment, control, found) = self.search(key, home, guard);
+        match found {
+            Some((position, word)) => Look::Present(Spot {
+                segment,
+                position,
+                home,
+                place: key.place,
+                word,
+            }),
+            None => Look::Absent(Absence {
+                segment,
+                home,
+                place: key.place,
+                tag: key.tag(),
+                control,
+            }),
+        }
+    }
+
+    /// What the key's slot names: for those who will not change it.
+    pub(crate) fn named(&self, key: &Key<'_>, guard: &Guard) -> Option<Occupied> {
+        let home = Segment::home_of(key.hash);
+        let (_, _, found) = self.search(key, home, guard);
+        found.map(|(_, word)| word.occupied())
+    }
+
+    /// The segment that has the key or would have it, its home's control word from before the
+    /// search, and the key's position and word.
+    #[inline(always)]
+    fn search<'g>(
+        &self,
+        key: &Key<'_>,
+        home: usize,
+        guard: &'g Guard,
+    ) -> (&'g Segment, Control, Option<(usize, Word)>) {
         let mut segment = self.segment(key.place, guard);
         loop {
             let control = segment.control(home);
@@ -171,57 +206,34 @@ impl<O: Occupant> Table<O> {
                 segment.settle(home, control);
                 continue;
             }
-            return match self.search(key, segment, home, control) {
-                Some((position, word)) => {
-                    let place = key.place;
-                    Look::Present(Spot {
-                        segment,
-                        position,
-                        home,
-                        place,
-                        word,
-                    })
-                }
-                None => {
-                    let (place, tag) = (key.place, key.tag());
-                    Look::Absent(Absence {
-                        segment,
-                        home,
-                        place,
-                        tag,
-                        control,
-                    })
-                }
-            };
+            let found = self.search_segment(key, segment, home, control);
+            return (segment, control, found);
         }
     }
 
-    fn search(
+    #[inline(always)]
+    fn search_segment(
         &self,
         key: &Key<'_>,
         segment: &Segment,
         home: usize,
         control: Control,
     ) -> Option<(usize, Word)> {
-        let is_it = |position| self.at_position(key, segment, home, position);
-        for bucket in [home, home + 1] {
-            let words = segment.bucket_words(bucket);
-            for (at, word) in words.iter().enumerate() {
-                if word.has_tag(key.tag())
-                    && let Some(found) = is_it(bucket * SLOTS + at)
-                {
-                    return Some(found);
-                }
-            }
+        let in_bucket = |bucket| {
+            let mut slots = segment.tagged(bucket, key.tag());
+            slots.find_map(|slot| {
+                self.at_position(key, segment, home, Segment::position(bucket, slot))
+            })
+        };
+        let near = in_bucket(home).or_else(|| in_bucket(home + 1));
+        if near.is_some() || control.stashed() == 0 {
+            return near;
         }
-        if control.stashed() == 0 {
-            return None;
-        }
-        let mut stash = Segment::stash().filter(|&at| segment.word(at).has_tag(key.tag()));
-        stash.find_map(is_it)
+        Segment::stash_buckets(home).find_map(in_bucket)
     }
 
     /// The word at a position whose tag is right, if it counts and is of this very key.
+    #[inline(always)]
     fn at_position(
         &self,
         key: &Key<'_>,
@@ -230,18 +242,8 @@ impl<O: Occupant> Table<O> {
         position: usize,
     ) -> Option<(usize, Word)> {
         let mut word = segment.word(position);
-        // Again after the help: the slot may hold another tentative word by then.
-        while word.is_tentative() {
-            let control = segment.control(home);
-            if !control.is_pending() || control.position() != position {
-                return None;
-            }
-            segment.settle(home, control);
-            word = segment.word(position);
-            if control.is_frozen() {
-                // It stays pending, and the slot the inserted word's, which counts.
-                break;
-            }
+        if word.is_tentative() {
+            word = inserted(segment, home, position)?;
         }
         if word.is_empty() || !word.has_tag(key.tag()) {
             return None;
@@ -317,6 +319,27 @@ impl<O: Occupant> Table<O> {
     }
 }
 
+/// The word at a position where a tentative one was seen, if an insertion of this home put it
+/// there that has committed.
+#[cold]
+fn inserted(segment: &Segment, home: usize, position: usize) -> Option<Word> {
+    let mut word = segment.word(position);
+    // Again after the help: the slot may hold another tentative word by then.
+    while word.is_tentative() {
+        let control = segment.control(home);
+        if !control.is_pending() || control.position() != position {
+            return None;
+        }
+        segment.settle(home, control);
+        word = segment.word(position);
+        if control.is_frozen() {
+            // It stays pending, and the slot the inserted word's, which counts.
+            break;
+        }
+    }
+    Some(word)
+}
+
 impl Segment {
     /// Finishes a committed insertion. Anybody may, any number of times.
     ///
@@ -324,6 +347,7 @@ impl Segment {
     /// changes it before; the control word is looked at again to know that it was pending when
     /// the slot was loaded. A frozen control word stays pending: the slot may have been frozen
     /// before it was settled, and the split must know that it counts.
+    #[cold]
     pub(super) fn settle(&self, home: usize, mut control: Control) {
         debug_assert!(home < HOMES && control.is_pending());
         let insertions = control.insertions();

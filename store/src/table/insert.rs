@@ -12,7 +12,7 @@
 //! A slot cannot be emptied between 3 and 4, which is what makes the help safe.
 
 use super::find::{Absence, Spot};
-use super::segment::Segment;
+use super::segment::{SLOTS, Segment};
 use super::word::{Occupied, Word};
 use super::{Occupant, Table};
 use crate::reclaim::Guard;
@@ -68,19 +68,19 @@ const SHARED_FROM: usize = 4;
 
 /// Puts a tentative word into a free slot near its home, or into the stash.
 fn claim(segment: &Segment, home: usize, word: Word) -> Option<usize> {
-    let taken = |bucket| {
-        let words = segment.bucket_words(bucket);
-        words.iter().filter(|&&word| word != Word::EMPTY).count()
-    };
+    let taken = |bucket| SLOTS - segment.free_slots(bucket).count();
     let at_home = taken(home);
     let buckets = match at_home >= SHARED_FROM && taken(home + 1) < at_home {
         true => [home + 1, home],
         false => [home, home + 1],
     };
+    let free_positions = |bucket| {
+        let slots = segment.free_slots(bucket);
+        slots.map(move |slot| Segment::position(bucket, slot))
+    };
     buckets
         .into_iter()
-        .flat_map(Segment::bucket_positions)
-        .chain(Segment::stash())
-        .filter(|&position| segment.word(position) == Word::EMPTY)
+        .chain(Segment::stash_buckets(home))
+        .flat_map(free_positions)
         .find(|&position| segment.swap_word(position, Word::EMPTY, word))
 }

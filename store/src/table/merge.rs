@@ -16,7 +16,7 @@
 
 use std::ptr::{self, NonNull};
 
-use super::segment::{HOMES, POSITIONS, Segment};
+use super::segment::{CAPACITY, HOMES, Segment};
 use super::word::Control;
 use super::{Occupant, Table};
 use crate::reclaim::Guard;
@@ -24,10 +24,10 @@ use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 
 /// Two segments that together fill less than this many slots are merged.
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
-const MERGED_SLOTS_MAX: usize = POSITIONS * 2 / 5;
+const MERGED_SLOTS_MAX: usize = CAPACITY * 2 / 5;
 /// So that models come upon halves that do not fit into one.
 #[cfg(any(mayfly_loom, mayfly_shuttle))]
-const MERGED_SLOTS_MAX: usize = 2 * POSITIONS;
+const MERGED_SLOTS_MAX: usize = 2 * CAPACITY;
 
 const UNDECIDED: u64 = 0;
 const DECIDED: u64 = 1;
@@ -257,8 +257,8 @@ impl<O: Occupant> Table<O> {
         half.committed().all(|(_, word)| {
             // SAFETY: a committed word of a segment without successors, seen under a guard.
             let home = Segment::home_of(unsafe { self.hash_of(word) });
-            let mut free = Segment::near(home)
-                .chain(Segment::stash())
+            let mut free = Segment::buckets_of(home)
+                .flat_map(Segment::bucket_positions)
                 .filter(|&position| target.word(position).is_empty());
             let Some(position) = free.next() else {
                 return false;

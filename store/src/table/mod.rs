@@ -33,6 +33,7 @@ mod directory;
 mod find;
 mod insert;
 mod merge;
+mod prefetch;
 mod relocate;
 mod sample;
 mod scan;
@@ -47,8 +48,10 @@ mod tests;
 
 use directory::Root;
 pub(crate) use find::{Look, Spot};
+pub(crate) use prefetch::Foreseen;
+use prefetch::prefetch;
 pub(crate) use sample::Region;
-use segment::{POSITIONS, Segment};
+use segment::{CAPACITY, Segment};
 pub(crate) use word::Occupied;
 
 use crate::keyspace::Count;
@@ -103,18 +106,6 @@ fn place_of(hash: u64) -> u64 {
     (u << 32) / 3 * 2 + square / 3
 }
 
-/// Fetches a cache line, some time before it is needed.
-fn prefetch(address: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address is a hint without effect on memory.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance::<i8>(address));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
 /// The table. All methods but those with `&mut self` may run at once on any threads.
 pub(crate) struct Table<O> {
     root: Root,
@@ -155,33 +146,12 @@ impl<O: Occupant> Table<O> {
 
     /// How many slots there are, taken or not.
     pub(crate) fn slots(&self) -> u64 {
-        self.segments.sum() * POSITIONS as u64
+        self.segments.sum() * CAPACITY as u64
     }
 
     /// What the segments take.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.sum() * size_of::<Segment>() as u64
-    }
-
-    /// A hint that the key's bucket will be wanted.
-    pub(crate) fn prefetch_bucket(&self, key: &Key<'_>, guard: &Guard) {
-        self.segment(key.place, guard)
-            .prefetch_home(Segment::home_of(key.hash));
-    }
-
-    /// A hint, some time later, that what the key's slot names will be wanted.
-    pub(crate) fn prefetch_occupant(&self, key: &Key<'_>, guard: &Guard) {
-        let home = Segment::home_of(key.hash);
-        let segment = self.segment(key.place, guard);
-        // A tenth and more stand in the next bucket, which came with the first hint.
-        for bucket in [home, home + 1] {
-            for word in segment.bucket_words(bucket) {
-                if word.has_tag(key.tag()) {
-                    word.prefetch();
-                    return;
-                }
-            }
-        }
     }
 
     /// The pages of the table, for [`Table::drain_page`]. The caller must be the only user.
@@ -196,7 +166,7 @@ impl<O: Occupant> Table<O> {
     pub(crate) fn drain_page(&mut self, page: &Page, mut visit: impl FnMut(Occupied)) {
         // SAFETY: the table is ours alone, and its segments live as long as it does.
         let segment = unsafe { page.0.as_ref() };
-        for position in 0..POSITIONS {
+        for position in Segment::positions() {
             let word = segment.word(position);
             if !word.is_empty() && !word.is_tentative() {
                 visit(word.occupied());

@@ -4,7 +4,7 @@
 //! goes on with the entry it found, and who wanted to replace it looks again.
 
 use super::find::Spot;
-use super::segment::{POSITIONS, Segment};
+use super::segment::Segment;
 use super::word::Occupied;
 use super::{Occupant, Table};
 use crate::reclaim::Guard;
@@ -20,7 +20,7 @@ impl<O: Occupant> Table<O> {
         mut relocate: impl FnMut(&Spot<'g>),
     ) -> Option<u64> {
         let segment = self.live_segment(place, guard);
-        for position in 0..POSITIONS {
+        for position in Segment::positions() {
             let word = segment.word(position);
             if word.is_empty() || word.is_tentative() || word.occupied().is_descriptor() {
                 continue;

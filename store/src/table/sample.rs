@@ -1,6 +1,6 @@
 //! Looking at some slots of the table, for who evicts and for who sweeps.
 
-use super::segment::{BUCKETS, SLOTS, Segment};
+use super::segment::{BUCKETS, Segment};
 use super::word::{Occupied, Word};
 use super::{Occupant, Table, place_of};
 use crate::reclaim::Guard;
@@ -116,7 +116,7 @@ fn collect(segment: &Segment, wanted: Wanted, len_max: usize, drawn: &mut Vec<Oc
 
 impl Segment {
     fn words(&self) -> impl Iterator<Item = Word> + '_ {
-        (0..BUCKETS * SLOTS).map(|position| self.word(position))
+        Segment::positions().map(|position| self.word(position))
     }
 
     /// The first place behind the segment of which `place` is one; none at the end.

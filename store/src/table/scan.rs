@@ -105,14 +105,13 @@ impl<O: Occupant> Table<O> {
         segment: &'g Segment,
         home: usize,
     ) -> impl Iterator<Item = Word> + 'g {
-        let near = [home, home + 1]
-            .into_iter()
-            .flat_map(|at| segment.bucket_words(at));
-        let stash = match segment.control(home).stashed() {
-            0 => 0..0,
-            _ => Segment::stash(),
+        let buckets = match segment.control(home).stashed() {
+            0 => 2,
+            _ => usize::MAX,
         };
-        near.chain(stash.map(|position| segment.word(position)))
+        Segment::buckets_of(home)
+            .take(buckets)
+            .flat_map(|bucket| segment.bucket_words(bucket))
             .filter(move |word| {
                 // SAFETY: committed words, seen under the caller's guard.
                 let hash = || unsafe { self.hash_of(*word) };

@@ -6,7 +6,7 @@
 //!
 //! A bucket is seven slots and a control word. A key's *home* follows from its hash; its word
 //! stands in its home bucket, in the next one, or in the stash. A *position* numbers a segment's
-//! slots: bucket times seven plus slot. Control words count only beside home buckets.
+//! slots: bucket times eight plus slot. Control words count only beside home buckets.
 
 use std::ptr::{self, NonNull};
 
@@ -35,13 +35,17 @@ const SHAPE: (usize, usize, usize) = (1, 2, 1);
 /// All of a segment's buckets.
 pub(super) const BUCKETS: usize = HOMES + 1 + STASHES;
 /// Slots in a segment.
-pub(super) const POSITIONS: usize = BUCKETS * SLOTS;
+pub(super) const CAPACITY: usize = BUCKETS * SLOTS;
+/// From a bucket's first position to the next one's: a power of two, so that nothing is divided.
+const STRIDE: usize = SLOTS.next_power_of_two();
+/// All positions lie below this; not every number below is one.
+const POSITIONS_END: usize = BUCKETS * STRIDE;
 const FIRST_STASH: usize = HOMES + 1;
 
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
 const _: () = assert!(size_of::<Segment>() == 4096);
 const _: () = assert!(
-    POSITIONS <= 512,
+    POSITIONS_END <= 512,
     "a control word counts positions in nine bits"
 );
 const _: () = assert!(
@@ -69,6 +73,27 @@ pub(super) struct Segment {
     /// No version a key of this segment ever had before it was removed is higher.
     pub(super) removed_version_max: AtomicU64,
     buckets: [Bucket; BUCKETS],
+}
+
+/// Some of a bucket's slots, as bits; iterates over their numbers.
+#[derive(Clone, Copy)]
+pub(super) struct Slots(u32);
+
+impl Slots {
+    pub(super) fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+}
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let first = self.0.trailing_zeros() as usize;
+        let is_any = self.0 != 0;
+        self.0 &= self.0.wrapping_sub(1);
+        is_any.then_some(first)
+    }
 }
 
 /// The segments another one went on in.
@@ -135,27 +160,39 @@ impl Segment {
         ((hash & 0xFFFF_FFFF) as usize * HOMES) >> 32
     }
 
-    /// The positions a key of this home may be at, without the stash.
-    pub(super) fn near(home: usize) -> std::ops::Range<usize> {
-        home * SLOTS..(home + 2) * SLOTS
+    /// The position of a bucket's slot.
+    pub(super) fn position(bucket: usize, slot: usize) -> usize {
+        debug_assert!(slot < SLOTS);
+        bucket * STRIDE + slot
+    }
+
+    /// The buckets a key of this home may be in.
+    pub(super) fn buckets_of(home: usize) -> impl Iterator<Item = usize> {
+        (home..home + 2).chain(Segment::stash_buckets(home))
     }
 
     /// The positions of a bucket.
     pub(super) fn bucket_positions(bucket: usize) -> std::ops::Range<usize> {
-        bucket * SLOTS..(bucket + 1) * SLOTS
+        bucket * STRIDE..bucket * STRIDE + SLOTS
     }
 
-    /// The positions of the stash.
-    pub(super) fn stash() -> std::ops::Range<usize> {
-        FIRST_STASH * SLOTS..POSITIONS
+    /// The buckets of the stash in the order in which this home's keys fill them: each home
+    /// begins with another one, so that most of a home's stashed keys are a cache line away.
+    pub(super) fn stash_buckets(home: usize) -> impl Iterator<Item = usize> {
+        (home..home + STASHES).map(|at| FIRST_STASH + at % STASHES)
+    }
+
+    /// All positions.
+    pub(super) fn positions() -> impl Iterator<Item = usize> {
+        (0..BUCKETS).flat_map(Segment::bucket_positions)
     }
 
     pub(super) fn is_in_stash(position: usize) -> bool {
-        position >= FIRST_STASH * SLOTS
+        position >= FIRST_STASH * STRIDE
     }
 
     fn slot(&self, position: usize) -> &AtomicU64 {
-        &self.buckets[position / SLOTS].slots[position % SLOTS]
+        &self.buckets[position / STRIDE].slots[position % STRIDE]
     }
 
     pub(super) fn word(&self, position: usize) -> Word {
@@ -166,6 +203,28 @@ impl Segment {
     pub(super) fn bucket_words(&self, bucket: usize) -> [Word; SLOTS] {
         let slots = &self.buckets[bucket].slots;
         std::array::from_fn(|at| Word(slots[at].load(Ordering::Acquire)))
+    }
+
+    /// Which of the bucket's slots hold a word with the tag, as bits.
+    ///
+    /// Without a branch per slot: where a key stands is as good as random, and a branch that is
+    /// mispredicted costs more than all seven comparisons.
+    pub(super) fn tagged(&self, bucket: usize, tag: u16) -> Slots {
+        self.slots_where(bucket, |word| word.has_tag(tag))
+    }
+
+    /// Which of the bucket's slots are free, as bits.
+    pub(super) fn free_slots(&self, bucket: usize) -> Slots {
+        self.slots_where(bucket, |word| word == Word::EMPTY)
+    }
+
+    fn slots_where(&self, bucket: usize, is_it: impl Fn(Word) -> bool) -> Slots {
+        let slots = self.buckets[bucket].slots.iter().enumerate();
+        let bits = slots.map(|(at, slot)| {
+            let word = Word(slot.load(Ordering::Acquire));
+            u32::from(is_it(word)) << at
+        });
+        Slots(bits.fold(0, |all, bit| all | bit))
     }
 
     /// Changes a slot if it still holds `old`.
@@ -201,20 +260,20 @@ impl Segment {
 
     /// How many slots are taken, about.
     pub(super) fn occupied(&self) -> usize {
-        (0..POSITIONS)
+        Segment::positions()
             .filter(|&position| !Word(self.slot(position).load(Ordering::Relaxed)).is_empty())
             .count()
     }
 
     /// The words of a frozen segment that count, with their positions.
     pub(super) fn committed(&self) -> impl Iterator<Item = (usize, Word)> {
-        let mut pending = [false; POSITIONS];
+        let mut pending = [false; POSITIONS_END];
         for control in (0..HOMES).map(|home| self.control(home)) {
             if control.is_pending() {
                 pending[control.position()] = true;
             }
         }
-        (0..POSITIONS)
+        Segment::positions()
             .map(|position| (position, self.word(position)))
             .filter(move |&(position, word)| {
                 !word.is_empty() && (!word.is_tentative() || pending[position])
@@ -223,7 +282,7 @@ impl Segment {
 
     /// Fetches what the slots name into the cache, so that their hashes are soon known.
     pub(super) fn prefetch_occupants(&self) {
-        (0..POSITIONS).for_each(|position| self.word(position).prefetch_start());
+        Segment::positions().for_each(|position| self.word(position).prefetch_start());
     }
 
     /// Says where the keys have gone; false if somebody else did before.
@@ -278,11 +337,9 @@ impl Segment {
         }
     }
 
-    /// Where the bucket of a home lies, as a hint.
-    pub(super) fn prefetch_home(&self, home: usize) {
-        let address = (&raw const self.buckets[home]).addr();
-        super::prefetch(address);
-        super::prefetch(address + size_of::<Bucket>());
+    /// Asks for the cache line of a bucket.
+    pub(super) fn prefetch_bucket(&self, bucket: usize) {
+        super::prefetch((&raw const self.buckets[bucket]).addr());
     }
 
     /// The successors, when the segment was split.

@@ -45,6 +45,12 @@ impl Sight<'_> {
 }
 
 impl<'g> Scope<'g> {
+    /// The entry a reader sees at a key.
+    pub(crate) fn entry(&self, database: usize, key: &Key<'_>) -> Option<Entry<'g>> {
+        let table = &self.keyspace.database(database).table;
+        resolve(table.named(key, self.guard)?)
+    }
+
     /// Looks at a key as a reader does.
     pub(crate) fn look(&self, database: usize, key: &Key<'_>) -> Sight<'g> {
         let look = self.keyspace.database(database).table.find(key, self.guard);
