@@ -45,6 +45,7 @@ pub struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// A value that never expires, without flags: what a plain SET leaves.
+    #[inline]
     pub fn new(value: NewValue<'a>) -> Draft<'a> {
         Draft {
             value,
@@ -217,25 +218,32 @@ impl<'g> Db<'g> {
             return self.update_privately(&key, decide);
         }
         loop {
-            let sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
+            // Both results stay where they are: moving them costs more than what is done here.
+            let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
+            let sight = looked.as_ref().map_err(|error| *error)?;
             let live = self.live(sight.entry);
-            let (change, result) = decide(live)?;
-            match change {
-                Change::Keep => {
-                    self.keep(&sight);
-                    return Ok((result, live));
+            let mut decided = decide(live);
+            let after = match &mut decided {
+                Err(error) => return Err(*error),
+                Ok((Change::Keep, _)) => {
+                    self.keep(sight);
+                    live
                 }
-                Change::Remove => {
-                    if sight.entry.is_none() || self.take_out(&sight) {
-                        return Ok((result, None));
+                Ok((Change::Remove, _)) => {
+                    if sight.entry.is_some() && !self.take_out(sight) {
+                        continue;
                     }
+                    None
                 }
-                Change::Put(draft) => {
-                    if let Some(made) = self.put_in(&key, &sight, draft) {
-                        return Ok((result, Some(made)));
+                Ok((Change::Put(draft), _)) => {
+                    let made = self.put_in(&key, sight, draft);
+                    if made.is_none() {
+                        continue;
                     }
+                    made
                 }
-            }
+            };
+            return decided.map(|(_, result)| (result, after));
         }
     }
 
@@ -256,36 +264,40 @@ impl<'g> Db<'g> {
     ///
     /// # Errors
     /// As [`Db::update`].
-    pub fn put_and_see(&self, key: &[u8], draft: Draft<'_>) -> Result<Entry<'g>, Error> {
+    pub fn put_and_see(&self, key: &[u8], mut draft: Draft<'_>) -> Result<Entry<'g>, Error> {
         let key = self.key(key);
         if self.in_transaction {
             let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
             let old = self.overlay(|overlay| overlay.current(at, self.guard));
-            let made = self.provisional(&key, old, 0, draft);
+            let made = self.provisional(&key, old, 0, &mut draft);
             let entry = made.entry;
             self.overlay(|overlay| overlay.put(at, made, self.guard));
             return Ok(entry);
         }
-        let database = self.database();
-        let mut sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
-        let made = self.provisional(&key, sight.entry, removed_max(&sight), draft);
+        let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
+        let sight = looked.as_ref().map_err(|error| *error)?;
+        let made = self.provisional(&key, sight.entry, sight.version_floor(), &mut draft);
         debug_assert!(!made.shares, "a derived value needs `update`");
+        self.place(sight, made)
+            .or_else(|made| self.put_again(&key, made))
+    }
+
+    /// Another writer was faster than [`Db::put`].
+    #[cold]
+    fn put_again(&self, key: &Key<'_>, mut made: Provisional<'g>) -> Result<Entry<'g>, Error> {
         loop {
-            if self.place(database, &sight, &made) {
-                let entry = made.entry;
-                database.count(sight.entry, Some(entry));
-                made.published(sight.entry, self.guard);
-                return Ok(entry);
-            }
-            sight = match self.scope().look_settled(self.index, &key, Ticket::NONE) {
+            let sight = match self.scope().look_settled(self.index, key, Ticket::NONE) {
                 Ok(sight) => sight,
                 Err(error) => {
                     made.discard();
                     return Err(error);
                 }
             };
-            let before = sight.entry.map_or(0, |entry| entry.version());
-            made.raise_version_above(before.max(removed_max(&sight)));
+            made.raise_version_above(sight.version_floor());
+            match self.place(&sight, made) {
+                Ok(entry) => return Ok(entry),
+                Err(back) => made = back,
+            }
         }
     }
 
@@ -353,7 +365,7 @@ impl<'g> Db<'g> {
             token: None,
             ..moved.meta()
         };
-        let draft = Draft {
+        let mut draft = Draft {
             value: same_value(moved),
             meta,
         };
@@ -361,7 +373,7 @@ impl<'g> Db<'g> {
             let from_at = self.scope().touch(overlay, self.index, &from);
             let to_at = self.scope().touch(overlay, to_db.index, &to);
             let old = overlay.current(to_at, self.guard);
-            let made = self.provisional(&to, old, 0, draft);
+            let made = self.provisional(&to, old, 0, &mut draft);
             overlay.rename(from_at, to_at, made.entry, self.guard);
         });
         Ok(())
@@ -522,8 +534,8 @@ impl<'g> Db<'g> {
                 self.overlay(|overlay| overlay.remove(at, self.guard));
                 None
             }
-            Change::Put(draft) => {
-                let made = self.provisional(key, current, 0, draft);
+            Change::Put(mut draft) => {
+                let made = self.provisional(key, current, 0, &mut draft);
                 let entry = made.entry;
                 self.overlay(|overlay| overlay.put(at, made, self.guard));
                 Some(entry)
@@ -571,32 +583,38 @@ impl<'g> Db<'g> {
     }
 
     /// Puts an entry where a settled look found its place; none if something changed since.
-    fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: Draft<'_>) -> Option<Entry<'g>> {
-        let made = self.provisional(key, sight.entry, removed_max(sight), draft);
-        if !self.place(self.database(), sight, &made) {
-            made.discard();
-            return None;
+    fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: &mut Draft<'_>) -> Option<Entry<'g>> {
+        let made = self.provisional(key, sight.entry, sight.version_floor(), draft);
+        self.place(sight, made).map_err(Provisional::discard).ok()
+    }
+
+    /// Puts an entry where a look was; gives it back if something changed since.
+    fn place(
+        &self,
+        sight: &Sight<'g>,
+        made: Provisional<'g>,
+    ) -> Result<Entry<'g>, Provisional<'g>> {
+        let database = self.database();
+        let new = keyspace::occupied(made.entry);
+        if database.table.put(&sight.look, new, self.guard).is_none() {
+            return Err(made);
         }
         let entry = made.entry;
-        self.database().count(sight.entry, Some(entry));
+        database.count(sight.entry, Some(entry));
         made.published(sight.entry, self.guard);
-        Some(entry)
+        Ok(entry)
     }
 
-    fn place(&self, database: &Database, sight: &Sight<'g>, made: &Provisional<'g>) -> bool {
-        let new = keyspace::occupied(made.entry);
-        database.table.put(&sight.look, new, self.guard).is_some()
-    }
-
+    /// Makes an entry of a draft, whose value then belongs to the entry.
     fn provisional(
         &self,
         key: &Key<'_>,
         old: Option<Entry<'g>>,
-        removed_version_max: u64,
-        draft: Draft<'_>,
+        version_floor: u64,
+        draft: &mut Draft<'_>,
     ) -> Provisional<'g> {
         let before = old.map_or(0, |entry| entry.version());
-        let version = thread::next_version(before.max(removed_version_max));
+        let version = thread::next_version(before.max(version_floor));
         let eviction = self.store.eviction();
         let now = eviction.present(self.now_ms);
         let usage = match old {
@@ -610,8 +628,4 @@ impl<'g> Db<'g> {
         }
         made
     }
-}
-
-fn removed_max(sight: &Sight<'_>) -> u64 {
-    sight.version_floor()
 }

@@ -143,15 +143,15 @@ impl fmt::Debug for Entry<'_> {
 
 impl<'g> Entry<'g> {
     /// Builds an entry in a block of its own. The value is the concatenation of `value`.
-    pub(crate) fn allocate(
+    pub(crate) fn allocate<'v>(
         version: u64,
         key: &[u8],
         (kind, form): (Kind, Form),
-        value: &[&[u8]],
+        value: impl Iterator<Item = &'v [u8]> + Clone,
         meta: &Meta,
         usage: Usage,
     ) -> Entry<'g> {
-        let value_bytes: usize = value.iter().map(|part| part.len()).sum();
+        let value_bytes: usize = value.clone().map(<[u8]>::len).sum();
         assert!(value_bytes <= VALUE_BYTES_MAX, "the callers limit values");
         let key_escapes = key.len() >= KEY_BYTES_ESCAPE as usize;
         let value_escapes = value_bytes >= VALUE_BYTES_ESCAPE as usize;
@@ -202,16 +202,18 @@ impl<'g> Entry<'g> {
         // SAFETY: the block is ours, aligned to 8, and at least a header long.
         unsafe { start.cast::<Header>().write(header) };
         let mut at = HEADER_BYTES;
-        for part in [&optional[..used], key]
-            .into_iter()
-            .chain(value.iter().copied())
-        {
+        let mut append = |part: &[u8]| {
             // SAFETY: the block's length is the sum of these parts.
             let target = unsafe { start.as_ptr().add(at) };
             // SAFETY: the part lies outside the fresh block and fits, as above.
             unsafe { target.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
             at += part.len();
+        };
+        if used > 0 {
+            append(&optional[..used]);
         }
+        append(key);
+        value.for_each(append);
         Entry {
             start: start.cast(),
             _guard: PhantomData,

@@ -17,11 +17,11 @@ pub(crate) struct Provisional<'g> {
     pub(crate) delta: Delta,
 }
 
-/// Makes an entry.
+/// Makes an entry of a draft, whose value then belongs to the entry.
 pub(crate) fn provisional<'g>(
     _guard: &'g Guard,
     (key, version): (&[u8], u64),
-    draft: Draft<'_>,
+    draft: &mut Draft<'_>,
     usage: Usage,
 ) -> Provisional<'g> {
     let Draft { value, meta } = draft;
@@ -29,15 +29,16 @@ pub(crate) fn provisional<'g>(
         version,
         key,
         (value.kind, value.form),
-        &value.body.slices(),
-        &meta,
+        value.body.slices(),
+        meta,
         usage,
     );
     eviction::count_small(entry);
-    let (shares, delta) = match value.origin {
+    let (shares, delta) = match &mut value.origin {
         Origin::New(delta) => (false, delta),
         Origin::Derived(delta) => (true, delta),
     };
+    let delta = std::mem::take(delta);
     Provisional {
         entry,
         shares,

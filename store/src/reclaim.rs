@@ -18,7 +18,7 @@
 //! A guard must not live across an `.await`, nor through a long computation on a connection
 //! thread; [`Guard::repin`] between steps lets the epoch go on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::arena;
 use crate::memory::{self, Block};
-use crate::sync::epoch;
+use crate::sync::{IS_MODEL, epoch};
 use crate::transaction::overlay::Overlay;
 
 /// A thread flushes after retiring this many blocks.
@@ -38,16 +38,66 @@ pub(crate) const DROP_INLINE_BYTES: usize = 1 << 16;
 /// How long garbage may lie when nobody else is working.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A model has its own threads only: there is no reaper beside them.
-const IS_MODEL: bool = cfg!(any(mayfly_loom, mayfly_shuttle));
-
 static COLLECTOR: OnceLock<epoch::Collector> = OnceLock::new();
 static REAPER: OnceLock<Sender<Box<dyn Drain>>> = OnceLock::new();
 
 thread_local! {
     static HANDLE: epoch::LocalHandle =
         COLLECTOR.get_or_init(epoch::Collector::new).register();
-    static UNFLUSHED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    static UNFLUSHED: RefCell<Unflushed> = const { RefCell::new(Unflushed::NONE) };
+}
+
+/// What a thread has retired since it flushed last.
+struct Unflushed {
+    /// Blocks gather here, so that they cost the collector one entry for all.
+    blocks: Vec<Block>,
+    /// How much there is, what the collector has already included.
+    count: usize,
+    bytes: usize,
+}
+
+impl Unflushed {
+    const NONE: Unflushed = Unflushed {
+        blocks: Vec::new(),
+        count: 0,
+        bytes: 0,
+    };
+
+    /// Whether it is time to flush.
+    fn note(&mut self, bytes: usize) -> bool {
+        self.count += 1;
+        self.bytes += bytes;
+        self.count >= FLUSH_BLOCKS || self.bytes >= FLUSH_BYTES
+    }
+
+    /// Gives the blocks to the collector.
+    fn hand_over(&mut self, guard: &epoch::Guard) {
+        (self.count, self.bytes) = (0, 0);
+        let blocks = std::mem::take(&mut self.blocks);
+        if blocks.is_empty() {
+            return;
+        }
+        let last = move || {
+            for block in blocks {
+                // SAFETY: this runs once, when no guard remains that could reach the block.
+                unsafe { block.free_retired() };
+            }
+        };
+        // SAFETY: whoever retired the blocks has made them unreachable for guards made since.
+        unsafe { guard.defer_unchecked(last) };
+    }
+}
+
+impl Drop for Unflushed {
+    /// The thread ends. Its handle may be gone already.
+    fn drop(&mut self) {
+        if !self.blocks.is_empty() {
+            let handle = COLLECTOR.get_or_init(epoch::Collector::new).register();
+            let guard = handle.pin();
+            self.hand_over(&guard);
+            guard.flush();
+        }
+    }
 }
 
 /// Permission to look at shared memory: nothing reachable while it exists is freed until it ends.
@@ -71,7 +121,7 @@ pub fn pin() -> Guard {
 
 /// Whether this thread holds garbage back that only it can hand over.
 pub fn has_unflushed() -> bool {
-    UNFLUSHED.get() != (0, 0)
+    UNFLUSHED.with_borrow(|unflushed| unflushed.count > 0)
 }
 
 /// Hands this thread's garbage over, and memory it keeps for itself and does not use: for a
@@ -104,11 +154,25 @@ impl Guard {
     /// The block is live, was made unreachable for new guards, and is retired only once.
     pub(crate) unsafe fn retire(&self, block: Block) {
         block.count_retired();
-        // SAFETY: this runs once, when no guard remains that could reach the block.
-        let last = move || unsafe { block.free_retired() };
-        // SAFETY: the block is unreachable for new guards.
-        unsafe { self.inner.defer_unchecked(last) };
-        self.note(block.bytes());
+        let gathered = UNFLUSHED.try_with(|unflushed| {
+            let mut unflushed = unflushed.borrow_mut();
+            if unflushed.blocks.is_empty() {
+                unflushed.blocks.reserve(FLUSH_BLOCKS);
+            }
+            unflushed.blocks.push(block);
+            unflushed.note(block.bytes())
+        });
+        match gathered {
+            Ok(false) if !IS_MODEL => {}
+            Ok(_) => self.flush(),
+            Err(_) => {
+                // The thread is ending.
+                // SAFETY: this runs once, when no guard remains that could reach the block.
+                let last = move || unsafe { block.free_retired() };
+                // SAFETY: the block is unreachable for new guards.
+                unsafe { self.inner.defer_unchecked(last) };
+            }
+        }
     }
 
     /// Drops the box behind `pointer` when nobody can look at it any more.
@@ -135,18 +199,16 @@ impl Guard {
     }
 
     fn note(&self, bytes: usize) {
-        let (blocks, sum) = UNFLUSHED.get();
-        if blocks + 1 >= FLUSH_BLOCKS || sum + bytes >= FLUSH_BYTES {
-            UNFLUSHED.set((0, 0));
-            self.inner.flush();
-        } else {
-            UNFLUSHED.set((blocks + 1, sum + bytes));
+        let is_time = UNFLUSHED.try_with(|unflushed| unflushed.borrow_mut().note(bytes));
+        if is_time != Ok(false) {
+            self.flush();
         }
     }
 
     /// Hands this thread's garbage over and frees what may be freed.
     pub fn flush(&self) {
-        UNFLUSHED.set((0, 0));
+        // What is freed may retire in its turn: nothing is borrowed meanwhile.
+        let _ = UNFLUSHED.try_with(|unflushed| unflushed.borrow_mut().hand_over(&self.inner));
         self.inner.flush();
     }
 }

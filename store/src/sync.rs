@@ -15,6 +15,9 @@ pub(crate) use std::{sync::atomic, thread::yield_now, thread_local};
 
 pub(crate) use atomic::{AtomicPtr, AtomicU64, Ordering};
 
+/// A model's threads all run on one thread of the system, and it has no others beside them.
+pub(crate) const IS_MODEL: bool = cfg!(any(mayfly_loom, mayfly_shuttle));
+
 #[cfg(any(mayfly_loom, mayfly_shuttle))]
 pub(crate) use crate::grace as epoch;
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::arena;
+use crate::sync::IS_MODEL;
 
 /// How many threads may use the engine at once.
 pub(crate) const THREADS_MAX: usize = 256;
@@ -41,6 +42,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        // From here on `SEAT` says that the thread is ending.
+        INDEX.set(UNSEATED);
         arena::leave_seat(self.index);
         if let Ok(mut seats) = GIVEN_BACK.lock() {
             seats.push(self.index);
@@ -52,6 +55,13 @@ crate::sync::thread_local! {
     static SEAT: Seat = Seat::take();
 }
 
+const UNSEATED: usize = usize::MAX;
+
+thread_local! {
+    /// The seat's index, where it takes one load. A model's threads share it: they ask the seat.
+    static INDEX: Cell<usize> = const { Cell::new(UNSEATED) };
+}
+
 /// This thread's number, below [`THREADS_MAX`].
 pub(crate) fn index() -> usize {
     // A deferred free may run while the thread's locals are being dropped: the last seat then
@@ -61,7 +71,17 @@ pub(crate) fn index() -> usize {
 
 /// This thread's number, unless the thread is ending.
 pub(crate) fn seat() -> Option<usize> {
-    SEAT.try_with(|seat| seat.index).ok()
+    match INDEX.get() {
+        index if index != UNSEATED && !IS_MODEL => Some(index),
+        _ => sit_down(),
+    }
+}
+
+#[cold]
+fn sit_down() -> Option<usize> {
+    let index = SEAT.try_with(|seat| seat.index).ok()?;
+    INDEX.set(index);
+    Some(index)
 }
 
 /// All indexes in use. The last one also serves threads that are ending.
@@ -76,13 +96,12 @@ pub(crate) fn indexes_used() -> impl Iterator<Item = usize> {
 /// never agree on the low bits, one thread's counts only rise, and the count is above the floor's.
 /// (L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", 1978.)
 pub(crate) fn next_version(floor: u64) -> u64 {
-    SEAT.with(|seat| {
-        // Invariant: only the seat's own thread writes its count.
-        let last = &LAST_COUNTS[seat.index];
-        let count = last.load(Ordering::Relaxed).max(floor >> THREAD_BITS) + 1;
-        last.store(count, Ordering::Relaxed);
-        (count << THREAD_BITS) | seat.index as u64
-    })
+    let index = index();
+    // Invariant: only the seat's own thread writes its count.
+    let last = &LAST_COUNTS[index];
+    let count = last.load(Ordering::Relaxed).max(floor >> THREAD_BITS) + 1;
+    last.store(count, Ordering::Relaxed);
+    (count << THREAD_BITS) | index as u64
 }
 
 /// No version that was handed out before the call, on any thread, is higher.

@@ -33,10 +33,6 @@ impl Spot<'_> {
     pub(crate) fn occupied(&self) -> Occupied {
         self.word.occupied()
     }
-
-    fn removed_version_max(&self) -> u64 {
-        self.segment.removed_version_max.load(Ordering::Acquire)
-    }
 }
 
 /// Where a key is not.
@@ -51,7 +47,8 @@ pub(crate) struct Absence<'g> {
 }
 
 impl Absence<'_> {
-    fn removed_version_max(&self) -> u64 {
+    /// No removed version of the key is higher.
+    pub(crate) fn removed_version_max(&self) -> u64 {
         self.segment.removed_version_max.load(Ordering::Acquire)
     }
 }
@@ -143,18 +140,11 @@ impl Look<'_> {
             }
         }
     }
-
-    /// No removed version of the key is higher.
-    pub(crate) fn removed_version_max(&self) -> u64 {
-        match self {
-            Look::Present(spot) => spot.removed_version_max(),
-            Look::Absent(absence) => absence.removed_version_max(),
-        }
-    }
 }
 
 impl<O: Occupant> Table<O> {
     /// Looks for a key.
+    #[inline]
     pub(crate) fn find<'g>(&self, key: &Key<'_>, guard: &'g Guard) -> Look<'g> {
         let home = Segment::home_of(key.hash);
         let (segment, control, found) = self.search(key, home, guard);

@@ -179,7 +179,7 @@ impl Segment {
     /// The buckets of the stash in the order in which this home's keys fill them: each home
     /// begins with another one, so that most of a home's stashed keys are a cache line away.
     pub(super) fn stash_buckets(home: usize) -> impl Iterator<Item = usize> {
-        (home..home + STASHES).map(|at| FIRST_STASH + at % STASHES)
+        (home..home + STASHES).map(|at| FIRST_STASH + at % STASHES.max(1))
     }
 
     /// All positions.

@@ -33,14 +33,16 @@ impl Sight<'_> {
     /// did not get to take the descriptor out, only that knows.
     pub(crate) fn version_floor(&self) -> u64 {
         let before = self.entry.map_or(0, Entry::version);
-        let installed = match &self.look {
+        match &self.look {
             Look::Present(spot) if spot.occupied().is_descriptor() => {
                 // SAFETY: seen in its slot under the guard of the look.
-                unsafe { keyspace::descriptor(spot.occupied()) }.version_floor()
+                let descriptor = unsafe { keyspace::descriptor(spot.occupied()) };
+                descriptor.version_floor().max(before)
             }
-            _ => 0,
-        };
-        self.look.removed_version_max().max(before).max(installed)
+            // Its version is above all that were removed before it came.
+            Look::Present(_) => before,
+            Look::Absent(absence) => absence.removed_version_max(),
+        }
     }
 }
 
@@ -65,6 +67,7 @@ impl<'g> Scope<'g> {
     ///
     /// # Errors
     /// [`Error::Busy`].
+    #[inline]
     pub(crate) fn look_settled(
         &self,
         database: usize,

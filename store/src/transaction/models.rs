@@ -355,9 +355,9 @@ fn attempt(store: &Store, ticket: u64, keys: [&str; 2]) -> Result<(), Failure> {
         let key = Key::new(name.as_bytes(), store.hash(name.as_bytes()));
         let at = scope.touch(&mut overlay, 0, &key);
         let old = overlay.current(at, &guard);
-        let draft = Draft::new(string::integer(old.map_or(0, number) + 1));
+        let mut draft = Draft::new(string::integer(old.map_or(0, number) + 1));
         let version = thread::next_version(old.map_or(0, Entry::version));
-        let made = publish::provisional(&guard, (key.bytes, version), draft, old, 0);
+        let made = publish::provisional(&guard, (key.bytes, version), &mut draft, old, 0);
         overlay.put(at, made, &guard);
     }
     scope.finish(overlay, true)

@@ -7,9 +7,13 @@ use crate::reclaim::{self, Drain, Guard};
 /// More blocks than this are freed by the reaper.
 const BLOCKS_INLINE_MAX: usize = 256;
 
-/// What an edit made and what it did away with.
+/// What an edit made and what it did away with: nothing at all where values are flat, which is
+/// why that costs one word.
 #[derive(Debug, Default)]
-pub(crate) struct Delta {
+pub(crate) struct Delta(Option<Box<Parts>>);
+
+#[derive(Debug)]
+struct Parts {
     /// Invariant: nobody but the edit has seen these.
     fresh: Vec<Block>,
     /// Invariant: reachable from the old version and not from the new one.
@@ -20,27 +24,33 @@ pub(crate) struct Delta {
 
 impl Delta {
     pub(super) fn new(fresh: Vec<Block>, replaced: Vec<Block>) -> Delta {
-        Delta {
+        Delta(Some(Box::new(Parts {
             fresh,
             replaced,
             document: None,
-        }
+        })))
     }
 
     /// A new document, which shares what it shares by its own means.
     pub(crate) fn of_document(document: Handle) -> Delta {
-        Delta {
+        Delta(Some(Box::new(Parts {
             fresh: Vec::new(),
             replaced: Vec::new(),
             document: Some(document),
-        }
+        })))
     }
 
     /// Appends a later edit of the same value.
     pub(crate) fn append(&mut self, later: &mut Delta) {
-        self.fresh.append(&mut later.fresh);
-        self.replaced.append(&mut later.replaced);
-        debug_assert!(later.document.is_none(), "a document is never a difference");
+        let Some(parts) = &mut self.0 else {
+            *self = std::mem::take(later);
+            return;
+        };
+        if let Some(later) = &mut later.0 {
+            debug_assert!(later.document.is_none(), "a document is never a difference");
+            parts.fresh.append(&mut later.fresh);
+            parts.replaced.append(&mut later.replaced);
+        }
     }
 
     /// The new version will never be published: what was made for it goes at once.
@@ -50,7 +60,8 @@ impl Delta {
 
     /// As [`Delta::abandoned`], when somebody under `guard` may still look at the new version.
     pub(crate) fn retired(mut self, guard: &Guard) {
-        if let Some(document) = self.document.take() {
+        let document = self.0.as_mut().and_then(|parts| parts.document.take());
+        if let Some(document) = document {
             // SAFETY: never published, so only holders of this guard know it.
             unsafe { document.retire(guard) };
         }
@@ -61,18 +72,22 @@ impl Delta {
     }
 
     /// What was made, which is the caller's to retire now.
-    pub(crate) fn into_fresh(mut self) -> Vec<Block> {
-        std::mem::take(&mut self.fresh)
+    pub(crate) fn into_fresh(self) -> Vec<Block> {
+        let fresh = self.0.map(|mut parts| std::mem::take(&mut parts.fresh));
+        fresh.unwrap_or_default()
     }
 
     /// The new version was published: the old one's blocks go when their readers are gone.
     ///
     /// # Safety
     /// New guards can no longer reach the old version.
-    pub(crate) unsafe fn published(mut self, guard: &Guard) {
-        self.fresh.clear();
-        self.document = None;
-        let blocks = std::mem::take(&mut self.replaced);
+    pub(crate) unsafe fn published(self, guard: &Guard) {
+        let Some(mut parts) = self.0 else {
+            return;
+        };
+        parts.fresh.clear();
+        parts.document = None;
+        let blocks = std::mem::take(&mut parts.replaced);
         if blocks.len() <= BLOCKS_INLINE_MAX {
             for block in blocks {
                 // SAFETY: only the old version used the block, and each edit lists it once.
@@ -90,7 +105,7 @@ impl Delta {
     }
 }
 
-impl Drop for Delta {
+impl Drop for Parts {
     fn drop(&mut self) {
         for block in self.fresh.drain(..) {
             // SAFETY: fresh blocks were never published, so nobody else knows them.

@@ -24,7 +24,7 @@ impl Version {
             1,
             b"key",
             shape,
-            &[&record],
+            [&record[..]].into_iter(),
             &Meta::default(),
             Usage::from_bits(0),
         ))

@@ -59,7 +59,7 @@ impl Held {
             1,
             b"key",
             shape,
-            &slices,
+            slices,
             &Meta::default(),
             Usage::from_bits(0),
         );

@@ -131,6 +131,7 @@ pub struct NewValue<'a> {
 
 impl<'a> NewValue<'a> {
     /// A value that is all in the entry.
+    #[inline]
     pub(crate) fn flat(kind: Kind, form: Form, body: Body<'a>) -> NewValue<'a> {
         NewValue {
             kind,
@@ -178,6 +179,7 @@ impl Part<'_> {
 
 impl<'a> Body<'a> {
     /// Appends bytes that outlive the body.
+    #[inline]
     pub(crate) fn borrowed(mut self, bytes: &'a [u8]) -> Body<'a> {
         if !bytes.is_empty() {
             self.parts.push(Part::Borrowed(bytes));
@@ -203,8 +205,8 @@ impl<'a> Body<'a> {
     }
 
     /// All parts, for [`Entry::allocate`].
-    pub(crate) fn slices(&self) -> SmallVec<[&[u8]; 4]> {
-        self.parts.iter().map(Part::bytes).collect()
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.parts.iter().map(Part::bytes)
     }
 }
 

@@ -191,6 +191,7 @@ pub fn signed_range(start: i64, end: i64, len: usize) -> Range<usize> {
 }
 
 /// A string of these bytes.
+#[inline]
 pub fn bytes(bytes: &[u8]) -> NewValue<'_> {
     plain(Body::default().borrowed(bytes))
 }
@@ -327,6 +328,7 @@ pub fn unsigned_text<'a>(value: u64) -> NewValue<'a> {
     plain(Body::default().copied(itoa::Buffer::new().format(value).as_bytes()))
 }
 
+#[inline]
 fn plain(body: Body<'_>) -> NewValue<'_> {
     NewValue::flat(Kind::String, Form::Plain, body)
 }
