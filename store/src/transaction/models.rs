@@ -24,6 +24,7 @@ use crate::publish;
 use crate::sync::model::{explore, together};
 use crate::table::Key;
 use crate::thread;
+use crate::usage::Usage;
 use crate::value::string::{self, Str};
 use crate::{Change, Db, Draft, Entry, Error, Options, Store};
 
@@ -357,7 +358,8 @@ fn attempt(store: &Store, ticket: u64, keys: [&str; 2]) -> Result<(), Failure> {
         let old = overlay.current(at, &guard);
         let mut draft = Draft::new(string::integer(old.map_or(0, number) + 1));
         let version = thread::next_version(old.map_or(0, Entry::version));
-        let made = publish::provisional(&guard, (key.bytes, version), &mut draft, old, 0);
+        let usage = Usage::from_bits(0);
+        let made = publish::provisional(&guard, (key.bytes, version), &mut draft, usage);
         overlay.put(at, made, &guard);
     }
     scope.finish(overlay, true)
