@@ -2,10 +2,9 @@
 
 use tests::Subject;
 use tests::memcached::MemcachedClient;
-use tests::peer::{Kind, Peer};
 use tests::resp::Lost;
 
-use super::is_newest;
+use super::newest;
 
 /// What is sent, each to a connection of its own. `{big}` stands for 2 MB.
 const BYTES: &[&str] = &[
@@ -55,12 +54,9 @@ const BYTES: &[&str] = &[
 
 #[test]
 fn hostile_lines_are_answered_as_memcached_does() {
-    let Some(peer) = Peer::start(Kind::NewestMemcached, "the test of hostile lines") else {
+    let Some(peer) = newest("the test of hostile lines") else {
         return;
     };
-    if !is_newest(&peer) {
-        return;
-    }
     let subject = Subject::start();
     let big = "x".repeat(2_000_000);
     for bytes in BYTES {
@@ -82,7 +78,7 @@ fn hostile_lines_are_answered_as_memcached_does() {
 
 #[test]
 fn a_line_without_an_end_is_not_waited_for() {
-    let Some(peer) = Peer::start(Kind::NewestMemcached, "the test of endless lines") else {
+    let Some(peer) = newest("the test of endless lines") else {
         return;
     };
     let subject = Subject::start();
