@@ -16,6 +16,7 @@ mod grow;
 mod json;
 mod memcached;
 mod memory;
+mod shifts;
 mod stall;
 mod threads;
 
@@ -30,8 +31,8 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, stall, grow, garbage, threads, json, memcached; all when none
-    /// is named.
+    /// What to measure: cpu, memory, shifts, stall, grow, garbage, threads, json, memcached; all
+    /// when none is named.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only these servers, by name.
@@ -73,9 +74,10 @@ impl Plan {
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 8] = [
+const MODES: [(&str, Mode); 9] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
+    ("shifts", shifts::measure),
     ("stall", stall::measure),
     ("grow", grow::measure),
     ("garbage", garbage::measure),

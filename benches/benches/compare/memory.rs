@@ -13,6 +13,8 @@ use benches::server::{Peer, pin_to};
 use crate::cpu::fill;
 use crate::{LOAD_CORE, Plan, SERVER_CORE};
 
+/// The last is as long as a value of 500 with a key of 30.
+const VALUE_BYTES: [usize; 3] = [32, 100, 514];
 /// Sixteenths of a doubling, up to the full size.
 const STEPS: std::ops::RangeInclusive<u32> = 0..=8;
 /// Allocators give pages back some time after they were freed.
@@ -20,18 +22,20 @@ const REST: Duration = Duration::from_millis(1_500);
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
-    let items = if plan.is_quick { 500_000 } else { 2_000_000 };
+    let items = if plan.is_quick { 500_000 } else { 5_000_000 };
     let mut table = Table::new([
         "server",
         "32-byte values",
         "100-byte values",
+        "514-byte values",
         "32-byte, expiring",
         "100-byte, expiring",
+        "514-byte, expiring",
     ]);
     for peer in &plan.peers {
         let mut cells = vec![peer.name.clone()];
         for expires in [false, true] {
-            for value_bytes in [32, 100] {
+            for value_bytes in VALUE_BYTES {
                 let payload = Payload {
                     value_bytes,
                     expires,

@@ -1,0 +1,173 @@
+//! Resident memory while the sizes of values shift.
+//!
+//! The load keeps the bytes of keys and values at a level: for each new one it deletes others at
+//! random. So nothing depends on how a server evicts, and what is live is known exactly. What
+//! lies between live blocks afterwards is the allocator's affair, and the server's if it moves
+//! things.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::Duration;
+
+use benches::report::Table;
+use benches::request::{Protocol, resp};
+use benches::server::{Peer, Server, pin_to};
+use fastrand::Rng;
+
+use crate::{LOAD_CORE, Plan, SERVER_CORE};
+
+/// Least and most bytes of a value, one phase after the other.
+const PHASES: [(usize, usize); 4] = [(48, 200), (300, 700), (700, 4_096), (48, 200)];
+const KEY_BYTES: usize = 16;
+/// Requests that are sent together.
+const BATCH: usize = 64;
+/// Batches between two looks at the resident size.
+const BATCHES_PER_LOOK: usize = 200;
+/// What a server needs to come to rest after a phase.
+const REST: Duration = Duration::from_secs(3);
+
+pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
+    pin_to(&[LOAD_CORE])?;
+    let live_bytes = if plan.is_quick { 64 << 20 } else { 256 << 20 };
+    let mut header = vec!["server".to_owned()];
+    for (least, most) in PHASES {
+        header.push(format!("{least} to {most} bytes"));
+    }
+    header.push("worst from the second phase on".to_owned());
+    header.push("CPU s".to_owned());
+    let mut table = Table::new(header);
+    for peer in &plan.peers {
+        let cells = shift(peer, live_bytes)?;
+        eprintln!("{cells:?}");
+        table.row(cells);
+    }
+    println!(
+        "Resident bytes by live bytes of keys and values, {} MB live, after each phase and at \
+         the worst moment (two of live bytes are written per phase; all threads on core \
+         {SERVER_CORE}; redis and valkey with activedefrag where their build has it):\n\n{table}",
+        live_bytes >> 20
+    );
+    Ok(())
+}
+
+fn shift(peer: &Peer, live_bytes: usize) -> io::Result<Vec<String>> {
+    let server = peer.start(1, &[SERVER_CORE])?;
+    if peer.speaks(Protocol::Resp) && !peer.is_mayfly {
+        // An error says that this build cannot.
+        let _ = server
+            .admin()?
+            .call(&["CONFIG", "SET", "activedefrag", "yes"]);
+    }
+    sleep(REST / 3);
+    let empty = server.resident_bytes()?;
+    let mut cache = Cache::connect(&server, live_bytes)?;
+    let ratio = |cache: &Cache| -> io::Result<f64> {
+        let used = server.resident_bytes()?.saturating_sub(empty);
+        Ok(used as f64 / cache.bytes.max(1) as f64)
+    };
+    let mut cells = vec![server.name().to_owned()];
+    let mut worst = 0.0f64;
+    for (phase, sizes) in PHASES.into_iter().enumerate() {
+        let mut left = 2 * live_bytes;
+        while left > 0 {
+            for _ in 0..BATCHES_PER_LOOK {
+                left = left.saturating_sub(cache.batch(sizes)?);
+            }
+            if phase > 0 {
+                worst = worst.max(ratio(&cache)?);
+            }
+        }
+        sleep(REST);
+        cells.push(format!("{:.2}", ratio(&cache)?));
+    }
+    cells.push(format!("{worst:.2}"));
+    cells.push(format!("{:.1}", server.cpu()?.as_secs_f64()));
+    Ok(cells)
+}
+
+/// What is at the server.
+struct Cache {
+    stream: BufReader<TcpStream>,
+    protocol: Protocol,
+    /// Numbers of keys, and the bytes of each with its value.
+    live: Vec<(u64, usize)>,
+    bytes: usize,
+    bytes_max: usize,
+    next: u64,
+    random: Rng,
+    value: Vec<u8>,
+}
+
+impl Cache {
+    fn connect(server: &Server, bytes_max: usize) -> io::Result<Cache> {
+        let protocol = match server.address(Protocol::Resp) {
+            Some(_) => Protocol::Resp,
+            None => Protocol::Memcached,
+        };
+        let address = server.address(protocol).ok_or(io::ErrorKind::Unsupported)?;
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Cache {
+            stream: BufReader::new(stream),
+            protocol,
+            live: Vec::new(),
+            bytes: 0,
+            bytes_max,
+            next: 0,
+            random: Rng::with_seed(11),
+            value: vec![b'x'; 1 << 13],
+        })
+    }
+
+    /// Sets some keys and deletes what is too much then; the bytes written.
+    fn batch(&mut self, (least, most): (usize, usize)) -> io::Result<usize> {
+        let (mut request, mut requests, mut written) = (Vec::new(), 0, 0);
+        while requests < BATCH {
+            let value_bytes = self.random.usize(least..=most);
+            let key = key_of(self.next);
+            let value = &self.value[..value_bytes];
+            match self.protocol {
+                Protocol::Resp => request.extend(resp(&[b"SET", key.as_bytes(), value])),
+                Protocol::Memcached => {
+                    request.extend(format!("set {key} 0 0 {value_bytes}\r\n").bytes());
+                    request.extend_from_slice(value);
+                    request.extend(b"\r\n");
+                }
+            }
+            self.live.push((self.next, KEY_BYTES + value_bytes));
+            self.next += 1;
+            self.bytes += KEY_BYTES + value_bytes;
+            written += KEY_BYTES + value_bytes;
+            requests += 1;
+            while self.bytes > self.bytes_max {
+                let at = self.random.usize(..self.live.len());
+                let (number, bytes) = self.live.swap_remove(at);
+                let key = key_of(number);
+                match self.protocol {
+                    Protocol::Resp => request.extend(resp(&["DEL", &key])),
+                    Protocol::Memcached => request.extend(format!("delete {key}\r\n").bytes()),
+                }
+                self.bytes -= bytes;
+                requests += 1;
+            }
+        }
+        self.stream.get_mut().write_all(&request)?;
+        let mut line = Vec::new();
+        for _ in 0..requests {
+            line.clear();
+            self.stream.read_until(b'\n', &mut line)?;
+            if !matches!(line.first(), Some(b'+' | b':' | b'S' | b'D')) || line.starts_with(b"SERV")
+            {
+                return Err(io::Error::other(
+                    String::from_utf8_lossy(&line).into_owned(),
+                ));
+            }
+        }
+        Ok(written)
+    }
+}
+
+fn key_of(number: u64) -> String {
+    format!("key:{number:012x}")
+}
