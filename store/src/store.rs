@@ -214,7 +214,7 @@ impl Store {
     /// If there is no such database.
     pub fn table_bytes_of(&self, index: usize) -> u64 {
         let guard = self.pin();
-        self.keyspace(&guard).database(index).table.bytes()
+        self.keyspace(&guard).database(index).table.bytes(&guard)
     }
 
     /// The most bytes that were handed out at any [`Store::note_process`].

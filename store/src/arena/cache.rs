@@ -12,7 +12,10 @@ use crossbeam_utils::CachePadded;
 use super::classes::{self, BATCH_MAX, CLASSES};
 use super::region::Region;
 use super::{MOBILITIES, Mobility, stack};
+use crate::table::prefetch;
 use crate::thread::{self, THREADS_MAX};
+
+const LINE_BYTES: usize = 64;
 
 /// Free slots of one slab.
 #[repr(C, align(64))]
@@ -78,8 +81,16 @@ pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<
 impl Cache {
     fn pop(&mut self, region: &Region, class: usize) -> Option<NonNull<u8>> {
         self.len = self.len.checked_sub(1)?;
-        let slot = usize::from(self.slots[usize::from(self.len)]);
-        Some(region.address(self.slab, slot * classes::class(class).bytes as usize))
+        let address = |at: usize| {
+            let slot = usize::from(self.slots[at]);
+            region.address(self.slab, slot * classes::class(class).bytes as usize)
+        };
+        let len = usize::from(self.len);
+        // The one after this, which was freed some time ago.
+        let next = address(len.saturating_sub(1)).as_ptr().addr();
+        prefetch(next);
+        prefetch(next + LINE_BYTES);
+        Some(address(len))
     }
 
     fn empty(&mut self, region: &Region) {

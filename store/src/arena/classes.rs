@@ -1,4 +1,4 @@
-//! Size classes: 8 bytes apart where most entries are, a few percent apart above.
+//! Size classes: 8 bytes apart up to 1 kB, a few percent apart above.
 
 use super::region::SLAB_BYTES;
 
@@ -6,12 +6,10 @@ use super::region::SLAB_BYTES;
 pub(crate) const BYTES_MAX: usize = 8192;
 /// The shortest slot.
 const BYTES_MIN: usize = 32;
-/// Up to here classes are 8 bytes apart, ...
-const FINE_MAX: usize = 512;
-/// ... up to here 16, and above a slab is cut into ever fewer equal slots.
-const MIDDLE_MAX: usize = 1024;
+/// Up to here classes are 8 bytes apart, above a slab is cut into ever fewer equal slots.
+const FINE_MAX: usize = 1024;
 
-/// How many slots the largest class but one above [`MIDDLE_MAX`] has less than the one before.
+/// So many slots the next class has less.
 const fn fewer_slots(slots: usize) -> usize {
     match slots / 24 {
         0 => 1,
@@ -23,7 +21,6 @@ const fn next_bytes(bytes: usize) -> usize {
     match bytes {
         0 => BYTES_MIN,
         1..FINE_MAX => bytes + 8,
-        FINE_MAX..MIDDLE_MAX => bytes + 16,
         _ => {
             let slots = SLAB_BYTES / bytes;
             (SLAB_BYTES / (slots - fewer_slots(slots))) & !7

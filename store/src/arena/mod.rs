@@ -106,6 +106,17 @@ pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
     true
 }
 
+/// A hint that a block will soon be freed: fetches what that changes.
+pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize) {
+    if IS_USED
+        && bytes <= BYTES_MAX
+        && let Some((region, index, offset)) = located(start)
+    {
+        let slot = classes::slot_at(classes::of_bytes(bytes), offset);
+        region.slab(index).prefetch(slot);
+    }
+}
+
 /// Whether the block at an address lies in a slab that is to be emptied. Where there are no slabs
 /// every block does, so that tests see everything move.
 pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use super::classes::{self, CLASSES};
 use super::region::{Region, SLAB_BYTES, region};
 use super::{MOBILITIES, Mobility, stack};
+use crate::table::prefetch;
 
 /// Words of bits in a record: enough for the shortest slots.
 const WORDS: usize = SLAB_BYTES / 32 / 64;
@@ -88,6 +89,13 @@ impl Slab {
         }
         self.state.fetch_sub(taken as i32 * ONE, Ordering::AcqRel);
         taken
+    }
+
+    /// Fetches what [`Slab::give`] will change. Both are changed by locked instructions, of which
+    /// neither would begin before the one before it had its line.
+    pub(super) fn prefetch(&self, slot: usize) {
+        prefetch((&raw const self.state).addr());
+        prefetch((&raw const self.free[slot / 64]).addr());
     }
 
     /// Sets a slot free.

@@ -41,7 +41,7 @@ impl Directory {
         Box::into_raw(Box::new(directory))
     }
 
-    fn memory_bytes(&self) -> i64 {
+    pub(super) fn memory_bytes(&self) -> i64 {
         (size_of::<Directory>() + size_of_val(&*self.entries)) as i64
     }
 

@@ -48,8 +48,7 @@ mod tests;
 
 use directory::Root;
 pub(crate) use find::{Look, Spot};
-pub(crate) use prefetch::Foreseen;
-use prefetch::prefetch;
+pub(crate) use prefetch::{Foreseen, prefetch};
 pub(crate) use sample::Region;
 use segment::{CAPACITY, Segment};
 pub(crate) use word::Occupied;
@@ -149,9 +148,10 @@ impl<O: Occupant> Table<O> {
         self.segments.sum() * CAPACITY as u64
     }
 
-    /// What the segments take.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.segments.sum() * size_of::<Segment>() as u64
+    /// What the segments and the directory take.
+    pub(crate) fn bytes(&self, guard: &Guard) -> u64 {
+        let segments = self.segments.sum() * size_of::<Segment>() as u64;
+        segments + self.root.directory(guard).memory_bytes() as u64
     }
 
     /// The pages of the table, for [`Table::drain_page`]. The caller must be the only user.

@@ -15,7 +15,7 @@ use super::{Key, Occupant, Table};
 use crate::reclaim::Guard;
 
 /// Asks for a cache line.
-pub(super) fn prefetch(address: usize) {
+pub(crate) fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch of any address is a hint without effect on memory.
     unsafe {
