@@ -67,22 +67,6 @@ impl<'t> Path<'t> {
         parse::parse(text)
     }
 
-    /// The path of the whole document, in JSONPath's syntax: `$`.
-    pub fn root() -> Path<'static> {
-        Path {
-            is_legacy: false,
-            segments: SmallVec::new(),
-        }
-    }
-
-    /// The path of the whole document, in the older syntax: `.`.
-    pub fn legacy_root() -> Path<'static> {
-        Path {
-            is_legacy: true,
-            ..Path::root()
-        }
-    }
-
     /// Whether the text was of the older syntax, which means one value.
     pub fn is_legacy(&self) -> bool {
         self.is_legacy

@@ -1,5 +1,5 @@
-//! Edits that look at values, against `serde_json::Value`: one value after the other, in RedisJSON's
-//! order, each found again by its names.
+//! Edits that look at values, against `serde_json::Value`: one value after the other, in
+//! RedisJSON's order, each found again by its names.
 
 use std::cmp::{Ordering, Reverse};
 

@@ -5,7 +5,7 @@
 //! depends on the command: one that reads takes the first, one that writes changes all and answers
 //! with what became of the last.
 
-use json::{EditError, PathError, SearchTooLong};
+use json::{EditError, Path, PathError, SearchTooLong};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Readonly, Write};
@@ -94,6 +94,11 @@ impl std::convert::From<SearchTooLong> for Error {
 /// notice of what follows it.
 fn optional_path<'c>(args: &mut Args<'c>) -> &'c [u8] {
     args.next().unwrap_or(b".")
+}
+
+/// Whether a path is of the older syntax.
+fn is_legacy(path: &Result<Path<'_>, PathError>) -> bool {
+    path.as_ref().is_ok_and(Path::is_legacy)
 }
 
 /// Takes an integer, with RedisJSON's words where there is none.

@@ -7,7 +7,7 @@ use super::get::{Format, reply_value};
 use super::set::parse_value;
 use super::{
     Args, At, Call, Command, DenyOom, Error, FORMAT_IN_RESP2, NOT_AN_ARRAY, Run, Version,
-    WRONG_FORMAT, Write, integer,
+    WRONG_FORMAT, Write, integer, is_legacy,
 };
 
 const FORMAT_OF_LEGACY: Error = Error::Text("Legacy paths are supported only with FORMAT STRINGS");
@@ -62,9 +62,15 @@ fn append(call: &mut Call<'_>) -> Result<(), Error> {
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.append(path, &values)
     })?;
-    reply_edit(&mut call.reply, &path, edit, NOT_AN_ARRAY, |reply, len| {
-        reply.count(len);
-    })
+    reply_edit(
+        &mut call.reply,
+        is_legacy(&path),
+        edit,
+        NOT_AN_ARRAY,
+        |reply, len| {
+            reply.count(len);
+        },
+    )
 }
 
 fn insert(call: &mut Call<'_>) -> Result<(), Error> {
@@ -74,9 +80,15 @@ fn insert(call: &mut Call<'_>) -> Result<(), Error> {
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.insert(path, index, &values)
     })?;
-    reply_edit(&mut call.reply, &path, edit, NOT_AN_ARRAY, |reply, len| {
-        reply.count(len);
-    })
+    reply_edit(
+        &mut call.reply,
+        is_legacy(&path),
+        edit,
+        NOT_AN_ARRAY,
+        |reply, len| {
+            reply.count(len);
+        },
+    )
 }
 
 /// The values that are left of the arguments.
@@ -97,7 +109,7 @@ fn pop(call: &mut Call<'_>) -> Result<(), Error> {
         index,
     } = request;
     let path = Path::parse(path);
-    if format != Format::Strings && path.as_ref().is_ok_and(Path::is_legacy) {
+    if format != Format::Strings && is_legacy(&path) {
         return Err(FORMAT_OF_LEGACY);
     }
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
@@ -105,7 +117,7 @@ fn pop(call: &mut Call<'_>) -> Result<(), Error> {
     })?;
     reply_edit(
         &mut call.reply,
-        &path,
+        is_legacy(&path),
         edit,
         NOT_AN_ARRAY,
         |reply, element| match element {
@@ -152,7 +164,13 @@ fn trim(call: &mut Call<'_>) -> Result<(), Error> {
     let edit = change(call, key, &path, Reach::Whole, |document, path| {
         document.trim(path, start, stop)
     })?;
-    reply_edit(&mut call.reply, &path, edit, NOT_AN_ARRAY, |reply, len| {
-        reply.count(len);
-    })
+    reply_edit(
+        &mut call.reply,
+        is_legacy(&path),
+        edit,
+        NOT_AN_ARRAY,
+        |reply, len| {
+            reply.count(len);
+        },
+    )
 }

@@ -154,11 +154,11 @@ pub(super) fn change<A>(
     })
 }
 
-/// Answers with what came of each value that was changed: a path of the older syntax with the
-/// last, or with `none` where there is none.
+/// Answers with what came of each value that was changed; for a path of the older syntax, with
+/// the last alone, or with `none` where there is none.
 pub(super) fn reply_edit<A>(
     reply: &mut Reply<'_>,
-    path: &Result<Path<'_>, PathError>,
+    is_legacy: bool,
     edit: Edit<A>,
     none: Error,
     mut answer: impl FnMut(&mut Reply<'_>, A),
@@ -166,7 +166,7 @@ pub(super) fn reply_edit<A>(
     if let Some(failure) = edit.failure {
         return Err(failure.into());
     }
-    if path.as_ref().is_ok_and(Path::is_legacy) {
+    if is_legacy {
         let last = edit
             .last
             .and_then(|last| edit.answers.into_iter().nth(last)?);

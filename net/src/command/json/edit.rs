@@ -4,7 +4,10 @@
 use json::{Arithmetic, Document, EditError, Number, Path, View, print_number};
 
 use super::document::{Reach, change, reply_edit};
-use super::{At, Call, Command, DenyOom, EXPECTED_STRING, Error, KILOBYTE, Run, Version, Write};
+use super::{
+    At, Call, Command, DenyOom, EXPECTED_STRING, Error, KILOBYTE, Reply, Run, Version, Write,
+    is_legacy,
+};
 
 const NOT_A_NUMBER: Error = Error::Text("ERR Path does not exist or does not contains a number");
 const NOT_A_BOOLEAN: Error = Error::Text("ERR Path does not exist or not a bool");
@@ -71,45 +74,39 @@ fn reckon(call: &mut Call<'_>, operation: Arithmetic) -> Result<(), Error> {
         (Some(EditError::BadOperand), Ok(_)) => return Err(BAD_NUMBER),
         _ => {}
     }
-    let reply = &mut call.reply;
-    if reply.version() == Version::Resp3 {
-        return reply_edit(
-            reply,
-            &Ok(Path::root()),
-            edit,
-            NOT_A_NUMBER,
-            |reply, number| {
-                reply_number(reply, number);
-            },
-        );
-    }
-    if path.as_ref().is_ok_and(Path::is_legacy) {
-        return reply_edit(reply, &path, edit, NOT_A_NUMBER, |reply, number| {
+    let (reply, is_legacy) = (&mut call.reply, is_legacy(&path));
+    match (reply.version(), edit.failure) {
+        (Version::Resp3, _) => reply_edit(reply, false, edit, NOT_A_NUMBER, reply_number),
+        (Version::Resp2, None) if !is_legacy => {
+            reply.bulk(&list(&edit.answers));
+            Ok(())
+        }
+        (Version::Resp2, _) => reply_edit(reply, is_legacy, edit, NOT_A_NUMBER, |reply, number| {
             let mut text = Vec::new();
             print_number(number, &mut text);
             reply.bulk(&text);
-        });
+        }),
     }
-    if let Some(failure) = edit.failure {
-        return Err(failure.into());
-    }
+}
+
+/// Numbers as a JSON array, with null where there is none.
+fn list(numbers: &[Option<Number>]) -> Vec<u8> {
     let mut text = vec![b'['];
-    for (index, number) in edit.answers.into_iter().enumerate() {
+    for (index, number) in numbers.iter().enumerate() {
         if index > 0 {
             text.push(b',');
         }
         match number {
-            Some(number) => print_number(number, &mut text),
+            Some(number) => print_number(*number, &mut text),
             None => text.extend_from_slice(b"null"),
         }
     }
     text.push(b']');
-    reply.bulk(&text);
-    Ok(())
+    text
 }
 
 /// A number as RESP has it: beyond 64 bits with sign, integers are doubles.
-pub(super) fn reply_number(reply: &mut super::Reply<'_>, number: Number) {
+pub(super) fn reply_number(reply: &mut Reply<'_>, number: Number) {
     match number {
         Number::Int(value) => reply.integer(value),
         Number::Uint(_) | Number::Float(_) => reply.double(number.to_f64()),
@@ -121,10 +118,10 @@ fn toggle(call: &mut Call<'_>) -> Result<(), Error> {
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.toggle(path)
     })?;
-    let is_legacy = path.as_ref().is_ok_and(Path::is_legacy);
+    let is_legacy = is_legacy(&path);
     reply_edit(
         &mut call.reply,
-        &path,
+        is_legacy,
         edit,
         NOT_A_BOOLEAN,
         |reply, value| match (is_legacy, value) {
@@ -153,8 +150,14 @@ fn strappend(call: &mut Call<'_>) -> Result<(), Error> {
     match (edit.failure, &suffix) {
         (Some(EditError::BadOperand), Err(error)) => Err(Error::Owned(format!("ERR {error}"))),
         (Some(EditError::BadOperand), Ok(_)) => Err(EXPECTED_STRING),
-        _ => reply_edit(&mut call.reply, &path, edit, NOT_A_STRING, |reply, len| {
-            reply.count(len);
-        }),
+        _ => reply_edit(
+            &mut call.reply,
+            is_legacy(&path),
+            edit,
+            NOT_A_STRING,
+            |reply, len| {
+                reply.count(len);
+            },
+        ),
     }
 }
