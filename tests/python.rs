@@ -95,6 +95,11 @@ fn pylibmc_over_the_binary_protocol() {
 }
 
 #[test]
+fn meta_memcache() {
+    run("meta_memcache_leases", "meta_memcache", &Subject::start());
+}
+
+#[test]
 fn bmemcached_with_sasl() {
     let subject = Subject::start_with(&[("requirepass", "secret")]);
     run("bmemcached_sasl", "bmemcached", &subject);
