@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use store::Policy;
 use store::value::Limits;
 
+use crate::output_limits::OutputLimits;
 use crate::process;
 
 /// One parameter. The value is its place in [`PARAMETERS`].
@@ -34,6 +35,8 @@ pub(crate) enum Setting {
     ProtoMaxBulkLen,
     ClientQueryBufferLimit,
     OutputBufferLimit,
+    ClientOutputBufferLimit,
+    MaxmemoryClients,
     MaxItemSize,
     JsonBridge,
     Loglevel,
@@ -65,6 +68,10 @@ pub(crate) enum Kind {
     Mode,
     /// As `Bytes`, or percent of the memory there is.
     Memory,
+    /// As `Bytes`, or percent of `maxmemory`, which is [`PERCENT`] and more.
+    Share,
+    /// Limits of what waits to be sent to each class of clients; see [`OutputLimits`].
+    OutputLimits,
     /// `yes` or `no`.
     Switch,
     /// One of these words.
@@ -283,6 +290,22 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         "64mb",
         "The most bytes of replies that are kept for a client that does not read while it sends",
     ),
+    mutable(
+        Setting::ClientOutputBufferLimit,
+        ("client_output_buffer_limit", "client-output-buffer-limit"),
+        Kind::OutputLimits,
+        OutputLimits::DEFAULT,
+        "Classes of clients with the replies that may wait for them: so many bytes, or more than \
+         so many for so many seconds; who has more is disconnected",
+    ),
+    mutable(
+        Setting::MaxmemoryClients,
+        ("maxmemory_clients", "maxmemory-clients"),
+        Kind::Share,
+        "0",
+        "The most memory for the buffers of all clients, in bytes or percent of maxmemory: beyond \
+         it those with the largest are disconnected; 0: no limit",
+    ),
     fixed(
         Setting::MaxItemSize,
         ("max_item_size", "max-item-size"),
@@ -450,6 +473,8 @@ impl Parameter {
             Kind::Bytes { min, max } => within(parse_bytes(text)?.into(), min, max)?,
             Kind::ItemBytes { min, max } => within(parse_item_bytes(text)?.into(), min, max)?,
             Kind::Memory => within(parse_memory(text)?.into(), 0, i64::MAX as u64)?,
+            Kind::Share => parse_share(text)?,
+            Kind::OutputLimits => OutputLimits::parse(text, OutputLimits::DEFAULT).map(|_| 0)?,
             Kind::Mode => parse_mode(text)?,
             Kind::Switch => u64::from(parse_switch(text)?),
             Kind::Choice(words) => parse_choice(text, words)?,
@@ -459,6 +484,9 @@ impl Parameter {
             Kind::Number { .. } | Kind::Bytes { .. } | Kind::ItemBytes { .. } | Kind::Memory => {
                 number.to_string()
             }
+            Kind::Share if number >= PERCENT => format!("{}%", number - PERCENT),
+            Kind::Share => number.to_string(),
+            Kind::OutputLimits => OutputLimits::parse(text, OutputLimits::DEFAULT)?.to_string(),
             Kind::Mode => format!("{number:o}"),
             Kind::Switch => if number == 1 { "yes" } else { "no" }.into(),
             Kind::Choice(words) => words[number as usize].into(),
@@ -484,7 +512,7 @@ fn parse_number(text: &str) -> Result<i128, Invalid> {
         .map_err(|_| Invalid("argument couldn't be parsed into an integer".into()))
 }
 
-fn parse_bytes(text: &str) -> Result<u64, Invalid> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, Invalid> {
     let invalid = || Invalid("argument must be a memory value".into());
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -511,6 +539,17 @@ fn parse_memory(text: &str) -> Result<u64, Invalid> {
     match percent.parse::<u64>() {
         Ok(percent) if percent <= 100 => Ok(process::memory_there_is_bytes() / 100 * percent),
         _ => Err(Invalid("argument must be a memory or percent value".into())),
+    }
+}
+
+/// A share of so many percent is this and so many more.
+const PERCENT: u64 = 1 << 63;
+
+fn parse_share(text: &str) -> Result<u64, Invalid> {
+    match text.strip_suffix('%').map(str::parse::<u64>) {
+        None => within(parse_bytes(text)?.into(), 0, i64::MAX as u64),
+        Some(Ok(percent)) if percent <= 100 => Ok(PERCENT + percent),
+        Some(_) => Err(Invalid("argument must be a memory or percent value".into())),
     }
 }
 
@@ -653,6 +692,7 @@ impl Config {
 pub(crate) struct Settings {
     numbers: Vec<AtomicU64>,
     texts: RwLock<Vec<String>>,
+    output_limits: RwLock<OutputLimits>,
 }
 
 impl Settings {
@@ -665,7 +705,12 @@ impl Settings {
                 .map(|value| AtomicU64::new(value.number))
                 .collect(),
             texts: RwLock::new(config.values.iter().map(|v| v.text.clone()).collect()),
+            output_limits: RwLock::default(),
         };
+        let limits = config.text(Setting::ClientOutputBufferLimit);
+        settings
+            .set(Setting::ClientOutputBufferLimit, limits)
+            .expect("valid limits");
         let policy = config.policy().name();
         settings
             .set(Setting::MaxmemoryPolicy, policy)
@@ -703,7 +748,13 @@ impl Settings {
     /// # Errors
     /// An invalid value.
     pub(crate) fn set(&self, setting: Setting, text: &str) -> Result<(), Invalid> {
-        let value = setting.parameter().parse(text)?;
+        let mut value = setting.parameter().parse(text)?;
+        if setting == Setting::ClientOutputBufferLimit {
+            // Classes that are not named stay as they are.
+            let limits = OutputLimits::parse(text, &self.text(setting))?;
+            *self.output_limits.write().expect("no panic inside") = limits;
+            value.text = limits.to_string();
+        }
         self.numbers[setting as usize].store(value.number, Ordering::Relaxed);
         self.texts.write().expect("no panic inside")[setting as usize] = value.text;
         if setting == Setting::Loglevel {
@@ -720,6 +771,19 @@ impl Settings {
             "warning" => log::LevelFilter::Warn,
             _ => log::LevelFilter::Off,
         });
+    }
+
+    /// What may wait to be sent to each class of clients.
+    pub(crate) fn output_limits(&self) -> OutputLimits {
+        *self.output_limits.read().expect("no panic inside")
+    }
+
+    /// The most memory for the buffers of all clients, in bytes; 0: no limit.
+    pub(crate) fn client_bytes_max(&self) -> u64 {
+        match self.number(Setting::MaxmemoryClients) {
+            share if share >= PERCENT => self.number(Setting::Maxmemory) / 100 * (share - PERCENT),
+            bytes => bytes,
+        }
     }
 
     /// The sizes at which values change their encoding.

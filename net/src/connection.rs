@@ -20,6 +20,7 @@ use store::Lookups;
 use crate::clock;
 use crate::config::Setting;
 use crate::listen::Protocol;
+use crate::output_limits::Watch;
 use crate::runtime::{self, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
@@ -56,6 +57,7 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// How much of `output` is sent.
     sent: usize,
+    output_watch: Watch,
     /// When the last wait of any kind or the last command ended, since 1970.
     now: Duration,
 }
@@ -93,6 +95,7 @@ impl Connection {
             input: Input::default(),
             output: Vec::new(),
             sent: 0,
+            output_watch: Watch::default(),
             now: clock::since_1970(),
         }
     }
@@ -198,10 +201,24 @@ impl Connection {
         }
     }
 
+    /// Ends the connection of a client for which too much waits: `client-output-buffer-limit`.
+    fn check_output_limit(&mut self) -> Result<(), End> {
+        let limit = self.shared.settings.output_limits().normal();
+        let waiting = (self.output.len() - self.sent) as u64;
+        if waiting > 0 && self.output_watch.is_over(limit, waiting, clock::now_ms()) {
+            log::warn!("a client does not read what exceeds client-output-buffer-limit");
+            return Err(End::Closed);
+        }
+        Ok(())
+    }
+
     /// Sends until at most `bytes_max` bytes are left to be sent.
     async fn send_down_to(&mut self, bytes_max: usize) -> Result<(), End> {
         loop {
             self.send()?;
+            if self.sent < self.output.len() {
+                self.check_output_limit()?;
+            }
             if self.output.len() - self.sent <= bytes_max {
                 return Ok(());
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use store::Swept;
 
+use crate::clients::Client;
 use crate::clock::{self, Moment};
 use crate::config::Setting;
 use crate::process;
@@ -98,6 +99,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         shared.store.note_process(process::for_store());
         sweep(&shared, &helpers).await;
         relieve(&shared).await;
+        evict_clients(&shared);
         shared.store.shrink(SHRINK_PAGES_PER_TICK);
         compact(&shared).await;
         shared
@@ -176,6 +178,34 @@ async fn compact(shared: &Shared) {
             return;
         }
         runtime::yield_now().await;
+    }
+}
+
+/// Ends the connections with the largest buffers while all together take more than
+/// `maxmemory-clients`.
+fn evict_clients(shared: &Shared) {
+    let limit = shared.settings.client_bytes_max();
+    if limit == 0 {
+        return;
+    }
+    let bytes = |client: &Client| {
+        let [input, output] = [&client.query_bytes_max, &client.output_bytes_max];
+        (input.load(Ordering::Relaxed) + output.load(Ordering::Relaxed)) as u64
+    };
+    let mut clients: Vec<_> = shared
+        .clients
+        .all()
+        .into_iter()
+        .map(|c| (bytes(&c), c))
+        .collect();
+    let mut sum: u64 = clients.iter().map(|(bytes, _)| bytes).sum();
+    clients.retain(|(_, client)| !client.no_evict.load(Ordering::Relaxed));
+    clients.sort_unstable_by_key(|(bytes, _)| *bytes);
+    while sum > limit
+        && let Some((bytes, client)) = clients.pop()
+    {
+        sum -= bytes;
+        client.kick.kick();
     }
 }
 

@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub(crate) mod glob;
 mod housekeeping;
 mod listen;
+mod output_limits;
 mod process;
 pub(crate) mod protocol;
 mod runtime;
