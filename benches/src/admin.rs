@@ -45,6 +45,21 @@ impl Admin {
         self.answer()
     }
 
+    /// A number that INFO has.
+    ///
+    /// # Errors
+    /// As [`Admin::call`], and if there is no such field.
+    pub fn info(&mut self, field: &str) -> io::Result<u64> {
+        let Answer::Text(text) = self.call(&["INFO"])? else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(name, _)| *name == field);
+        found
+            .and_then(|(_, value)| value.trim().parse().ok())
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     /// Sends commands at once and awaits a reply to each.
     ///
     /// # Errors

@@ -96,6 +96,16 @@ impl Peer {
         })
     }
 
+    /// memcached with a limit of so many megabytes.
+    pub fn with_memory(&self, megabytes: u64) -> Peer {
+        let limit = megabytes.to_string();
+        let mut peer = self.clone();
+        if let Some(at) = peer.command.iter().position(|word| word == "-m") {
+            peer.command[at + 1] = limit;
+        }
+        peer
+    }
+
     /// Whether it can be spoken to like this.
     pub fn speaks(&self, protocol: Protocol) -> bool {
         self.protocols.contains(&protocol)

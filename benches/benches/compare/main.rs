@@ -13,6 +13,7 @@
 mod cpu;
 mod garbage;
 mod grow;
+mod hits;
 mod json;
 mod memcached;
 mod memory;
@@ -82,6 +83,7 @@ const MODES: [(&str, Mode); 9] = [
     ("grow", grow::measure),
     ("garbage", garbage::measure),
     ("threads", threads::measure),
+    ("hits", hits::measure),
     ("json", json::measure),
     ("memcached", memcached::measure),
 ];

@@ -1,0 +1,116 @@
+//! Hit ratios: traces replayed over the network, at the same memory for every server.
+//!
+//! A server gets so many bytes beyond what it takes when it is empty; how much its resident size
+//! really grew stands beside its misses. Values have sizes of a published distribution.
+
+use std::io;
+
+use benches::replay::{Replay, key};
+use benches::report::Table;
+use benches::request::Protocol;
+use benches::server::{Peer, pin_to};
+use benches::traces::{self, Trace, value_bytes};
+
+use crate::{LOAD_CORE, Plan, SERVER_CORE};
+
+/// Below this a server that hands out memory in pages of a megabyte is not comparable.
+const MEMCACHED_BYTES_MIN: u64 = 16 << 20;
+/// What tells an entry's size from its key's and value's, about.
+const OVERHEAD_BYTES: u64 = 40;
+
+pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
+    pin_to(&[LOAD_CORE])?;
+    let contenders = contenders(plan);
+    let mut columns = vec!["trace".to_owned(), "memory".to_owned()];
+    columns.extend(contenders.iter().map(|(name, ..)| name.clone()));
+    let mut table = Table::new(columns);
+    for trace in traces(plan)? {
+        let whole: u64 = (0..trace.objects as u32).map(item_bytes).sum();
+        for percent in [1, 10, 30] {
+            let limit = whole / 100 * percent;
+            let mut cells = vec![
+                trace.name.clone(),
+                format!("{percent}%, {:.1} MB", megabytes(limit)),
+            ];
+            for (name, peer, policy) in &contenders {
+                let cell = replay(peer, *policy, &trace, limit)?;
+                eprintln!("{} {percent}%: {name} {cell}", trace.name);
+                cells.push(cell);
+            }
+            table.row(cells);
+        }
+    }
+    println!(
+        "Misses in percent of the requests (megabytes by which the resident size grew), GET and \
+         SET on a miss over one connection; server on core {SERVER_CORE}:\n\n{table}"
+    );
+    Ok(())
+}
+
+fn traces(plan: &Plan) -> io::Result<Vec<Trace>> {
+    let (objects, requests) = match plan.is_quick {
+        true => (200_000, 1_000_000),
+        false => (5_000_000, 10_000_000),
+    };
+    let mut all = traces::recorded()?;
+    all.extend([0.7, 0.9, 1.0, 1.2].map(|skew| traces::zipf(skew, objects, requests)));
+    all.push(traces::drift(0.9, objects, requests));
+    all.push(traces::scans(0.9, objects, requests));
+    all.retain(|trace| plan.wants(&trace.name));
+    Ok(all)
+}
+
+/// Every server, redis with both of its policies.
+fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
+    let mut all = Vec::new();
+    for peer in &plan.peers {
+        let name = peer.name.clone();
+        if peer.is_mayfly {
+            all.push((name, peer, Some("cache_mode")));
+        } else if peer.speaks(Protocol::Resp) {
+            all.push((format!("{name} lru"), peer, Some("allkeys-lru")));
+            if name == "redis" {
+                all.push((format!("{name} lfu"), peer, Some("allkeys-lfu")));
+            }
+        } else {
+            all.push((name, peer, None));
+        }
+    }
+    all
+}
+
+fn item_bytes(object: u32) -> u64 {
+    u64::from(value_bytes(object)) + key(object).len() as u64 + OVERHEAD_BYTES
+}
+
+fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::Result<String> {
+    if policy.is_none() && limit < MEMCACHED_BYTES_MIN {
+        return Ok("-".to_owned());
+    }
+    let (server, protocol) = match policy {
+        Some(_) => (peer.start(1, &[SERVER_CORE])?, Protocol::Resp),
+        None => {
+            let limited = peer.with_memory(limit >> 20);
+            (limited.start(1, &[SERVER_CORE])?, Protocol::Memcached)
+        }
+    };
+    if let Some(policy) = policy {
+        let mut admin = server.admin()?;
+        let used = admin.info("used_memory")?;
+        admin.call(&["CONFIG", "SET", "maxmemory-policy", policy])?;
+        admin.call(&["CONFIG", "SET", "maxmemory", &(used + limit).to_string()])?;
+    }
+    let before = server.resident_bytes()?;
+    let address = server.address(protocol).ok_or(io::ErrorKind::Unsupported)?;
+    let misses = Replay::connect(address, protocol)?.run(trace, value_bytes)?;
+    let grown = server.resident_bytes()?.saturating_sub(before);
+    Ok(format!(
+        "{:.2} ({:.1})",
+        misses as f64 / trace.requests.len() as f64 * 100.0,
+        megabytes(grown)
+    ))
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,136 @@
+//! Mayfly's cache mode, naively: what `store::eviction` describes, with the same few bits.
+
+use std::collections::VecDeque;
+
+use super::Cache;
+use super::residents::Residents;
+
+/// `maxmemory-samples`.
+const SAMPLES: usize = 10;
+/// Stamps for each time the capacity is inserted.
+const GRAIN: u64 = 2048;
+const STAMPS: u32 = 1 << 14;
+const FREQUENCY_MAX: u8 = 3;
+const SMALL_PART: u64 = 10;
+const ROUNDS_MAX: usize = 8;
+
+/// Two queues that are bits, and ghosts.
+#[derive(Debug)]
+pub struct CacheMode {
+    capacity: u64,
+    by_size: bool,
+    residents: Residents,
+    small_bytes: u64,
+    inserted: u64,
+    stamps: Vec<u32>,
+    frequencies: Vec<u8>,
+    is_small: Vec<bool>,
+    ghosts: VecDeque<u32>,
+    is_ghost: Vec<bool>,
+    ghosts_max: usize,
+}
+
+impl CacheMode {
+    /// A cache of so many bytes for some of so many objects, about `items` of them. `by_size`:
+    /// as it is; else by age alone.
+    pub fn new(objects: usize, capacity: u64, items: usize, by_size: bool) -> CacheMode {
+        CacheMode {
+            capacity,
+            by_size,
+            residents: Residents::new(objects),
+            small_bytes: 0,
+            inserted: 0,
+            stamps: vec![0; objects],
+            frequencies: vec![0; objects],
+            is_small: vec![false; objects],
+            ghosts: VecDeque::new(),
+            is_ghost: vec![false; objects],
+            ghosts_max: items,
+        }
+    }
+
+    fn stamp_now(&self) -> u32 {
+        let unit = (self.capacity / GRAIN).max(1);
+        (self.inserted / unit) as u32 % STAMPS
+    }
+
+    fn rank(&self, object: u32) -> u64 {
+        let stamp = self.stamps[object as usize];
+        let age = u64::from(self.stamp_now().wrapping_sub(stamp) % STAMPS) + 1;
+        match self.by_size {
+            true => age * self.residents.bytes(object),
+            false => age,
+        }
+    }
+
+    fn evict(&mut self) {
+        let mut round = 0;
+        loop {
+            let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
+            let drawn = [(); SAMPLES].map(|()| self.residents.draw());
+            let is_last = round >= ROUNDS_MAX;
+            let candidates = drawn
+                .into_iter()
+                .filter(|&object| is_last || self.is_small[object as usize] == wants_small);
+            let Some(object) = candidates.max_by_key(|&object| self.rank(object)) else {
+                round += 1;
+                continue;
+            };
+            if self.frequencies[object as usize] == 0 || is_last {
+                return self.let_go(object);
+            }
+            self.keep(object);
+            round += 1;
+        }
+    }
+
+    fn keep(&mut self, object: u32) {
+        let at = object as usize;
+        if self.is_small[at] {
+            self.is_small[at] = false;
+            self.small_bytes -= self.residents.bytes(object);
+            self.frequencies[at] = 0;
+        } else {
+            self.frequencies[at] -= 1;
+        }
+        self.stamps[at] = self.stamp_now();
+    }
+
+    fn let_go(&mut self, object: u32) {
+        let at = object as usize;
+        if self.is_small[at] {
+            self.small_bytes -= self.residents.bytes(object);
+            self.is_ghost[at] = true;
+            self.ghosts.push_back(object);
+            if self.ghosts.len() > self.ghosts_max
+                && let Some(old) = self.ghosts.pop_front()
+            {
+                self.is_ghost[old as usize] = false;
+            }
+        }
+        self.residents.remove(object);
+    }
+}
+
+impl Cache for CacheMode {
+    fn ask(&mut self, object: u32, bytes: u32) -> bool {
+        let at = object as usize;
+        if self.residents.has(object) {
+            self.frequencies[at] = (self.frequencies[at] + 1).min(FREQUENCY_MAX);
+            return true;
+        }
+        while self.residents.sum() + u64::from(bytes) > self.capacity && !self.residents.is_empty()
+        {
+            self.evict();
+        }
+        self.is_small[at] = !std::mem::take(&mut self.is_ghost[at]);
+        self.frequencies[at] = 0;
+        self.inserted += u64::from(bytes);
+        self.stamps[at] = self.stamp_now();
+        self.residents.insert(object, bytes);
+        if self.is_small[at] {
+            self.small_bytes += u64::from(bytes);
+        }
+        false
+    }
+}

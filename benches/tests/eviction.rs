@@ -1,0 +1,76 @@
+//! The engine's cache mode beside a naive form of it and an exact S3-FIFO, on the same requests.
+
+use benches::simulation::{Cache, CacheMode, S3Fifo, miss_ratio};
+use benches::traces::{self, Trace};
+use store::value::string;
+use store::{Draft, Options, Policy, Store, reclaim};
+
+/// The longest part of a recorded trace that is replayed.
+const REQUESTS_MAX: usize = 300_000;
+const VALUE_BYTES: usize = 1_000;
+/// What the engine needs for such an item, about.
+const ITEM_BYTES: usize = VALUE_BYTES + 50;
+
+/// The engine as a cache.
+struct Engine(Store);
+
+impl Engine {
+    fn new(capacity: usize) -> Engine {
+        let store = Store::new(&Options {
+            databases: 1,
+            policy: Policy::CacheMode,
+            ..Options::default()
+        });
+        let limit = store.charged_bytes() + (capacity * ITEM_BYTES) as u64;
+        store.set_memory_bytes_max(limit);
+        Engine(store)
+    }
+}
+
+impl Cache for Engine {
+    fn ask(&mut self, object: u32, _: u32) -> bool {
+        let guard = self.0.pin();
+        let db = self.0.db(0, &guard, 1);
+        let key = object.to_ne_bytes();
+        if db.read(&key).is_some() {
+            return true;
+        }
+        db.make_room(VALUE_BYTES).expect("something can go");
+        let value = [b'v'; VALUE_BYTES];
+        db.put(&key, Draft::new(string::bytes(&value)))
+            .expect("no transaction is in the way");
+        false
+    }
+}
+
+#[test]
+fn the_engine_keeps_what_its_reference_keeps() {
+    let mut all = traces::recorded().expect("readable traces");
+    all.push(traces::zipf(0.9, 40_000, 200_000));
+    all.push(traces::drift(0.9, 40_000, 200_000));
+    all.push(traces::scans(0.9, 40_000, 200_000));
+    // Caches of some hundreds of items are too small for the grain of the engine's memory.
+    all.retain(|trace| trace.objects >= 30_000);
+    for Trace {
+        name,
+        mut requests,
+        objects,
+    } in all
+    {
+        requests.truncate(REQUESTS_MAX);
+        let capacity = objects / 10;
+        let one = |_| 1;
+        let engine = miss_ratio(&mut Engine::new(capacity), &requests, one);
+        reclaim::settle();
+        let mut naive = CacheMode::new(objects, capacity as u64, capacity, true);
+        let naive = miss_ratio(&mut naive, &requests, one);
+        let exact = miss_ratio(&mut S3Fifo::new(objects, capacity as u64), &requests, one);
+        println!("{name}: engine {engine:.4}, naive {naive:.4}, exact {exact:.4}");
+        let near = |other: f64| (engine - other).abs() < 0.05 * other;
+        assert!(
+            near(naive),
+            "{name}: {engine} against the reference's {naive}"
+        );
+        assert!(near(exact), "{name}: {engine} against S3-FIFO's {exact}");
+    }
+}
