@@ -17,6 +17,28 @@ fn config_reads_and_changes() {
         2) "104857600"
         > CONFIG SET maxmemory 0
         OK
+        > CONFIG SET maxmemory-policy allkeys-lfu
+        OK
+        > SET k v
+        OK
+        > OBJECT FREQ k
+        (integer) 5
+        > CONFIG SET maxmemory-policy volatile-ttl maxmemory-samples 7 maxmemory-clients 5%
+        OK
+        > CONFIG GET maxmemory-clients
+        1) "maxmemory-clients"
+        2) "5%"
+        > CONFIG SET maxmemory-policy noeviction maxmemory-clients 0
+        OK
+        > CONFIG SET client-output-buffer-limit "normal 1mb 2mb 3"
+        OK
+        > CONFIG GET client-output-buffer-limit
+        1) "client-output-buffer-limit"
+        2) "normal 1048576 2097152 3 slave 268435456 67108864 60 pubsub 33554432 8388608 60"
+        > CONFIG SET client-output-buffer-limit "normal 0 0 0"
+        OK
+        > CONFIG SET maxmemory-policy best
+        (error) ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - …
         > CONFIG SET set-max-intset-entries 2 hash-max-listpack-entries 1
         OK
         > SADD s 1 2 3

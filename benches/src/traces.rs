@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use fastrand::Rng;
+use ruzstd::decoding::StreamingDecoder;
 
 /// Requests, each for one of `objects` objects.
 #[derive(Clone, Debug)]
@@ -39,7 +40,8 @@ pub fn recorded() -> io::Result<Vec<Trace>> {
 
 fn read(path: &PathBuf) -> io::Result<Trace> {
     let mut bytes = Vec::new();
-    zstd::Decoder::new(File::open(path)?)?.read_to_end(&mut bytes)?;
+    let decoder = StreamingDecoder::new(File::open(path)?).map_err(io::Error::other);
+    decoder?.read_to_end(&mut bytes)?;
     let ids = bytes.chunks_exact(8).map(|id| {
         let id = id.try_into().expect("eight bytes");
         u64::from_le_bytes(id)

@@ -319,3 +319,39 @@ fn at_maxmemory_writes_fail_and_reads_and_deletes_go_on() {
     assert!(has_room, "deleting gave no memory back");
     drop(server);
 }
+
+/// As above.
+#[test]
+fn a_memcached_evicts_and_never_refuses_an_item_for_being_full() {
+    let (resp_port, memcached_port) = (free_port(), free_port());
+    let server = Running::start(
+        mayfly()
+            .arg(format!("--port={resp_port}"))
+            .arg(format!("--memcached_port={memcached_port}"))
+            .arg("--maxmemory=32mb"),
+    );
+    assert!(server.banner.contains("then keys are evicted: cache_mode"));
+    let (mut resp, mut memcached) = (Wire::connect(resp_port), Wire::connect(memcached_port));
+    let value = "x".repeat(50_000);
+    for at in 0..2_000 {
+        let stored = memcached.ask(&format!("set key:{at} 0 0 50000\r\n{value}\r\n"));
+        assert_eq!(stored, "STORED\r\n");
+    }
+    let keys = resp.ask("DBSIZE\r\n");
+    let keys: u64 = keys
+        .trim_start_matches(':')
+        .trim()
+        .parse()
+        .expect("a number");
+    assert!((200..700).contains(&keys), "{keys} keys of 50 kB in 32 MB");
+    let evicted = std::iter::once(resp.ask("INFO stats\r\n"))
+        .chain((0..100).map(|_| resp.ask("")))
+        .find_map(|line| {
+            line.strip_prefix("evicted_keys:")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        });
+    assert_eq!(evicted, Some(2_000 - keys));
+    drop(server);
+}

@@ -373,3 +373,40 @@ fn shutdown_ends_the_server() {
     assert_eq!(client.rest(), "");
     server.wait();
 }
+
+#[test]
+fn who_does_not_read_is_disconnected_at_the_output_limit() {
+    let server = server(&[("client-output-buffer-limit", "normal 1mb 0 0")]);
+    let mut operator = Client::new(server.resp_addr());
+    let value = "x".repeat(1_000_000);
+    operator.send(format!(
+        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n{value}\r\n"
+    ));
+    operator.expect("+OK\r\n");
+    let mut client = Client::new(server.resp_addr());
+    client.send("GET k\r\n".repeat(64));
+    // What the kernel holds arrives, and then the end.
+    let mut rest = Vec::new();
+    std::thread::sleep(Duration::from_millis(300));
+    let _ = client.0.read_to_end(&mut rest);
+    assert!(rest.len() < 64 * 1_000_000, "all {} bytes came", rest.len());
+    operator.ask("PING\r\n", "+PONG\r\n");
+    server.stop();
+}
+
+#[test]
+fn the_clients_with_the_largest_buffers_go_first() {
+    let server = server(&[]);
+    let (mut operator, mut small) = (
+        Client::new(server.resp_addr()),
+        Client::new(server.resp_addr()),
+    );
+    let mut large = Client::new(server.resp_addr());
+    large.send("*2\r\n$4\r\nECHO\r\n$9000000\r\n");
+    large.send("x".repeat(4_000_000));
+    operator.ask("CONFIG SET maxmemory-clients 1mb\r\n", "+OK\r\n");
+    assert_eq!(large.rest(), "");
+    small.ask("PING\r\n", "+PONG\r\n");
+    operator.ask("PING\r\n", "+PONG\r\n");
+    server.stop();
+}
