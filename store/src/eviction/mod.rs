@@ -23,8 +23,8 @@
 //! memory that it has taken over its time there without being asked for. That is what makes
 //! sizes count; with sizes of a published distribution it is worth more than all the rest.
 //!
-//! Simulated on eight recorded traces at 1, 10 and 30 percent of their bytes, misses against
-//! Redis's sampled LRU, in the mean and at worst (`cargo bench -p benches --bench eviction`):
+//! Simulated on eight recorded traces at 1, 10 and 30 percent of their bytes with twelve drawn,
+//! misses against Redis's sampled LRU, in the mean and at worst:
 //!
 //! | | values of one size | sizes as in Atikoglu et al. |
 //! |---|---|---|
@@ -36,8 +36,8 @@
 //! Not worth their cost: a pool of candidates as Redis has (-4.9), twice the samples (-4.9);
 //! ordering the main queue by last use (-4.3), a small queue that adapts by its ghosts (-2 to
 //! -3). Two uses instead of one for the main queue are as good in the mean and never bad
-//! (-4.9, +2.3), but lose where caches are large. What loses against LRU at 1 percent is a trace
-//! of pure recency (`corda_vault`).
+//! (-4.9, +2.3), but lose where caches are large. What loses against LRU is pure recency: the
+//! trace `corda_vault` at 1 percent, and a popularity that moves on through all objects.
 //!
 //! # Clocks
 //!
