@@ -1,4 +1,4 @@
-//! `client-output-buffer-limit`: how many bytes of replies may wait for a client that does not read.
+//! `client-output-buffer-limit`: how many bytes of replies may wait for who does not read.
 
 use std::fmt;
 
