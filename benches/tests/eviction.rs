@@ -1,5 +1,8 @@
 //! The engine's cache mode beside a naive form of it and an exact S3-FIFO, on the same requests.
-#![allow(clippy::print_stdout, reason = "the ratios are worth a look when they pass, too")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the ratios are worth a look when they pass, too"
+)]
 
 use benches::simulation::{Cache, CacheMode, S3Fifo, miss_ratio};
 use benches::traces::{self, Trace};
