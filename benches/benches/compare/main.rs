@@ -75,7 +75,7 @@ impl Plan {
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 9] = [
+const MODES: [(&str, Mode); 10] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
     ("shifts", shifts::measure),
