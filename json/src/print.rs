@@ -1,6 +1,7 @@
 //! Packed or large, a document becomes text: compact, or indented as the caller says.
 
-use crate::value::{Number, Value, View};
+use crate::packed::{self, Item};
+use crate::value::{Number, Repr, Value, View};
 
 /// The texts that lay out a printed document; all empty means compact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,19 +17,28 @@ pub struct Layout<'a> {
 impl Value<'_> {
     /// Appends this value as compact JSON text.
     pub fn print(self, out: &mut Vec<u8>) {
-        self.print_with(&Layout::default(), 0, out);
+        match self.repr() {
+            Repr::Packed(bytes) => print_packed(bytes, out),
+            Repr::Tree(tree) => {
+                print_compact(*b"[]", tree.iter(), out, |(_, value), out| value.print(out));
+            }
+            Repr::Members(members) => {
+                print_compact(*b"{}", members.tree().iter(), out, |(name, value), out| {
+                    print_string(name, out);
+                    out.push(b':');
+                    value.print(out);
+                });
+            }
+        }
     }
 
     /// Appends this value as JSON text in `layout`, as if it stood `level` containers deep.
     pub fn print_with(self, layout: &Layout<'_>, level: usize, out: &mut Vec<u8>) {
+        if *layout == Layout::default() {
+            return self.print(out);
+        }
         match self.view() {
-            View::Null => out.extend_from_slice(b"null"),
-            View::Bool(true) => out.extend_from_slice(b"true"),
-            View::Bool(false) => out.extend_from_slice(b"false"),
-            View::Number(number) => print_number(number, out),
-            View::String(text) => print_string(text.as_bytes(), out),
-            View::Array(array) if array.is_empty() => out.extend_from_slice(b"[]"),
-            View::Array(array) => {
+            View::Array(array) if !array.is_empty() => {
                 out.push(b'[');
                 for (index, element) in array.iter().enumerate() {
                     begin_line(index > 0, layout, level + 1, out);
@@ -37,8 +47,7 @@ impl Value<'_> {
                 begin_line(false, layout, level, out);
                 out.push(b']');
             }
-            View::Object(object) if object.is_empty() => out.extend_from_slice(b"{}"),
-            View::Object(object) => {
+            View::Object(object) if !object.is_empty() => {
                 out.push(b'{');
                 for (index, (name, value)) in object.iter().enumerate() {
                     begin_line(index > 0, layout, level + 1, out);
@@ -50,8 +59,71 @@ impl Value<'_> {
                 begin_line(false, layout, level, out);
                 out.push(b'}');
             }
+            _ => self.print(out),
         }
     }
+}
+
+/// Appends a packed value as compact text: its strings are taken for the UTF-8 they are.
+fn print_packed(bytes: &[u8], out: &mut Vec<u8>) {
+    match packed::item(bytes) {
+        Item::Null => out.extend_from_slice(b"null"),
+        Item::Bool(true) => out.extend_from_slice(b"true"),
+        Item::Bool(false) => out.extend_from_slice(b"false"),
+        Item::Number(number) => print_number(number, out),
+        Item::String(text) => print_string(text, out),
+        Item::Array(body) => {
+            print_compact(*b"[]", split_all(body, packed::split), out, |value, out| {
+                print_packed(value, out);
+            });
+        }
+        Item::Object(body) => {
+            let members = split_all(body, |rest| {
+                let (name, rest) = packed::split_name(rest);
+                let (value, rest) = packed::split(rest);
+                ((name, value), rest)
+            });
+            print_compact(*b"{}", members, out, |(name, value), out| {
+                print_string(name, out);
+                out.push(b':');
+                print_packed(value, out);
+            });
+        }
+        Item::Link(_) => unreachable!("links are resolved when a leaf is read"),
+    }
+}
+
+/// The parts that `split` takes off the front of `bytes`, one after the other.
+fn split_all<'a, P>(
+    bytes: &'a [u8],
+    split: impl Fn(&'a [u8]) -> (P, &'a [u8]),
+) -> impl Iterator<Item = P> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (part, after) = split(rest);
+        rest = after;
+        Some(part)
+    })
+}
+
+/// Appends children between brackets, with commas between them.
+fn print_compact<C>(
+    [open, close]: [u8; 2],
+    children: impl Iterator<Item = C>,
+    out: &mut Vec<u8>,
+    print: impl Fn(C, &mut Vec<u8>),
+) {
+    out.push(open);
+    for (index, child) in children.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        print(child, out);
+    }
+    out.push(close);
 }
 
 /// Ends the line before, with a comma if something stands before, and indents the next.

@@ -86,7 +86,11 @@ pub(super) fn locate_one<'a>(path: &Path<'_>, root: Value<'a>) -> Option<(Trail,
 
 /// The one value that a path of names and indexes can mean: steps down, and no search. `step` is
 /// told the place of each child on the way.
-fn walk<'a>(path: &Path<'_>, root: Value<'a>, mut step: impl FnMut(usize)) -> Option<Value<'a>> {
+pub(super) fn walk<'a>(
+    path: &Path<'_>,
+    root: Value<'a>,
+    mut step: impl FnMut(usize),
+) -> Option<Value<'a>> {
     let mut value = root;
     for segment in &path.segments {
         let (place, child) = match (&segment.selectors[0], value.view()) {

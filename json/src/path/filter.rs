@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use regex::{Regex, RegexBuilder};
 
 use super::Path;
-use super::eval::{Budget, Search};
+use super::eval::{Budget, Search, walk};
 use crate::error::SearchTooLong;
 use crate::value::{Number, Value, View};
 
@@ -227,6 +227,11 @@ impl Query<'_> {
             true => scene.root,
             false => scene.child,
         };
+        if self.path.is_singular() {
+            budget.spend(self.path.segments.len())?;
+            let found = walk(&self.path, from, |_| ());
+            return Ok((usize::from(found.is_some()), found));
+        }
         let (mut count, mut last) = (0, None);
         Search::run(&self.path, scene.root, from, budget, &mut |_, value| {
             count += 1;
