@@ -22,6 +22,8 @@ const SIZES: [(usize, u32); 4] = [
     (100_000, 100),
     (1_000_000, 16),
 ];
+/// Changes that a client sends before it waits for their replies.
+const IN_FLIGHT: usize = 16;
 const USERS: u32 = 300_000;
 /// Allocators give pages back some time after they were freed.
 const REST: Duration = Duration::from_millis(1_500);
@@ -90,7 +92,7 @@ fn blobs(plan: &Plan) -> io::Result<String> {
         let text = profile(bytes);
         for peer in &plan.peers {
             let server = peer.start(1, &[SERVER_CORE])?;
-            for way in [Way::Field, Way::Blob] {
+            for way in [Way::Field, Way::Fields, Way::Blob] {
                 let Some(mut client) = Client::connect(&server, way)? else {
                     continue;
                 };
@@ -101,8 +103,7 @@ fn blobs(plan: &Plan) -> io::Result<String> {
                 let (start, mut changes) = (Moment::now(), 0_u32);
                 client.moved = 0;
                 while start.elapsed() < plan.duration() {
-                    client.change(["\"light\"", "\"dark\""][changes as usize % 2])?;
-                    changes += 1;
+                    changes += client.change(["\"light\"", "\"dark\""][changes as usize % 2])?;
                 }
                 let rate = f64::from(changes) / start.elapsed().as_secs_f64();
                 let moved = client.moved / u64::from(changes.max(1));
@@ -119,9 +120,10 @@ fn blobs(plan: &Plan) -> io::Result<String> {
         }
     }
     Ok(format!(
-        "One field changed again and again by one client that waits for each reply (server on \
-         core {SERVER_CORE}, client on core {LOAD_CORE}). `blob` is gets, serde_json's parse, \
-         change and print, cas:\n\n{table}"
+        "One field changed again and again by one client that waits for each reply, or for \
+         {IN_FLIGHT} at a time (server on core {SERVER_CORE}, client on core {LOAD_CORE}). `blob` \
+         is gets, serde_json's parse, change and print, cas, each of which needs the one \
+         before:\n\n{table}"
     ))
 }
 
@@ -129,6 +131,8 @@ fn blobs(plan: &Plan) -> io::Result<String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Field,
+    /// Several at a time.
+    Fields,
     Blob,
 }
 
@@ -136,6 +140,7 @@ impl Way {
     fn name(self) -> &'static str {
         match self {
             Way::Field => "JSON.SET",
+            Way::Fields => "JSON.SET, pipelined",
             Way::Blob => "blob",
         }
     }
@@ -151,7 +156,7 @@ struct Client {
 impl Client {
     fn connect(server: &Server, way: Way) -> io::Result<Option<Client>> {
         let protocol = match way {
-            Way::Field => Protocol::Resp,
+            Way::Field | Way::Fields => Protocol::Resp,
             Way::Blob => Protocol::Memcached,
         };
         let connect = |address: SocketAddr| {
@@ -168,7 +173,7 @@ impl Client {
 
     fn begin(&mut self, text: &str) -> io::Result<()> {
         match self.way {
-            Way::Field => self.expect(&resp(&["JSON.SET", "k", "$", text]), "+OK"),
+            Way::Field | Way::Fields => self.expect(&resp(&["JSON.SET", "k", "$", text]), "+OK"),
             Way::Blob => {
                 let set = format!("set k 0 0 {}\r\n{text}\r\n", text.len());
                 self.expect(set.as_bytes(), "STORED")
@@ -176,11 +181,22 @@ impl Client {
         }
     }
 
-    /// Gives the field another value.
-    fn change(&mut self, theme: &str) -> io::Result<()> {
-        if self.way == Way::Field {
-            return self.expect(&resp(&["JSON.SET", "k", JSON_FIELD, theme]), "+OK");
+    /// Gives the field another value; how often.
+    fn change(&mut self, theme: &str) -> io::Result<u32> {
+        let in_flight = match self.way {
+            Way::Field => 1,
+            Way::Fields => IN_FLIGHT,
+            Way::Blob => return self.change_blob(theme).map(|()| 1),
+        };
+        let request = resp(&["JSON.SET", "k", JSON_FIELD, theme]);
+        self.send(&request.repeat(in_flight))?;
+        for _ in 0..in_flight {
+            self.expect_line("+OK")?;
         }
+        Ok(in_flight as u32)
+    }
+
+    fn change_blob(&mut self, theme: &str) -> io::Result<()> {
         let (text, token) = self.gets()?;
         let mut document: serde_json::Value = serde_json::from_slice(&text)?;
         document["prefs"]["theme"] = serde_json::from_str(theme)?;
@@ -206,6 +222,10 @@ impl Client {
 
     fn expect(&mut self, request: &[u8], reply: &str) -> io::Result<()> {
         self.send(request)?;
+        self.expect_line(reply)
+    }
+
+    fn expect_line(&mut self, reply: &str) -> io::Result<()> {
         let line = self.line()?;
         match line == reply {
             true => Ok(()),
