@@ -2,11 +2,11 @@
 //!
 //! Values of another size need slabs of another class, while the slabs of the old class empty at
 //! random and none of them wholly. So while more than a part of the arena lies idle, a class whose
-//! free slots make up a part of its slabs gives up the sparsest: they are set aside, so that nothing new gets
-//! into them; one walk over the tables looks at every slot's address, and what lies in such a slab
-//! is copied elsewhere, put in its place by a compare-and-swap, and retired. A move is no change
-//! of the key: version, token and usage bits stay. What could not be moved (a transaction's
-//! descriptor stands in the slot, somebody was faster) is left for the next time.
+//! free slots make up a part of its slabs gives up the sparsest: they are set aside, so that
+//! nothing new gets into them; one walk over the tables looks at every slot's address, and what
+//! lies in such a slab is copied elsewhere, put in its place by a compare-and-swap, and retired. A
+//! move is no change of the key: version, token and usage bits stay. What could not be moved (a
+//! transaction's descriptor stands in the slot, somebody was faster) is left for the next time.
 //!
 //! Under random removals a class that shrinks by a byte costs about one byte of copying; where the
 //! sizes stay what they are, nothing is moved at all.

@@ -382,7 +382,8 @@ fn level(ours: &mut Side, theirs: &mut Side, request: &Request) {
     let Ok(key) = String::from_utf8(ours.replaced(word, &[])) else {
         return;
     };
-    if key.len() > KEY_BYTES_MAX || !key.starts_with(&ours.prefix) {
+    let is_key = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || !is_key {
         return;
     }
     let (_, padded) = (ours.padded(&key), theirs.padded(&key));

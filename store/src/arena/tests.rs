@@ -50,7 +50,10 @@ proptest! {
 
     #[test]
     fn blocks_never_overlap(
-        steps in prop::collection::vec((any::<bool>(), lengths(), any::<prop::sample::Index>()), 1..600),
+        steps in prop::collection::vec(
+            (any::<bool>(), lengths(), any::<prop::sample::Index>()),
+            1..600,
+        ),
     ) {
         let mut live: Vec<Filled> = Vec::new();
         for (at, (is_movable, bytes, which)) in steps.into_iter().enumerate() {
