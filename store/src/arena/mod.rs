@@ -62,7 +62,7 @@ pub(crate) use classes::{BYTES_MAX, CLASSES, class_bytes};
 pub(crate) use region::release;
 pub(crate) use slab::{Evacuation, are_empty, end_evacuation, survey};
 
-use region::{SLAB_BYTES, region};
+use region::{Region, SLAB_BYTES, region};
 
 /// Whether blocks come from here.
 pub(crate) const IS_USED: bool = cfg!(not(any(mayfly_loom, mayfly_shuttle, mayfly_plain_blocks)));
@@ -80,7 +80,7 @@ pub(crate) const MOBILITIES: [Mobility; 2] = [Mobility::Fixed, Mobility::Movable
 
 /// Room for `bytes`; none if the arena does not serve such lengths or has no room.
 pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
-    if !IS_USED || bytes > BYTES_MAX {
+    if bytes > BYTES_MAX {
         return None;
     }
     let region = region()?;
@@ -92,7 +92,7 @@ pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> 
 /// # Safety
 /// If it came from [`allocate`], then with the same `bytes`, and nobody uses it any more.
 pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
-    if !IS_USED || bytes > BYTES_MAX {
+    if bytes > BYTES_MAX {
         return false;
     }
     let Some((region, index, offset)) = located(start) else {
@@ -108,8 +108,7 @@ pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
 
 /// A hint that a block will soon be freed: fetches what that changes.
 pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize) {
-    if IS_USED
-        && bytes <= BYTES_MAX
+    if bytes <= BYTES_MAX
         && let Some((region, index, offset)) = located(start)
     {
         let slot = classes::slot_at(classes::of_bytes(bytes), offset);
@@ -124,7 +123,7 @@ pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
 }
 
 /// Whose slab an address is, and where in it.
-fn located(start: NonNull<u8>) -> Option<(&'static region::Region, u32, usize)> {
+fn located(start: NonNull<u8>) -> Option<(&'static Region, u32, usize)> {
     let region = region()?;
     let offset = start.as_ptr().addr().wrapping_sub(region.base());
     let index = offset / SLAB_BYTES;
@@ -133,14 +132,14 @@ fn located(start: NonNull<u8>) -> Option<(&'static region::Region, u32, usize)> 
 
 /// Gives back slots that this thread has not used for a while: for a thread that falls idle.
 pub(crate) fn tidy_thread() {
-    if IS_USED && let Some(region) = region() {
+    if let Some(region) = region() {
         cache::tidy(region);
     }
 }
 
 /// Gives back what a thread has: it ends, and its seat is free for another.
 pub(crate) fn leave_seat(seat: usize) {
-    if IS_USED && let Some(region) = region() {
+    if let Some(region) = region() {
         cache::leave(region, seat);
     }
 }
@@ -170,8 +169,5 @@ pub struct Extent {
 
 /// What the arena has now.
 pub(crate) fn extent() -> Extent {
-    match region() {
-        Some(region) if IS_USED => region.extent(),
-        _ => Extent::default(),
-    }
+    region().map_or_else(Extent::default, Region::extent)
 }

@@ -4,8 +4,8 @@ use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::Extent;
 use super::slab::Slab;
+use super::{Extent, IS_USED};
 
 /// A slab's length and alignment.
 pub(crate) const SLAB_BYTES: usize = 64 << 10;
@@ -42,9 +42,13 @@ pub(super) struct Bits {
     count: AtomicUsize,
 }
 
-/// The region, reserved at the first call; none where there is no address space.
+/// The region, reserved at the first call; none where the arena is not used or there is no address
+/// space.
 pub(super) fn region() -> Option<&'static Region> {
     static REGION: OnceLock<Option<Region>> = OnceLock::new();
+    if !IS_USED {
+        return None;
+    }
     REGION.get_or_init(Region::reserve).as_ref()
 }
 
