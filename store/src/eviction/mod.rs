@@ -506,16 +506,16 @@ fn reserve_bytes(limit: u64) -> u64 {
 
 impl Store {
     /// How much has to go so that `bytes` more keep the reserve free. What is retired does not
-    /// count: it goes by itself, and if it fills the reserve, it is pushed.
+    /// count: it goes by itself, and if there is more of it than the reserve, it is pushed.
     fn over_bytes(&self, bytes: u64, guard: &Guard) -> u64 {
         let limit = self.memory_bytes_max();
         let reserve = reserve_bytes(limit);
-        if memory::usage().retired_bytes > reserve {
-            guard.flush();
-        }
         // In this order: what is freed in between is not taken off twice.
         let charged = memory::charged_bytes();
         let retired = memory::usage().retired_bytes;
+        if retired > reserve {
+            guard.flush();
+        }
         (charged + bytes + reserve).saturating_sub(limit + retired)
     }
 
