@@ -44,9 +44,7 @@ impl Account {
         let arena: Extent = store::memory::arena();
         let process = process::memory();
         let data = usage.bytes();
-        let heap = process
-            .allocated_bytes
-            .saturating_sub(data.saturating_sub(usage.arena_bytes));
+        let heap = usage.heap_beside(process.allocated_bytes);
         let used = data + heap;
         Account {
             used,

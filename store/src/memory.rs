@@ -1,10 +1,11 @@
-//! What is allocated, counted without anything shared.
+//! What is allocated, counted with next to nothing shared.
 //!
 //! Every heap block of the engine (entry, tree node, element, segment) is plain memory that is
 //! handed out and taken back here, behind one small interface: [`Block`]. Blocks up to 8 kB stand
 //! in the [`arena`], longer ones come from the general allocator. A block's size is counted as the
 //! size class it really takes, in counters of the allocating thread alone; a sum over threads is
-//! exact whenever nobody is in the middle of an operation.
+//! exact whenever nobody is in the middle of an operation. For the limit there is a shared sum, to
+//! which a thread adds once for each 32 kB.
 //!
 //! A block is *live* from allocation until it is retired, then *retired* until it is freed; both
 //! are *charged* against the memory limit. So is what the process takes beside the engine's own
@@ -159,6 +160,13 @@ impl Usage {
     pub fn bytes(&self) -> u64 {
         self.live_bytes + self.retired_bytes
     }
+
+    /// Of the `allocated_bytes` that the general allocator has handed out, those that are not the
+    /// engine's.
+    pub fn heap_beside(&self, allocated_bytes: u64) -> u64 {
+        let own = self.bytes().saturating_sub(self.arena_bytes);
+        allocated_bytes.saturating_sub(own)
+    }
 }
 
 struct Counters {
@@ -226,8 +234,7 @@ pub struct Process {
 pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
     let usage = usage();
     let own = usage.bytes();
-    let own_on_heap = own.saturating_sub(usage.arena_bytes);
-    let heap = process.allocated_bytes.saturating_sub(own_on_heap);
+    let heap = usage.heap_beside(process.allocated_bytes);
     let slack = process.resident_bytes.saturating_sub(own + heap);
     let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
     let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
