@@ -15,7 +15,7 @@ use super::request::{Arithmetic, Delete, Delta, Exptime, Get, Key, Mode, Refusal
 use super::request::{Stats, Store, Verb, Vivify};
 use super::words::Words;
 use super::write::{BinaryForm, Form};
-use super::{Broken, KEY_BYTES_MAX, Limits};
+use super::{Broken, KEY_BYTES_MAX, Limits, swallow};
 
 /// The first byte of every request.
 pub(super) const MAGIC: u8 = 0x80;
@@ -141,11 +141,7 @@ impl BinaryParser {
         input: &mut &'b [u8],
         limits: &Limits,
     ) -> Result<Option<Request<'b>>, Broken> {
-        if self.swallow_bytes > 0 {
-            let dropped = self.swallow_bytes.min(input.len());
-            *input = &input[dropped..];
-            self.swallow_bytes -= dropped;
-        }
+        swallow(input, &mut self.swallow_bytes);
         let Some((bytes, body)) = input.split_first_chunk::<HEADER_BYTES>() else {
             self.bytes_needed = HEADER_BYTES;
             // What can be no header is not waited for.

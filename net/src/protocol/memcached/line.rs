@@ -10,7 +10,7 @@ use memchr::memchr;
 use super::request::{Key, Mode, Refusal, Request, Store, Verb};
 use super::words::{Arguments, Words};
 use super::write::Form;
-use super::{Broken, Limits, meta, text};
+use super::{Broken, Limits, meta, swallow, text};
 
 /// A line that is still without an end at this many bytes must be a get.
 const LINE_BYTES_MAX: usize = 2048;
@@ -53,11 +53,7 @@ impl LineParser {
         input: &mut &'b [u8],
         limits: &Limits,
     ) -> Result<Option<Request<'b>>, Broken> {
-        if self.swallow_bytes > 0 {
-            let dropped = self.swallow_bytes.min(input.len());
-            *input = &input[dropped..];
-            self.swallow_bytes -= dropped;
-        }
+        swallow(input, &mut self.swallow_bytes);
         if input.len() < self.bytes_needed() {
             return Ok(None);
         }

@@ -76,6 +76,13 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
     bytes.first() == Some(&binary::MAGIC)
 }
 
+/// Drops from the front of `input` what is there of `left` bytes that nobody wants.
+fn swallow(input: &mut &[u8], left: &mut usize) {
+    let dropped = (*left).min(input.len());
+    *input = &input[dropped..];
+    *left -= dropped;
+}
+
 /// Takes requests from what a client sends.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
