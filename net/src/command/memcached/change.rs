@@ -9,6 +9,9 @@ use super::{Call, Count, Expiry, Failure};
 use crate::protocol::memcached::{Arithmetic, Delete, Delta, Details, Key, KeyRoom, Mode, Number};
 use crate::protocol::memcached::{Status, Store as Item, Stored, Writer};
 
+/// How storing an item went, and what stands at its key afterwards.
+type StoreOutcome<'c> = (Status, Option<Entry<'c>>);
+
 impl<'c> Call<'c> {
     /// Stores an item.
     pub(super) fn store(&self, item: &Item<'_>, reply: &mut Writer<'_, '_>) -> Result<(), Failure> {
@@ -69,11 +72,7 @@ impl<'c> Call<'c> {
     }
 
     /// In any case.
-    fn set(
-        &self,
-        key: &[u8],
-        item: &Item<'_>,
-    ) -> Result<(Status, Option<Entry<'c>>), store::Error> {
+    fn set(&self, key: &[u8], item: &Item<'_>) -> Result<StoreOutcome<'c>, store::Error> {
         match self.expiry(item.exptime) {
             Expiry::Past => {
                 self.db.remove(key)?;
@@ -87,11 +86,7 @@ impl<'c> Call<'c> {
     }
 
     /// If there is an item, or none.
-    fn set_if(
-        &self,
-        key: &[u8],
-        item: &Item<'_>,
-    ) -> Result<(Status, Option<Entry<'c>>), store::Error> {
+    fn set_if(&self, key: &[u8], item: &Item<'_>) -> Result<StoreOutcome<'c>, store::Error> {
         let expiry = self.expiry(item.exptime);
         self.db.update_and_see(key, |entry| {
             if entry.is_some() != (item.mode == Mode::Replace) {
@@ -107,7 +102,7 @@ impl<'c> Call<'c> {
         key: &[u8],
         item: &Item<'_>,
         token: u64,
-    ) -> Result<(Status, Option<Entry<'c>>), store::Error> {
+    ) -> Result<StoreOutcome<'c>, store::Error> {
         let expiry = self.expiry(item.exptime);
         self.db.update_and_see(key, |entry| {
             let Some(entry) = entry.filter(|entry| self.text_of(*entry).is_some()) else {
@@ -127,11 +122,7 @@ impl<'c> Call<'c> {
     }
 
     /// Appends or prepends to a string, which keeps its flags and its expiry.
-    fn extend(
-        &self,
-        key: &[u8],
-        item: &Item<'_>,
-    ) -> Result<(Status, Option<Entry<'c>>), store::Error> {
+    fn extend(&self, key: &[u8], item: &Item<'_>) -> Result<StoreOutcome<'c>, store::Error> {
         let expiry = self.expiry(item.exptime);
         self.db.update_and_see(key, |entry| {
             let Some(entry) = entry else {
