@@ -374,6 +374,14 @@ mod checker {
     }
 
     #[test]
+    fn renaming_a_key_to_itself_keeps_its_token() {
+        let told = event(Operation::Gets(0), Answer::Token(1, 77), 0, 1);
+        let rename = event(Operation::Rename(0, 0), Answer::Ok, 2, 3);
+        let cas = event(Operation::Cas(0, 9, 77), Answer::Ok, 4, 5);
+        assert_eq!(checked(&[vec![told, rename, cas]]), Outcome::Linearizable);
+    }
+
+    #[test]
     fn two_increments_count_two() {
         let one = vec![event(Operation::Incr(0), Answer::Number(2), 0, 10)];
         assert_eq!(checked(&[one.clone(), one]), Outcome::Impossible);
