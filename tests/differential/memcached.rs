@@ -185,7 +185,8 @@ impl Stage<'_> {
         let mut theirs = Side::new(MemcachedClient::connect(self.peer.address), &prefix);
         for (at, request) in episode.iter().enumerate() {
             let answers = [ours.ask(request), theirs.ask(request)];
-            if ours.masked(&answers[0]) != theirs.masked(&answers[1]) {
+            let masked = [ours.masked(&answers[0]), theirs.masked(&answers[1])];
+            if !are_alike(&masked) {
                 return Some((at, answers));
             }
             if [&b"decr"[..], b"incr", b"ma"].contains(&&request.words[0][..]) {
@@ -219,6 +220,14 @@ impl Stage<'_> {
         }
         shortest
     }
+}
+
+/// An answer without what is each server's own: tokens are numbers in the order they were seen,
+/// and times stand by themselves.
+#[derive(PartialEq)]
+struct Masked {
+    lines: Vec<Vec<u8>>,
+    times_seconds: Vec<u64>,
 }
 
 /// A connection and the tokens seen on it.
@@ -310,30 +319,34 @@ impl Side {
         }
     }
 
-    /// An answer in which tokens are numbers in the order they were seen, and times are rounded.
-    fn masked(&mut self, answer: &Result<Vec<u8>, Lost>) -> Result<Vec<Vec<u8>>, Lost> {
+    fn masked(&mut self, answer: &Result<Vec<u8>, Lost>) -> Result<Masked, Lost> {
         let answer = answer.clone()?;
-        Ok(answer
+        let mut times_seconds = Vec::new();
+        let lines = answer
             .split(|byte| *byte == b'\n')
-            .map(|line| self.masked_line(line))
-            .collect())
+            .map(|line| self.masked_line(line, &mut times_seconds))
+            .collect();
+        Ok(Masked {
+            lines,
+            times_seconds,
+        })
     }
 
-    fn masked_line(&mut self, line: &[u8]) -> Vec<u8> {
+    fn masked_line(&mut self, line: &[u8], times_seconds: &mut Vec<u64>) -> Vec<u8> {
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let last = words.len() - 1;
         let is_meta = matches!(words[0].trim_ascii_end(), b"HD" | b"VA" | b"ME");
         let masked = words.iter().enumerate().map(|(at, word)| match words[0] {
             b"VALUE" if at == 4 && last == 4 => self.number(b"", word),
             _ if !is_meta || at < 1 + usize::from(words[0] != b"HD") => word.to_vec(),
-            _ => self.masked_flag(word),
+            _ => self.masked_flag(word, times_seconds),
         });
         let masked: Vec<Vec<u8>> = masked.collect();
         masked.join(&b' ')
     }
 
-    /// What of a meta reply's flag must be the same.
-    fn masked_flag(&mut self, flag: &[u8]) -> Vec<u8> {
+    /// What of a meta reply's flag must be the same; its time goes to the others.
+    fn masked_flag(&mut self, flag: &[u8], times_seconds: &mut Vec<u64>) -> Vec<u8> {
         for name in [&b"cas="[..], b"c"] {
             if let Some(token) = flag.strip_prefix(name).filter(|rest| is_number(rest)) {
                 return self.number(name, token);
@@ -341,7 +354,8 @@ impl Side {
         }
         for name in [&b"exp="[..], b"t"] {
             if let Some(time) = flag.strip_prefix(name).filter(|rest| is_number(rest)) {
-                return [name, rounded(time).as_bytes()].concat();
+                times_seconds.push(number(time));
+                return name.to_vec();
             }
         }
         for name in [&b"la="[..], b"l", b"cls="] {
@@ -400,13 +414,23 @@ fn is_number(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
-/// A time in seconds, so roughly that a tick makes no difference.
-fn rounded(time: &[u8]) -> String {
-    let time: u64 = String::from_utf8_lossy(time)
-        .trim_end()
-        .parse()
-        .expect("digits");
-    ((time + 10) / 50 * 50).to_string()
+/// The number that [`is_number`] has seen.
+fn number(text: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(text);
+    text.trim_end().parse().expect("digits")
+}
+
+/// Whether two answers are the same but for a tick: memcached's clock starts when it does, not
+/// with a second of ours, and an answer may be late.
+fn are_alike([ours, theirs]: &[Result<Masked, Lost>; 2]) -> bool {
+    const TICKS_SECONDS: u64 = 3;
+    let (Ok(ours), Ok(theirs)) = (ours, theirs) else {
+        return ours == theirs;
+    };
+    let mut times = ours.times_seconds.iter().zip(&theirs.times_seconds);
+    ours.lines == theirs.lines
+        && ours.times_seconds.len() == theirs.times_seconds.len()
+        && times.all(|(ours, theirs)| ours.abs_diff(*theirs) <= TICKS_SECONDS)
 }
 
 fn base64(bytes: &[u8]) -> Vec<u8> {
