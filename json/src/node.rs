@@ -152,10 +152,7 @@ impl Members {
     /// The place and the value of the member called `name`.
     pub(crate) fn find(&self, name: &[u8]) -> Option<(usize, Value<'_>)> {
         let Some(names) = &self.names else {
-            let mut members = self.tree.iter().enumerate();
-            return members
-                .find(|(_, (known, _))| *known == name)
-                .map(|(place, (_, value))| (place, value));
+            return self.tree.find_in_one_leaf(name);
         };
         names.places(name).find_map(|place| {
             let (known, value) = self.tree.get(place)?;

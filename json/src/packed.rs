@@ -140,6 +140,40 @@ pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The member called `name` in the body of an object: its place, and where its value begins.
+pub(crate) fn find_member(body: &[u8], name: &[u8]) -> Option<(usize, usize)> {
+    let (mut at, mut place) = (0, 0);
+    while at < body.len() {
+        let (known, rest) = split_name(&body[at..]);
+        let value_from = body.len() - rest.len();
+        if known == name {
+            return Some((place, value_from));
+        }
+        at = value_from + length(rest);
+        place += 1;
+    }
+    None
+}
+
+/// Where the element at `place` begins in the body of an array.
+pub(crate) fn find_element(body: &[u8], place: usize) -> Option<usize> {
+    let mut at = 0;
+    for _ in 0..place {
+        at += length(body.get(at..).filter(|rest| !rest.is_empty())?);
+    }
+    (at < body.len()).then_some(at)
+}
+
+/// How many elements stand in the body of an array.
+pub(crate) fn count_elements(body: &[u8]) -> usize {
+    let (mut at, mut count) = (0, 0);
+    while at < body.len() {
+        at += length(&body[at..]);
+        count += 1;
+    }
+    count
+}
+
 /// Length of the header and of what follows it, for tags that spell their length out.
 fn long_header(bytes: &[u8]) -> (usize, usize) {
     match bytes[0] & 3 {

@@ -119,7 +119,27 @@ impl Tree {
 
     /// The child at `place`.
     pub(crate) fn get(&self, place: usize) -> Option<Named<'_>> {
-        self.iter_from(place).next()
+        if place >= self.len() {
+            return None;
+        }
+        let (mut branch, mut place) = (&*self.root.branch, place);
+        loop {
+            match branch {
+                Branch::Leaf(leaf) => return Some(leaf.get(self.container, place)),
+                Branch::Inner(children) => {
+                    branch = &children[descend(children, &mut place)].branch;
+                }
+            }
+        }
+    }
+
+    /// The place and the value of the member called `name` of an object that is one leaf.
+    pub(crate) fn find_in_one_leaf(&self, name: &[u8]) -> Option<(usize, Value<'_>)> {
+        let Branch::Leaf(leaf) = &*self.root.branch else {
+            unreachable!("larger objects have an index");
+        };
+        let (place, value_from) = packed::find_member(&leaf.bytes, name)?;
+        Some((place, leaf.value_at(value_from)))
     }
 
     /// The children in order.
@@ -236,13 +256,8 @@ impl<'a> Iter<'a> {
             Container::Array => (&[][..], self.rest),
             Container::Object => packed::split_name(self.rest),
         };
-        let (value, rest) = packed::split(rest);
-        self.rest = rest;
-        let value = match packed::link_number(value) {
-            None => Value::packed(value),
-            Some(number) => self.links[number].value(),
-        };
-        Some((name, value))
+        self.rest = &rest[packed::length(rest)..];
+        Some((name, resolved(rest, self.links)))
     }
 }
 
@@ -262,6 +277,14 @@ impl<'a> Iterator for Iter<'a> {
                 },
             }
         }
+    }
+}
+
+/// The value at the front of `bytes`, or the one that a link there leads to.
+fn resolved<'a>(bytes: &'a [u8], links: &'a [Arc<Node>]) -> Value<'a> {
+    match packed::link_number(bytes) {
+        None => Value::packed(packed::split(bytes).0),
+        Some(number) => links[number].value(),
     }
 }
 
@@ -373,14 +396,36 @@ impl Leaf {
         self.bytes.len() + LINK_WEIGHT * self.links.len()
     }
 
-    fn edited(&self, container: Container, place: usize, change: Change<'_>) -> Subtrees {
-        // Where the child stands, where its value begins and ends, how many links come before.
+    /// The child at `place`; there must be one.
+    fn get(&self, container: Container, place: usize) -> Named<'_> {
+        let (from, _) = self.stand(container, place);
+        let value_from = value_from(container, &self.bytes, from);
+        let name = match container {
+            Container::Array => &[][..],
+            Container::Object => packed::split_name(&self.bytes[from..]).0,
+        };
+        (name, self.value_at(value_from))
+    }
+
+    /// The value that begins at `value_from`.
+    fn value_at(&self, value_from: usize) -> Value<'_> {
+        resolved(&self.bytes[value_from..], &self.links)
+    }
+
+    /// Where the child at `place` begins, and how many links stand before it.
+    fn stand(&self, container: Container, place: usize) -> (usize, usize) {
         let (mut from, mut links_before) = (0, 0);
         for _ in 0..place {
             let value_from = value_from(container, &self.bytes, from);
             links_before += usize::from(packed::link_number(&self.bytes[value_from..]).is_some());
             from = value_from + packed::length(&self.bytes[value_from..]);
         }
+        (from, links_before)
+    }
+
+    fn edited(&self, container: Container, place: usize, change: Change<'_>) -> Subtrees {
+        // Where the child stands, where its value begins and ends, how many links come before.
+        let (from, links_before) = self.stand(container, place);
         let (mut value_from, mut to, mut was_link) = (from, from, false);
         if !matches!(change, Change::Insert(..)) {
             value_from = self::value_from(container, &self.bytes, from);
@@ -394,13 +439,15 @@ impl Leaf {
             }
             Change::Remove => (from, &[][..], None),
         };
-        let mut draft = Draft::default();
         // Exactly what is needed, so that nothing is moved when the draft becomes a leaf.
         let (bytes, link) = value.as_ref().map_or((0, 0), Piece::taken);
         let bytes = name.len() + bytes + self.bytes.len() - (to - replaced_from);
         let links = self.links.len() + link - usize::from(was_link);
-        draft.bytes.reserve_exact(bytes);
-        draft.links.reserve_exact(links);
+        let mut draft = Draft {
+            len: 0,
+            bytes: Vec::with_capacity(bytes),
+            links: Vec::with_capacity(links),
+        };
         draft.bytes.extend_from_slice(&self.bytes[..replaced_from]);
         draft.links.extend_from_slice(&self.links[..links_before]);
         if let Some(value) = value {

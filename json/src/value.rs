@@ -166,9 +166,11 @@ impl<'a> Value<'a> {
 
     /// Whether containers nest at most `levels` deep in this value.
     pub(crate) fn nests_at_most(self, levels: usize) -> bool {
-        let is_container = matches!(self.view(), View::Array(_) | View::Object(_));
         // A level takes a byte.
-        if !is_container || self.extent() <= levels {
+        if self.extent() <= levels {
+            return true;
+        }
+        if !matches!(self.view(), View::Array(_) | View::Object(_)) {
             return true;
         }
         levels > 0
@@ -232,7 +234,7 @@ impl<'a> Array<'a> {
     /// How many elements there are.
     pub fn len(self) -> usize {
         match self.0 {
-            Children::Packed(body) => PackedElements(body).count(),
+            Children::Packed(body) => packed::count_elements(body),
             Children::Large(tree) => tree.len(),
         }
     }
@@ -296,21 +298,14 @@ impl<'a> Object<'a> {
     /// The place and the value of the member called `name`.
     pub(crate) fn find(self, name: &str) -> Option<(usize, Value<'a>)> {
         let name = name.as_bytes();
-        let mut rest = match self.0 {
-            Children::Packed(body) => body,
-            Children::Large(members) => return members.find(name),
-        };
-        let mut place = 0;
-        while !rest.is_empty() {
-            let (key, after) = packed::split_name(rest);
-            let (value, after) = packed::split(after);
-            if key == name {
-                return Some((place, Value::packed(value)));
+        match self.0 {
+            Children::Packed(body) => {
+                let (place, value_from) = packed::find_member(body, name)?;
+                let (value, _) = packed::split(&body[value_from..]);
+                Some((place, Value::packed(value)))
             }
-            rest = after;
-            place += 1;
+            Children::Large(members) => members.find(name),
         }
-        None
     }
 
     /// The member at `place`: name and value.

@@ -93,15 +93,22 @@ pub(super) fn walk<'a>(
 ) -> Option<Value<'a>> {
     let mut value = root;
     for segment in &path.segments {
-        let (place, child) = match (&segment.selectors[0], value.view()) {
-            (Selector::Name(name), View::Object(object)) => object.find(name)?,
-            (Selector::Index(index), View::Array(array)) => element(array, *index)?,
-            _ => return None,
-        };
+        let (place, child) = segment.follow(value)?;
         step(place);
         value = child;
     }
     Some(value)
+}
+
+impl Segment<'_> {
+    /// The place and the value of the one child that a step of a singular path can mean.
+    pub(crate) fn follow<'a>(&self, value: Value<'a>) -> Option<(usize, Value<'a>)> {
+        match (self.selector(), value.view()) {
+            (Selector::Name(name), View::Object(object)) => object.find(name),
+            (Selector::Index(index), View::Array(array)) => element(array, *index),
+            _ => None,
+        }
+    }
 }
 
 /// Places that an edit may change in the smallest document: each takes memory until it has.
@@ -287,11 +294,18 @@ impl<'v, 'a> Search<'v, 'a> {
 
 /// The element at a place that counts from the end when negative, with its place from the front.
 fn element(array: Array<'_>, index: i64) -> Option<(usize, Value<'_>)> {
-    let place = match index {
-        0.. => usize::try_from(index).ok()?,
-        _ => usize::try_from(index + array.len() as i64).ok()?,
-    };
+    let place = place_of(index, || array.len())?;
     array.get(place).map(|value| (place, value))
+}
+
+/// The place that an index means in an array of `len` elements; there may be none at it.
+pub(crate) fn place_of(index: i64, len: impl FnOnce() -> usize) -> Option<usize> {
+    let from_front = if index < 0 {
+        index + len() as i64
+    } else {
+        index
+    };
+    usize::try_from(from_front).ok()
 }
 
 impl Slice {

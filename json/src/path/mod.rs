@@ -19,7 +19,7 @@ mod eval;
 mod filter;
 mod parse;
 
-pub(crate) use eval::Trail;
+pub(crate) use eval::{Trail, place_of};
 use filter::Filter;
 
 /// A path, compiled from text; names without escapes borrow from it.
@@ -111,6 +111,11 @@ impl<'t> Path<'t> {
         eval::locate_one(self, root)
     }
 
+    /// The steps of the path.
+    pub(crate) fn steps(&self) -> &[Segment<'t>] {
+        &self.segments
+    }
+
     /// A singular path without its last step, and that step. None for the root.
     pub(crate) fn split_last(&self) -> Option<(Path<'t>, &Selector<'t>)> {
         let (last, parents) = self.segments.split_last()?;
@@ -119,5 +124,12 @@ impl<'t> Path<'t> {
             segments: parents.iter().cloned().collect(),
         };
         Some((parents, &last.selectors[0]))
+    }
+}
+
+impl<'t> Segment<'t> {
+    /// The only selector of a step of a singular path.
+    pub(crate) fn selector(&self) -> &Selector<'t> {
+        &self.selectors[0]
     }
 }

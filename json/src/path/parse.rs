@@ -31,25 +31,31 @@ pub(super) fn parse(text: &[u8]) -> Result<Path<'_>, PathError> {
             None | Some(b'.' | b'[')
         )
     {
-        let segments = Parser::new(text, 1, 0).segments(SmallVec::new())?;
-        return Ok(Path {
+        let mut path = Path {
             is_legacy: false,
-            segments,
-        });
+            segments: SmallVec::new(),
+        };
+        Parser::new(text, 1, 0).segments(&mut path.segments)?;
+        return Ok(path);
     }
-    let segments = match text.as_bytes().first() {
-        Some(b'.') if text.len() == 1 => SmallVec::new(),
-        Some(b'.' | b'[') => Parser::new(text, 0, 1).legacy().segments(SmallVec::new())?,
+    let mut path = Path {
+        is_legacy: true,
+        segments: SmallVec::new(),
+    };
+    match text.as_bytes().first() {
+        Some(b'.') if text.len() == 1 => {}
+        Some(b'.' | b'[') => {
+            let mut parser = Parser::new(text, 0, 1).legacy();
+            parser.segments(&mut path.segments)?;
+        }
         _ => {
             let mut parser = Parser::new(text, 0, 2).legacy();
             let first = parser.name_or_wildcard()?;
-            parser.segments(smallvec![Segment::child(first)])?
+            path.segments.push(Segment::child(first));
+            parser.segments(&mut path.segments)?;
         }
-    };
-    Ok(Path {
-        is_legacy: true,
-        segments,
-    })
+    }
+    Ok(path)
 }
 
 impl<'t> Segment<'t> {
@@ -92,13 +98,12 @@ impl<'t> Parser<'t> {
         self
     }
 
-    /// The segments up to the end of the text, behind those already `found`.
-    fn segments(mut self, mut found: Segments<'t>) -> Result<Segments<'t>, PathError> {
+    /// The segments up to the end of the text.
+    fn segments(&mut self, out: &mut Segments<'t>) -> Result<(), PathError> {
         while self.at < self.text.len() {
-            let segment = self.segment()?;
-            found.push(segment);
+            out.push(self.segment()?);
         }
-        Ok(found)
+        Ok(())
     }
 
     fn segment(&mut self) -> Result<Segment<'t>, PathError> {
@@ -132,14 +137,16 @@ impl<'t> Parser<'t> {
             return Ok(Selector::Wildcard);
         }
         let is_legacy = self.is_legacy;
-        let in_name = |c: char| {
-            c.is_ascii_alphanumeric()
-                || matches!(c, '_' | '-')
-                || !c.is_ascii()
-                || (is_legacy && c == '$')
+        // What ends a name is ASCII, and in UTF-8 no other character contains such a byte.
+        let in_name = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'_' | b'-')
+                || !byte.is_ascii()
+                || (is_legacy && byte == b'$')
         };
         let rest = &self.text[self.at..];
-        let end = rest.find(|c| !in_name(c)).unwrap_or(rest.len());
+        let end = rest.bytes().position(|byte| !in_name(byte));
+        let end = end.unwrap_or(rest.len());
         if end == 0 {
             return Err(self.error(NAME_EXPECTED));
         }
