@@ -96,6 +96,7 @@ pub(crate) fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Decodes the value at the front of `bytes`.
+#[inline(always)] // Into registers: what is passed on through memory is waited for.
 pub(crate) fn item(bytes: &[u8]) -> Item<'_> {
     let tag = bytes[0];
     match tag {

@@ -127,6 +127,7 @@ impl<'a> Value<'a> {
     }
 
     /// Decodes this value one level deep.
+    #[inline]
     pub fn view(self) -> View<'a> {
         let bytes = match self.repr {
             Repr::Packed(bytes) => bytes,

@@ -186,9 +186,11 @@ impl Filter<'_> {
             Filter::Not(filter) => Ok(!filter.holds(scene, budget)?),
             Filter::Exists(query) => Ok(query.matches(scene, 1, budget)?.0 > 0),
             Filter::Compare(left, operator, right) => {
-                let left = left.view(scene, budget)?;
-                let right = right.view(scene, budget)?;
-                operator.holds(left, right, budget)
+                // Looked at where they stand: a copy would wait for what was just stored.
+                match (&left.view(scene, budget), &right.view(scene, budget)) {
+                    (Ok(left), Ok(right)) => operator.holds(left, right, budget),
+                    _ => Err(SearchTooLong),
+                }
             }
             Filter::Match(text, pattern) => {
                 let Some(View::String(text)) = text.view(scene, budget)? else {
@@ -216,6 +218,25 @@ fn is_match(regex: Option<&Regex>, text: &str) -> bool {
 }
 
 impl Query<'_> {
+    /// Where the path starts.
+    fn from<'a>(&self, scene: Scene<'a>) -> Value<'a> {
+        match self.is_from_root {
+            true => scene.root,
+            false => scene.child,
+        }
+    }
+
+    /// The value that it means if its path is singular.
+    #[inline]
+    fn only<'a>(
+        &self,
+        scene: Scene<'a>,
+        budget: &mut Budget,
+    ) -> Result<Option<Value<'a>>, SearchTooLong> {
+        budget.spend(self.path.segments.len())?;
+        Ok(walk(&self.path, self.from(scene), |_| ()))
+    }
+
     /// How many values it means, counted up to `most`, and the last of these.
     fn matches<'a>(
         &self,
@@ -223,31 +244,47 @@ impl Query<'_> {
         most: usize,
         budget: &mut Budget,
     ) -> Result<(usize, Option<Value<'a>>), SearchTooLong> {
-        let from = match self.is_from_root {
-            true => scene.root,
-            false => scene.child,
-        };
         if self.path.is_singular() {
-            budget.spend(self.path.segments.len())?;
-            let found = walk(&self.path, from, |_| ());
+            let found = self.only(scene, budget)?;
             return Ok((usize::from(found.is_some()), found));
         }
         let (mut count, mut last) = (0, None);
-        Search::run(&self.path, scene.root, from, budget, &mut |_, value| {
-            count += 1;
-            last = Some(value);
-            match count == most {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })?;
+        Search::run(
+            &self.path,
+            scene.root,
+            self.from(scene),
+            budget,
+            &mut |_, value| {
+                count += 1;
+                last = Some(value);
+                match count == most {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            },
+        )?;
         Ok((count, last))
     }
 }
 
 impl Operand<'_> {
     /// Its value, one level deep; none where there is none.
+    #[inline]
     fn view<'a>(
+        &'a self,
+        scene: Scene<'a>,
+        budget: &mut Budget,
+    ) -> Result<Option<View<'a>>, SearchTooLong> {
+        match self {
+            Operand::Query(query) => Ok(query.only(scene, budget)?.map(Value::view)),
+            Operand::Literal(Literal::Number(number)) => Ok(Some(View::Number(*number))),
+            Operand::Literal(Literal::String(text)) => Ok(Some(View::String(text))),
+            other => other.view_of_rest(scene, budget),
+        }
+    }
+
+    /// As [`Operand::view`], for operands of any kind.
+    fn view_of_rest<'a>(
         &'a self,
         scene: Scene<'a>,
         budget: &mut Budget,
@@ -257,7 +294,7 @@ impl Operand<'_> {
             Operand::Literal(Literal::Bool(value)) => Some(View::Bool(*value)),
             Operand::Literal(Literal::Number(number)) => Some(View::Number(*number)),
             Operand::Literal(Literal::String(text)) => Some(View::String(text)),
-            Operand::Query(query) => query.matches(scene, 1, budget)?.1.map(Value::view),
+            Operand::Query(query) => query.only(scene, budget)?.map(Value::view),
             Operand::Length(operand) => {
                 let length = match operand.view(scene, budget)? {
                     Some(View::String(text)) => {
@@ -285,15 +322,15 @@ impl Operand<'_> {
 impl Operator {
     fn holds(
         self,
-        left: Option<View<'_>>,
-        right: Option<View<'_>>,
+        left: &Option<View<'_>>,
+        right: &Option<View<'_>>,
         budget: &mut Budget,
     ) -> Result<bool, SearchTooLong> {
         if let (Some(View::String(left)), Some(View::String(right))) = (left, right) {
             budget.spend_on_text(left.len().min(right.len()))?;
         }
         let mut is_equal = || match (left, right) {
-            (Some(left), Some(right)) => equal(left, right, budget),
+            (&Some(left), &Some(right)) => equal(left, right, budget),
             (left, right) => Ok(left.is_none() && right.is_none()),
         };
         Ok(match self {
@@ -307,9 +344,9 @@ impl Operator {
     }
 }
 
-fn is_less(left: Option<View<'_>>, right: Option<View<'_>>) -> bool {
+fn is_less(left: &Option<View<'_>>, right: &Option<View<'_>>) -> bool {
     match (left, right) {
-        (Some(View::Number(left)), Some(View::Number(right))) => {
+        (&Some(View::Number(left)), &Some(View::Number(right))) => {
             compare(left, right) == Some(Ordering::Less)
         }
         (Some(View::String(left)), Some(View::String(right))) => left < right,
@@ -369,8 +406,13 @@ fn compare(left: Number, right: Number) -> Option<Ordering> {
 
 /// The order of a float and an integer of at most 64 bits, none of which is rounded.
 fn compare_float(left: f64, right: i128) -> Option<Ordering> {
+    // All integers up to this are floats.
+    const NEAR: u128 = 1 << 53;
     // Beyond this, floats are integers and larger than any of 64 bits.
     const FAR: f64 = (1u128 << 100) as f64;
+    if right.unsigned_abs() <= NEAR {
+        return left.partial_cmp(&(right as i64 as f64));
+    }
     if left.is_nan() {
         return None;
     }
