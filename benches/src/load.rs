@@ -1,7 +1,9 @@
 //! The load: many connections, one thread, a batch of requests in flight on each.
 //!
-//! Every connection sends a batch, counts the line ends of the replies, and sends the next: a
-//! closed loop. The latency of a batch is from the write to its last reply.
+//! Every connection sends a batch, awaits its replies, and sends the next: a closed loop. The
+//! latency of a batch is from the write to its last reply. What is sent, and when it is answered,
+//! is for an [`Exchange`] to say: a [`Batch`], whose replies are known by the number of their line
+//! ends, or another.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -61,27 +63,50 @@ impl Outcome {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 
+    /// Takes in what came of a further run.
+    pub fn add(&mut self, other: &Outcome) {
+        self.requests += other.requests;
+        self.elapsed += other.elapsed;
+        self.load_cpu += other.load_cpu;
+        self.latency_ns.add(&other.latency_ns).expect("one range");
+    }
+
     /// The latency that `quantile` of the batches kept below, in milliseconds.
     pub fn latency_ms(&self, quantile: f64) -> f64 {
         self.latency_ns.value_at_quantile(quantile) as f64 / 1e6
     }
 }
 
+/// What one connection sends at once, and how it knows that this was answered.
+pub trait Exchange {
+    /// What goes to the server.
+    fn bytes(&self) -> &[u8];
+
+    /// How many requests that is.
+    fn requests(&self) -> usize;
+
+    /// Takes some of the replies; whether these were the last.
+    ///
+    /// # Errors
+    /// An error for a reply, or more replies than requests.
+    fn receive(&mut self, replies: &[u8]) -> io::Result<bool>;
+}
+
 /// Connections ready to be driven.
 #[derive(Debug)]
-pub struct Load {
+pub struct Load<E = Batch> {
     epoll: OwnedFd,
-    connections: Vec<Connection>,
+    connections: Vec<Connection<E>>,
     received: Vec<u8>,
+    /// One for all runs: a run that repeated the keys of the one before would find them cached.
     rng: Rng,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct Connection<E> {
     stream: TcpStream,
-    batch: Batch,
+    exchange: E,
     unsent: usize,
-    awaited: Reply,
     sent_at: Moment,
 }
 
@@ -91,9 +116,41 @@ impl Load {
     /// # Errors
     /// What the system says.
     pub fn connect(address: SocketAddr, shape: Shape) -> io::Result<Load> {
+        let batch = || Batch::new(shape.op, shape.pipeline, shape.payload);
+        Load::connect_each(address, (0..shape.connections).map(|_| batch()))
+    }
+
+    /// Sends batches for `duration`, or until the keys are used up, and awaits what is in flight.
+    ///
+    /// # Errors
+    /// A lost connection, or an error for a reply.
+    pub fn run(&mut self, mut keys: Keys, duration: Duration) -> io::Result<Outcome> {
+        self.run_with(duration, |batch, rng| {
+            match &mut keys {
+                Keys::Random(count) => batch.rekey(|| rng.u32(..*count)),
+                Keys::Each(next, end) if *next >= *end => return false,
+                Keys::Each(next, end) => batch.rekey(|| {
+                    *next += 1;
+                    (*next - 1).min(*end - 1)
+                }),
+            }
+            true
+        })
+    }
+}
+
+impl<E: Exchange> Load<E> {
+    /// Connects once for each of `exchanges`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn connect_each(
+        address: SocketAddr,
+        exchanges: impl IntoIterator<Item = E>,
+    ) -> io::Result<Load<E>> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
-        for index in 0..shape.connections {
+        for (index, exchange) in exchanges.into_iter().enumerate() {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
@@ -105,9 +162,8 @@ impl Load {
             )?;
             connections.push(Connection {
                 stream,
-                batch: Batch::new(shape.op, shape.pipeline, shape.payload),
+                exchange,
                 unsent: 0,
-                awaited: Reply::Lines(0),
                 sent_at: Moment::now(),
             });
         }
@@ -119,11 +175,23 @@ impl Load {
         })
     }
 
-    /// Sends batches for `duration`, or until the keys are used up, and awaits what is in flight.
+    /// What the connections exchange.
+    pub fn exchanges(&self) -> impl Iterator<Item = &E> {
+        self.connections
+            .iter()
+            .map(|connection| &connection.exchange)
+    }
+
+    /// Sends for `duration` what `renew` makes of each connection's exchange, or until it returns
+    /// false, and awaits what is in flight. Its source of random numbers is the same in each run.
     ///
     /// # Errors
-    /// A lost connection, or an error for a reply.
-    pub fn run(&mut self, mut keys: Keys, duration: Duration) -> io::Result<Outcome> {
+    /// A lost connection, or what [`Exchange::receive`] says.
+    pub fn run_with(
+        &mut self,
+        duration: Duration,
+        mut renew: impl FnMut(&mut E, &mut Rng) -> bool,
+    ) -> io::Result<Outcome> {
         let (start, cpu) = (Moment::now(), thread_cpu());
         let mut outcome = Outcome {
             requests: 0,
@@ -134,7 +202,7 @@ impl Load {
         };
         let mut in_flight = 0;
         for index in 0..self.connections.len() {
-            in_flight += usize::from(self.send_next(index, &mut keys)?);
+            in_flight += usize::from(self.send_next(index, &mut renew)?);
         }
         let mut events = Vec::with_capacity(self.connections.len());
         while in_flight > 0 {
@@ -155,10 +223,10 @@ impl Load {
                 }
                 let connection = &self.connections[index];
                 let now = Moment::now();
-                outcome.requests += connection.batch.requests() as u64;
+                outcome.requests += connection.exchange.requests() as u64;
                 let latency = connection.sent_at.until(now).as_nanos() as u64;
                 outcome.latency_ns.saturating_record(latency);
-                let goes_on = start.until(now) < duration && self.send_next(index, &mut keys)?;
+                let goes_on = start.until(now) < duration && self.send_next(index, &mut renew)?;
                 in_flight -= usize::from(!goes_on);
             }
         }
@@ -167,19 +235,17 @@ impl Load {
         Ok(outcome)
     }
 
-    /// False when the keys are used up.
-    fn send_next(&mut self, index: usize, keys: &mut Keys) -> io::Result<bool> {
+    /// False when there is nothing more to be sent.
+    fn send_next(
+        &mut self,
+        index: usize,
+        renew: &mut impl FnMut(&mut E, &mut Rng) -> bool,
+    ) -> io::Result<bool> {
         let connection = &mut self.connections[index];
-        match keys {
-            Keys::Random(count) => connection.batch.rekey(|| self.rng.u32(..*count)),
-            Keys::Each(next, end) if *next >= *end => return Ok(false),
-            Keys::Each(next, end) => connection.batch.rekey(|| {
-                *next += 1;
-                (*next - 1).min(*end - 1)
-            }),
+        if !renew(&mut connection.exchange, &mut self.rng) {
+            return Ok(false);
         }
-        connection.unsent = connection.batch.bytes().len();
-        connection.awaited = connection.batch.reply();
+        connection.unsent = connection.exchange.bytes().len();
         connection.sent_at = Moment::now();
         self.send_rest(index)?;
         Ok(true)
@@ -189,7 +255,7 @@ impl Load {
         let connection = &mut self.connections[index];
         let before = connection.unsent;
         while connection.unsent > 0 {
-            let bytes = connection.batch.bytes();
+            let bytes = connection.exchange.bytes();
             match connection
                 .stream
                 .write(&bytes[bytes.len() - connection.unsent..])
@@ -199,7 +265,7 @@ impl Load {
                 Err(error) => return Err(error),
             }
         }
-        let is_first = before == connection.batch.bytes().len();
+        let is_first = before == connection.exchange.bytes().len();
         let interest = match (is_first, connection.unsent) {
             (true, 0) => return Ok(()),
             (_, 0) => EventFlags::IN,
@@ -223,23 +289,27 @@ impl Load {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error),
         };
-        let replies = &self.received[..read];
-        let left = match connection.awaited {
-            Reply::Lines(awaited) => {
-                refuse_errors(replies)?;
-                let lines = memchr::memchr_iter(b'\n', replies).count();
-                awaited.checked_sub(lines).map(Reply::Lines)
-            }
-            Reply::Bytes(awaited) => awaited.checked_sub(read).map(Reply::Bytes),
-        };
-        connection.awaited = left.ok_or_else(|| {
-            let text = String::from_utf8_lossy(&replies[..read.min(200)]);
+        connection.exchange.receive(&self.received[..read])
+    }
+}
+
+impl Exchange for Batch {
+    fn bytes(&self) -> &[u8] {
+        self.bytes()
+    }
+
+    fn requests(&self) -> usize {
+        self.requests()
+    }
+
+    fn receive(&mut self, replies: &[u8]) -> io::Result<bool> {
+        if let Reply::Lines(_) = self.reply() {
+            refuse_errors(replies)?;
+        }
+        self.count_replies(replies).ok_or_else(|| {
+            let text = String::from_utf8_lossy(&replies[..replies.len().min(200)]);
             io::Error::other(format!("more replies than requests: {text}"))
-        })?;
-        Ok(matches!(
-            connection.awaited,
-            Reply::Lines(0) | Reply::Bytes(0)
-        ))
+        })
     }
 }
 

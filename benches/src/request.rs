@@ -147,7 +147,8 @@ impl Op {
         }
     }
 
-    fn keys_per_request(self) -> usize {
+    /// How many keys one of it names.
+    pub fn keys_per_request(self) -> usize {
         match self {
             Op::Mset | Op::Mget => KEYS_PER_MULTI,
             Op::MemcachedGetMany(keys) => keys,
@@ -181,6 +182,8 @@ pub struct Batch {
     /// Where the digits of each key stand.
     digits_at: Vec<usize>,
     reply: Reply,
+    /// What of it is still to come.
+    awaited: Reply,
     requests: usize,
 }
 
@@ -192,16 +195,19 @@ impl Batch {
             append(op, payload, &mut bytes, &mut digits_at);
         }
         bytes.extend(op.tail());
+        let reply = op.reply(requests, payload);
         Batch {
             bytes,
             digits_at,
-            reply: op.reply(requests, payload),
+            reply,
+            awaited: reply,
             requests,
         }
     }
 
-    /// Gives the requests new keys, each a number below [`KEYS_MAX`].
+    /// Gives the requests new keys, each a number below [`KEYS_MAX`], and awaits their replies.
     pub fn rekey(&mut self, mut next: impl FnMut() -> u32) {
+        self.awaited = self.reply;
         for &at in &self.digits_at {
             write_digits(&mut self.bytes[at..at + DIGITS], next());
         }
@@ -220,6 +226,19 @@ impl Batch {
     /// What the replies are known by.
     pub fn reply(&self) -> Reply {
         self.reply
+    }
+
+    /// Takes note of replies; whether all are there, or none if there are too many.
+    pub fn count_replies(&mut self, replies: &[u8]) -> Option<bool> {
+        let left = match self.awaited {
+            Reply::Lines(awaited) => {
+                let lines = memchr::memchr_iter(b'\n', replies).count();
+                awaited.checked_sub(lines).map(Reply::Lines)
+            }
+            Reply::Bytes(awaited) => awaited.checked_sub(replies.len()).map(Reply::Bytes),
+        };
+        self.awaited = left?;
+        Some(matches!(self.awaited, Reply::Lines(0) | Reply::Bytes(0)))
     }
 
     /// How many requests there are.
