@@ -57,16 +57,20 @@ impl Peer {
         }
     }
 
-    /// `memcached`, with more memory than any measurement fills.
-    pub fn memcached(path: &Path) -> Peer {
+    /// `memcached`, named by its version, with more memory than any measurement fills.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn memcached(path: &Path) -> io::Result<Peer> {
+        let version = Command::new(path).arg("-V").output()?.stdout;
         let path = path.to_string_lossy();
         let flags = "-l 127.0.0.1 -p {memcached} -U 0 -m 16384 -c 4096 -t {threads} -u root";
-        Peer {
-            name: "memcached".to_owned(),
+        Ok(Peer {
+            name: String::from_utf8_lossy(&version).trim().to_owned(),
             is_mayfly: false,
             protocols: vec![Protocol::Memcached],
             command: words(&format!("{path} {flags}")),
-        }
+        })
     }
 
     /// Any other, as `name=command line`, where `{resp}`, `{memcached}` and `{threads}` stand
@@ -255,11 +259,14 @@ pub fn pin_to(cores: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// An executable by a variable of the environment, or by name along PATH.
-pub fn find_executable(variable: &str, name: &str) -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(PathBuf::from(path)).filter(|path| path.is_file());
-    }
+/// The executable that a variable of the environment names.
+pub fn find_named(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(variable)?);
+    Some(path).filter(|path| path.is_file())
+}
+
+/// An executable by its name along PATH.
+pub fn find_on_path(name: &str) -> Option<PathBuf> {
     let directories = std::env::var_os("PATH")?;
     std::env::split_paths(&directories)
         .map(|directory| directory.join(name))

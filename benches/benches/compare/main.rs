@@ -6,7 +6,7 @@
 //!
 //! Starts mayfly (`MAYFLY_BINARY`, or else built with the release profile), `redis-server`,
 //! `valkey-server` (`MAYFLY_VALKEY_SERVER`) and `memcached` as far as they are found on the PATH,
-//! and any other by `--other 'name=command line'` with `{resp}`, `{memcached}` and `{threads}` in
+//! a second memcached if `MAYFLY_MEMCACHED` names one of another version, and any other by `--other 'name=command line'` with `{resp}`, `{memcached}` and `{threads}` in
 //! it. Prints Markdown tables; every table says which threads shared which core.
 #![allow(clippy::print_stdout, reason = "tables are what this program is for")]
 
@@ -26,17 +26,17 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use benches::server::{Peer, find_executable};
+use benches::server::{Peer, find_named, find_on_path};
 use structopt::StructOpt;
 
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, shifts, stall, grow, garbage, threads, json, memcached; all
-    /// when none is named.
+    /// What to measure: cpu, memory, shifts, stall, grow, garbage, threads, hits, json, memcached;
+    /// all when none is named.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
-    /// Only these servers, by name.
+    /// Only servers whose names start with one of these.
     #[structopt(long, use_delimiter = true)]
     peers: Vec<String>,
     /// Only operations whose name contains one of these.
@@ -119,7 +119,10 @@ fn run(options: Options) -> io::Result<()> {
     for line in &options.other {
         peers.push(Peer::other(line).map_err(io::Error::other)?);
     }
-    peers.retain(|peer| options.peers.is_empty() || options.peers.contains(&peer.name));
+    peers.retain(|peer| {
+        let mut wanted = options.peers.iter();
+        options.peers.is_empty() || wanted.any(|name| peer.name.starts_with(name.as_str()))
+    });
     let names: Vec<_> = peers.iter().map(|peer| peer.name.as_str()).collect();
     eprintln!("servers: {}", names.join(", "));
     let plan = Plan {
@@ -140,11 +143,16 @@ fn found_peers() -> io::Result<Vec<Peer>> {
         ("redis", "MAYFLY_REDIS_SERVER", "redis-server"),
         ("valkey", "MAYFLY_VALKEY_SERVER", "valkey-server"),
     ] {
-        let path = find_executable(variable, executable);
+        let path = find_named(variable).or_else(|| find_on_path(executable));
         peers.extend(path.map(|path| Peer::redis(name, &path)));
     }
-    let memcached = find_executable("MAYFLY_MEMCACHED", "memcached");
-    peers.extend(memcached.map(|path| Peer::memcached(&path)));
+    let paths = [find_on_path("memcached"), find_named("MAYFLY_MEMCACHED")];
+    for path in paths.into_iter().flatten() {
+        let memcached = Peer::memcached(&path)?;
+        if peers.iter().all(|peer| peer.name != memcached.name) {
+            peers.push(memcached);
+        }
+    }
     Ok(peers)
 }
 
