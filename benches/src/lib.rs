@@ -10,6 +10,7 @@
 //! ends and not parsed ([`load`]).
 
 pub mod admin;
+pub mod churn;
 pub mod clock;
 pub mod corpus;
 pub mod load;

@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, reason = "tables are what this program is for")]
 
 mod cpu;
+mod evict;
 mod garbage;
 mod grow;
 mod hits;
@@ -32,8 +33,8 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, shifts, stall, grow, garbage, threads, hits, json, memcached;
-    /// all when none is named.
+    /// What to measure: cpu, memory, shifts, evict, stall, grow, garbage, threads, hits, json,
+    /// memcached; all when none is named.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only servers whose names start with one of these.
@@ -75,10 +76,11 @@ impl Plan {
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 10] = [
+const MODES: [(&str, Mode); 11] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
     ("shifts", shifts::measure),
+    ("evict", evict::measure),
     ("stall", stall::measure),
     ("grow", grow::measure),
     ("garbage", garbage::measure),

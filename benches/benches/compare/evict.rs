@@ -1,0 +1,168 @@
+//! What it costs to be full: sets of new keys, each of which evicts others, and gets.
+//!
+//! One server at a time, on a core of its own. It is filled with twice what its limit allows, so
+//! that it has been evicting for long when measuring begins. Servers evict before they answer, or
+//! beside that: either way the quantiles and the longest wait show it.
+
+use std::io;
+use std::time::Duration;
+
+use benches::churn::{Churn, ChurnBatch, Sizes};
+use benches::load::{Load, Outcome};
+use benches::report::Table;
+use benches::request::Protocol;
+use benches::server::{Peer, Server, pin_to};
+
+use crate::cpu::CONNECTIONS;
+use crate::{LOAD_CORE, Plan, SERVER_CORE};
+
+/// The longest values of the published distribution are left out: what a server keeps of them
+/// would be chance.
+const SIZES: [(&str, Sizes); 2] = [("100 bytes", Sizes::Fixed(100)), ("ETC", Sizes::Etc(8_000))];
+const PIPELINES: [usize; 2] = [1, 16];
+const GETS_PERCENT: u32 = 50;
+/// What an item takes beside key and value, about.
+const OVERHEAD_BYTES: usize = 50;
+/// Between two looks at the resident size.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
+    pin_to(&[LOAD_CORE])?;
+    let limit_mb = if plan.is_quick { 64 } else { 256 };
+    for (name, sizes) in SIZES.into_iter().filter(|(name, _)| plan.wants(name)) {
+        let mut table = Table::new([
+            "server",
+            "pipeline",
+            "kops/s",
+            "CPU us",
+            "load CPU us",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "worst ms",
+            "hits",
+            "refused",
+            "MB at most",
+        ]);
+        for (name, peer, policy) in contenders(plan) {
+            let server = start_limited(peer, policy, limit_mb)?;
+            let mut churn = Churn::new(sizes, window(sizes, limit_mb));
+            overfill(&server, &mut churn)?;
+            for pipeline in PIPELINES {
+                let row = evict(plan, &server, &mut churn, pipeline)?;
+                let cells = [vec![name.clone(), pipeline.to_string()], row].concat();
+                eprintln!("{cells:?}");
+                table.row(cells);
+            }
+        }
+        println!(
+            "### Full at {limit_mb} MB, values of {name}\n\n{CONNECTIONS} connections, \
+             {GETS_PERCENT} percent GETs of recent keys, the rest SETs of new ones; 16-byte keys; \
+             CPU microseconds per request, milliseconds per batch; server on core {SERVER_CORE}, \
+             load on core {LOAD_CORE}:\n\n{table}"
+        );
+    }
+    Ok(())
+}
+
+/// Every server with the policies that are measured.
+fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
+    let mut all = Vec::new();
+    for peer in &plan.peers {
+        let name = &peer.name;
+        if peer.is_mayfly {
+            all.push((format!("{name}, cache_mode"), peer, Some("cache_mode")));
+        }
+        all.push(match peer.speaks(Protocol::Resp) {
+            true => (format!("{name}, allkeys-lru"), peer, Some("allkeys-lru")),
+            false => (name.clone(), peer, None),
+        });
+    }
+    all
+}
+
+fn start_limited(peer: &Peer, policy: Option<&str>, limit_mb: u64) -> io::Result<Server> {
+    let Some(policy) = policy else {
+        return peer.with_memory(limit_mb).start(1, &[SERVER_CORE]);
+    };
+    let server = peer.start(1, &[SERVER_CORE])?;
+    let mut admin = server.admin()?;
+    admin.call(&["CONFIG", "SET", "maxmemory-policy", policy])?;
+    let limit_bytes = limit_mb << 20;
+    admin.call(&["CONFIG", "SET", "maxmemory", &limit_bytes.to_string()])?;
+    Ok(server)
+}
+
+/// About as many keys as there is memory for.
+fn window(sizes: Sizes, limit_mb: u64) -> u32 {
+    let items = (limit_mb << 20) / (sizes.mean_item_bytes() + OVERHEAD_BYTES) as u64;
+    items as u32
+}
+
+fn connect(
+    server: &Server,
+    sizes: Sizes,
+    (connections, pipeline): (usize, usize),
+) -> io::Result<Load<ChurnBatch>> {
+    let protocol = match server.address(Protocol::Resp) {
+        Some(_) => Protocol::Resp,
+        None => Protocol::Memcached,
+    };
+    let address = server.address(protocol).ok_or(io::ErrorKind::Unsupported)?;
+    let batch = || ChurnBatch::new(protocol, pipeline, sizes.most());
+    Load::connect_each(address, (0..connections).map(|_| batch()))
+}
+
+fn overfill(server: &Server, churn: &mut Churn) -> io::Result<()> {
+    let keys = 2 * churn.window;
+    churn.gets_percent = 0;
+    let mut load = connect(server, churn.sizes, (4, 64))?;
+    load.run_with(Duration::MAX, |batch, rng| {
+        let goes_on = churn.keys_set() < keys;
+        if goes_on {
+            churn.fill(batch, rng);
+        }
+        goes_on
+    })?;
+    Ok(())
+}
+
+fn evict(
+    plan: &Plan,
+    server: &Server,
+    churn: &mut Churn,
+    pipeline: usize,
+) -> io::Result<Vec<String>> {
+    churn.gets_percent = GETS_PERCENT;
+    let mut load = connect(server, churn.sizes, (CONNECTIONS, pipeline))?;
+    let (mut all, mut resident_max) = (None::<Outcome>, 0);
+    let before = server.cpu()?;
+    for _ in 0..(5 * plan.duration()).as_millis() / LOOK.as_millis() {
+        let outcome = load.run_with(LOOK, |batch, rng| {
+            churn.fill(batch, rng);
+            true
+        })?;
+        resident_max = server.resident_bytes()?.max(resident_max);
+        match &mut all {
+            Some(all) => all.add(&outcome),
+            None => all = Some(outcome),
+        }
+    }
+    let cpu = server.cpu()? - before;
+    let outcome = all.ok_or(io::ErrorKind::InvalidInput)?;
+    let sum = |count: fn(&ChurnBatch) -> u64| load.exchanges().map(count).sum::<u64>();
+    let hits = sum(|batch| batch.hits) as f64 / sum(|batch| batch.gets).max(1) as f64;
+    let per_request_us = |time: Duration| time.as_secs_f64() * 1e6 / outcome.requests as f64;
+    Ok(vec![
+        format!("{:.0}", outcome.per_second() / 1e3),
+        format!("{:.2}", per_request_us(cpu)),
+        format!("{:.2}", per_request_us(outcome.load_cpu)),
+        format!("{:.2}", outcome.latency_ms(0.5)),
+        format!("{:.2}", outcome.latency_ms(0.99)),
+        format!("{:.2}", outcome.latency_ms(0.999)),
+        format!("{:.2}", outcome.latency_ms(1.0)),
+        format!("{:.1}%", 100.0 * hits),
+        sum(|batch| batch.refused).to_string(),
+        format!("{:.0}", resident_max as f64 / f64::from(1 << 20)),
+    ])
+}
