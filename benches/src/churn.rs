@@ -1,7 +1,8 @@
 //! A cache that is full: sets of new keys, each of which costs others their place, and gets.
 //!
 //! Gets ask for keys that were set last, up to as many as the cache may hold, and for the latest
-//! most of all: how long ago a key was set is as likely to have two digits as three. Replies are told apart by how their lines begin, which no value's does.
+//! most of all: how long ago a key was set is as likely to have two digits as three. Replies are
+//! told apart by how their lines begin, which no value's does.
 
 use std::io::{self, Write};
 

@@ -18,6 +18,15 @@ pub struct Replay {
     value: Vec<u8>,
 }
 
+/// How a trace went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Objects asked for that were not there.
+    pub misses: u64,
+    /// Objects for which there was no memory.
+    pub refused: u64,
+}
+
 /// The key of an object.
 pub fn key(object: u32) -> String {
     format!("object:{object:09}")
@@ -38,22 +47,22 @@ impl Replay {
         })
     }
 
-    /// Asks for all objects of a trace, a few at a time; how many were not there.
+    /// Asks for all objects of a trace, a few at a time.
     ///
     /// # Errors
     /// What the system says, and any reply that is not expected.
-    pub fn run(&mut self, trace: &Trace, bytes: impl Fn(u32) -> u32) -> io::Result<u64> {
-        let mut misses = 0;
+    pub fn run(&mut self, trace: &Trace, bytes: impl Fn(u32) -> u32) -> io::Result<Counts> {
+        let mut counts = Counts::default();
         let mut missed = Vec::new();
         for batch in trace.requests.chunks(BATCH) {
             missed.clear();
             self.get(batch, &mut missed)?;
-            misses += missed.len() as u64;
+            counts.misses += missed.len() as u64;
             let mut once = HashSet::new();
             missed.retain(|object| once.insert(*object));
-            self.set(&missed, &bytes)?;
+            counts.refused += self.set(&missed, &bytes)?;
         }
-        Ok(misses)
+        Ok(counts)
     }
 
     fn get(&mut self, objects: &[u32], missed: &mut Vec<u32>) -> io::Result<()> {
@@ -73,7 +82,8 @@ impl Replay {
         Ok(())
     }
 
-    fn set(&mut self, objects: &[u32], bytes: impl Fn(u32) -> u32) -> io::Result<()> {
+    /// Stores objects; for how many there was no memory.
+    fn set(&mut self, objects: &[u32], bytes: impl Fn(u32) -> u32) -> io::Result<u64> {
         let mut requests = Vec::new();
         for &object in objects {
             let value = &self.value[..bytes(object) as usize];
@@ -88,13 +98,16 @@ impl Replay {
             }
         }
         self.stream.get_mut().write_all(&requests)?;
+        let mut refused = 0;
         for _ in objects {
             match self.read_line()?.as_str() {
                 "+OK" | "STORED" => {}
+                text if text.starts_with("-OOM") => refused += 1,
+                text if text.starts_with("SERVER_ERROR out of memory") => refused += 1,
                 other => return Err(io::Error::other(other.to_owned())),
             }
         }
-        Ok(())
+        Ok(refused)
     }
 
     fn read_value(&mut self) -> io::Result<bool> {

@@ -41,8 +41,8 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         }
     }
     println!(
-        "Misses in percent of the requests (megabytes by which the resident size grew), GET and \
-         SET on a miss over one connection; server on core {SERVER_CORE}:\n\n{table}"
+        "Misses in percent of the requests (megabytes by which the resident size grew; SETs for \
+         which there was no memory), GET and SET on a miss over one connection; server on core {SERVER_CORE}:\n\n{table}"
     );
     Ok(())
 }
@@ -102,13 +102,14 @@ fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::R
     }
     let before = server.resident_bytes()?;
     let address = server.address(protocol).ok_or(io::ErrorKind::Unsupported)?;
-    let misses = Replay::connect(address, protocol)?.run(trace, value_bytes)?;
+    let counts = Replay::connect(address, protocol)?.run(trace, value_bytes)?;
     let grown = server.resident_bytes()?.saturating_sub(before);
-    Ok(format!(
-        "{:.2} ({:.1})",
-        misses as f64 / trace.requests.len() as f64 * 100.0,
-        megabytes(grown)
-    ))
+    let misses = counts.misses as f64 / trace.requests.len() as f64 * 100.0;
+    let refused = match counts.refused {
+        0 => String::new(),
+        refused => format!(", {refused} refused"),
+    };
+    Ok(format!("{misses:.2} ({:.1}{refused})", megabytes(grown)))
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -6,8 +6,9 @@
 //!
 //! Starts mayfly (`MAYFLY_BINARY`, or else built with the release profile), `redis-server`,
 //! `valkey-server` (`MAYFLY_VALKEY_SERVER`) and `memcached` as far as they are found on the PATH,
-//! a second memcached if `MAYFLY_MEMCACHED` names one of another version, and any other by `--other 'name=command line'` with `{resp}`, `{memcached}` and `{threads}` in
-//! it. Prints Markdown tables; every table says which threads shared which core.
+//! a second memcached if `MAYFLY_MEMCACHED` names one of another version, and any other by
+//! `--other 'name=command line'` with `{resp}`, `{memcached}` and `{threads}` in it. Prints
+//! Markdown tables; every table says which threads shared which core.
 #![allow(clippy::print_stdout, reason = "tables are what this program is for")]
 
 mod cpu;
