@@ -2,6 +2,7 @@
 
 mod binary;
 mod border;
+mod list;
 mod meta;
 
 use tests::resp::{Lost, Reply};

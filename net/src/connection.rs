@@ -136,6 +136,10 @@ impl Connection {
             Halt::Done => return self.check_kick(),
             Halt::Heavy => {}
             Halt::FullOutput => self.send_down_to(self.output_bytes_max()).await?,
+            Halt::Part => {
+                self.send_down_to(self.output_bytes_max()).await?;
+                runtime::yield_now().await;
+            }
             Halt::Turn | Halt::Busy => runtime::yield_now().await,
             Halt::Paused => runtime::sleep(PAUSE_STEP).await,
             Halt::Closing => return Err(End::Closing),
@@ -312,6 +316,8 @@ enum Halt {
     FullOutput,
     /// It has done its share for now: others are next.
     Turn,
+    /// Part of a long reply is written: it is to be sent, and others are next.
+    Part,
     /// A transaction holds a key.
     Busy,
     /// CLIENT PAUSE.

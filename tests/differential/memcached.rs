@@ -7,6 +7,7 @@
 
 mod binary;
 mod lines;
+mod list;
 mod meta;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,7 @@ use crate::protocol::memcached::{
 
 mod change;
 mod get;
+mod list;
 mod state;
 mod stats;
 mod text;
@@ -41,7 +42,8 @@ const PLAIN: &str = "PLAIN";
 pub(crate) enum Outcome<'b> {
     /// The reply, if the client wants one, is written.
     Replied,
-    /// The start of a long reply is written: send some of it, then carry out what is left.
+    /// The start of a long reply is written: send some of it, let others have their turn, then
+    /// carry out what is left.
     Partly(Request<'b>),
     /// A transaction was in the way, nothing was written: run the request again a little later.
     Busy,
@@ -189,6 +191,13 @@ impl Call<'_> {
             Verb::Delete(delete) => self.delete(delete, reply)?,
             Verb::Touch { key, exptime } => self.touch(*key, *exptime, reply)?,
             Verb::Debug { key } => self.debug(*key, reply),
+            Verb::List(list) if !reply.is_silent() => {
+                if let Some(rest) = self.list(*list, reply) {
+                    let verb = Verb::List(rest);
+                    return Ok(Outcome::Partly(Request { verb, ..*request }));
+                }
+            }
+            Verb::List(_) => {}
             Verb::FlushAll { exptime } => {
                 self.state.flush(self.store, *exptime, self.db.now_ms());
                 self.note(Count::CmdFlush);

@@ -159,7 +159,7 @@ impl Connection {
                 Outcome::Replied => *next += 1,
                 Outcome::Partly(rest) => {
                     requests[*next] = rest;
-                    return Halt::FullOutput;
+                    return Halt::Part;
                 }
                 Outcome::Busy => return Halt::Busy,
                 Outcome::Closing => return Halt::Closing,

@@ -27,11 +27,11 @@ mod words;
 mod write;
 
 pub(crate) use request::{
-    Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, Mode, Refusal, Request, Stats, Store,
-    Verb, Vivify,
+    Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, List, Mode, Refusal, Request, Stats,
+    Store, Verb, Vivify,
 };
 pub(crate) use words::Words;
-pub(crate) use write::{Details, Form, Item, Number, Status, Stored, Writer};
+pub(crate) use write::{Details, Form, Item, Listed, Number, Status, Stored, Writer};
 
 use binary::BinaryParser;
 use line::LineParser;

@@ -54,6 +54,8 @@ pub(crate) enum Verb<'b> {
         /// Which.
         key: Key<'b>,
     },
+    /// All items, one by one.
+    List(List),
     /// All items go, at once if the time lies in the past.
     FlushAll {
         /// When.
@@ -245,6 +247,26 @@ impl<'b> Delete<'b> {
     }
 }
 
+/// A list of all items, or what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct List {
+    /// What it says of each.
+    pub(crate) form: ListForm,
+    /// Whether the class that all items are of is among those asked for.
+    pub(crate) has_items: bool,
+    /// Where the list goes on; none: it has not begun.
+    pub(crate) cursor: Option<u64>,
+}
+
+/// What a list says of each item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListForm {
+    /// What is known of it beside its value.
+    Metadata,
+    /// The request that gets it.
+    Requests,
+}
+
 /// What stats asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stats {
@@ -383,7 +405,8 @@ impl<'b> Request<'b> {
             | Verb::Delete(Delete { key, .. })
             | Verb::Touch { key, .. }
             | Verb::Debug { key } => key.plain(),
-            Verb::FlushAll { .. }
+            Verb::List(_)
+            | Verb::FlushAll { .. }
             | Verb::Version
             | Verb::Verbosity
             | Verb::Noop
@@ -411,6 +434,7 @@ impl<'b> Request<'b> {
             | Verb::Touch { .. }
             | Verb::FlushAll { .. } => true,
             Verb::Debug { .. }
+            | Verb::List(_)
             | Verb::Version
             | Verb::Verbosity
             | Verb::Noop
@@ -451,6 +475,10 @@ pub(crate) enum Refusal {
     LimitTooLarge,
     /// A way to stop that there is not.
     BadShutdown,
+    /// A size class that there cannot be.
+    BadClass,
+    /// A list of size classes without any.
+    NoClasses,
     /// More flags than a meta command may have.
     TooManyFlags,
     /// A flag that is there twice.
@@ -500,6 +528,8 @@ impl Refusal {
             Refusal::LimitTooSmall => "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m",
             Refusal::LimitTooLarge => "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes",
             Refusal::BadShutdown => "CLIENT_ERROR invalid shutdown mode",
+            Refusal::BadClass => "BADCLASS invalid class id",
+            Refusal::NoClasses => "NOTSTARTED no items to crawl",
             Refusal::TooManyFlags => "CLIENT_ERROR options flags are too long",
             Refusal::DuplicateFlag => "CLIENT_ERROR duplicate flag",
             Refusal::BadFlag => "CLIENT_ERROR invalid flag",

@@ -5,8 +5,8 @@
 
 use super::KEY_BYTES_MAX;
 use super::line::{Parsed, refused, value_bytes, whole};
-use super::request::{Arithmetic, Delete, Delta, Exptime, Key, Mode, Refusal, Request, Stats};
-use super::request::{Store, Verb};
+use super::request::{Arithmetic, Delete, Delta, Exptime, Key, List, ListForm, Mode, Refusal};
+use super::request::{Request, Stats, Store, Verb};
 use super::words::{Arguments, Words, signed, signed_or_plus, unsigned, unsigned_32};
 use super::write::Form;
 
@@ -14,6 +14,11 @@ use super::write::Form;
 const LIMIT_MEGABYTES_MIN: u32 = 8;
 /// More than that were bytes.
 const LIMIT_MEGABYTES_MAX: u32 = 1_000_000_000;
+
+/// The size class that all items are of: the allocator's classes are not ours to tell.
+const CLASS: u64 = 1;
+/// The last one that memcached has room for.
+const CLASS_MAX: u64 = 63;
 
 /// The request of a line that starts with a command of the protocol.
 pub(super) fn request<'b>(command: &[u8], words: Words<'b>) -> Option<Parsed<'b>> {
@@ -50,6 +55,7 @@ pub(super) fn other_request(mut words: Words<'_>) -> Parsed<'_> {
             .map(|_| Verb::Verbosity)
             .ok_or(Refusal::BadFormat),
         b"cache_memlimit" => memory_limit(&arguments),
+        b"lru_crawler" => list(&arguments),
         b"shutdown" => match (arguments.count(), arguments.at(0)) {
             (0, _) | (1, b"graceful") => Ok(Verb::Shutdown),
             _ => Err(Refusal::BadShutdown),
@@ -224,6 +230,40 @@ fn memory_limit<'b>(arguments: &Arguments<'b>) -> Result<Verb<'b>, Refusal> {
         megabytes @ ..=LIMIT_MEGABYTES_MAX => Ok(Verb::MemoryLimit { megabytes }),
         _ => Err(Refusal::LimitTooLarge),
     }
+}
+
+/// What memcached has its crawler of items do for a client to see. There is none here to be
+/// started, stopped or set.
+fn list<'b>(arguments: &Arguments<'b>) -> Result<Verb<'b>, Refusal> {
+    let count = arguments.count() - usize::from(arguments.noreply());
+    let form = match (arguments.at(0), count) {
+        (b"metadump", 2) => ListForm::Metadata,
+        (b"mgdump", 2) => ListForm::Requests,
+        _ => return Err(Refusal::Unknown),
+    };
+    let has_items = match arguments.at(1) {
+        b"all" | b"hash" => true,
+        classes => names_class(classes)?,
+    };
+    Ok(Verb::List(List {
+        form,
+        has_items,
+        cursor: None,
+    }))
+}
+
+/// Whether the class that items are of is among some that are separated by commas.
+fn names_class(classes: &[u8]) -> Result<bool, Refusal> {
+    let mut is_named = None;
+    for class in classes.split(|byte| *byte == b',') {
+        if class.is_empty() {
+            continue;
+        }
+        let class = unsigned(class).filter(|class| (1..=CLASS_MAX).contains(class));
+        let is_ours = class.ok_or(Refusal::BadClass)? == CLASS;
+        is_named = Some(is_ours || is_named.unwrap_or(false));
+    }
+    is_named.ok_or(Refusal::NoClasses)
 }
 
 fn stats(words: Words<'_>) -> Parsed<'_> {

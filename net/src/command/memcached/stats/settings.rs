@@ -53,7 +53,7 @@ pub(super) fn write(call: &Call<'_>, facts: &SettingsFacts, reply: &mut Writer<'
     reply.stat("item_size_max", call.limits.item_bytes_max);
     reply.stat("maxconns_fast", "yes");
     reply.stat("flush_enabled", "yes");
-    reply.stat("dump_enabled", "no");
+    reply.stat("dump_enabled", "yes");
     reply.stat("idle_timeout", facts.idle_timeout_s);
     reply.stat("track_sizes", "no");
 }

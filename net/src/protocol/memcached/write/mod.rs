@@ -3,10 +3,11 @@
 //! Each method of [`Writer`] is something that can have happened; the three forms say it in a
 //! module each. Nothing is allocated but room in the output.
 
-use super::request::Refusal;
+use super::request::{ListForm, Refusal};
 use super::words::Words;
 
 mod binary;
+mod list;
 mod meta;
 mod text;
 
@@ -149,6 +150,25 @@ pub(crate) struct Details {
     pub(crate) is_made: bool,
 }
 
+/// An item of a list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed<'i> {
+    /// Where.
+    pub(crate) key: &'i [u8],
+    /// When it expires, in seconds since 1970; none: never.
+    pub(crate) expires_at_s: Option<u64>,
+    /// When it was last used, in seconds since 1970.
+    pub(crate) used_at_s: u64,
+    /// Its token.
+    pub(crate) token: u64,
+    /// Whether it was read.
+    pub(crate) was_fetched: bool,
+    /// What it takes, as memcached counts.
+    pub(crate) size_bytes: usize,
+    /// What clients want to be told with the value.
+    pub(crate) client_flags: u32,
+}
+
 /// A number that was changed or made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Number<'i> {
@@ -267,6 +287,35 @@ impl<'o, 'b> Writer<'o, 'b> {
         if let Form::Meta(form) = self.form {
             meta::debug(self.out, &form, item, size_bytes);
         }
+    }
+
+    /// Whether the client wants no reply.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.form, Form::Text { noreply: true })
+    }
+
+    /// A list of items begins.
+    pub(crate) fn list_begins(&mut self) {
+        text::line(self.out, "OK");
+    }
+
+    /// An item of a list.
+    pub(crate) fn listed(&mut self, form: ListForm, item: &Listed<'_>) {
+        match form {
+            ListForm::Metadata => list::metadata(self.out, item),
+            ListForm::Requests => list::request(self.out, item.key),
+        }
+    }
+
+    /// A list of items is whole.
+    pub(crate) fn list_ends(&mut self, form: ListForm) {
+        text::line(
+            self.out,
+            match form {
+                ListForm::Metadata => "END",
+                ListForm::Requests => "EN",
+            },
+        );
     }
 
     /// The server's version.

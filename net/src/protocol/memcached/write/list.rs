@@ -1,0 +1,56 @@
+//! Items in a list, as memcached's crawler tells them.
+
+use super::super::base64;
+use super::{Listed, digits, text};
+
+/// All that is known of an item beside its value. Lines end as memcached ends them.
+pub(super) fn metadata(out: &mut Vec<u8>, item: &Listed<'_>) {
+    out.extend_from_slice(b"key=");
+    url_encode(item.key, out);
+    out.extend_from_slice(b" exp=");
+    match item.expires_at_s {
+        Some(seconds) => digits(out, seconds),
+        None => out.extend_from_slice(b"-1"),
+    }
+    out.extend_from_slice(b" la=");
+    digits(out, item.used_at_s);
+    out.extend_from_slice(b" cas=");
+    digits(out, item.token);
+    out.extend_from_slice(match item.was_fetched {
+        true => b" fetch=yes",
+        false => b" fetch=no",
+    });
+    out.extend_from_slice(b" cls=1 size=");
+    digits(out, item.size_bytes as u64);
+    out.extend_from_slice(b" flags=");
+    digits(out, u64::from(item.client_flags));
+    out.extend_from_slice(b" \n");
+}
+
+/// The request that gets an item: its key is in base64 if it could not stand in a line.
+pub(super) fn request(out: &mut Vec<u8>, key: &[u8]) {
+    out.extend_from_slice(b"mg ");
+    match key.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+        true => {
+            base64::encode(key, out);
+            out.extend_from_slice(b" b");
+        }
+        false => out.extend_from_slice(key),
+    }
+    text::end(out);
+}
+
+/// Appends a key in which all but letters, digits and `-._~` is a percent sign and two digits.
+fn url_encode(key: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in key {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' => out.push(*byte),
+            byte if byte.is_ascii_alphanumeric() => out.push(*byte),
+            byte => {
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                out.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
+            }
+        }
+    }
+}
