@@ -9,6 +9,7 @@ mod binary;
 mod lines;
 mod list;
 mod meta;
+mod stats;
 
 use std::collections::BTreeMap;
 

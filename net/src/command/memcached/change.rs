@@ -195,9 +195,12 @@ impl<'c> Call<'c> {
                     (Some(before), Some(after)) if !is_longer(value, before) => {
                         after.take_over_use(before);
                     }
-                    _ => {}
+                    // As in memcached, what does not take the place of the number is a new item.
+                    _ => self.note(Count::TotalItems),
                 }
-                self.note(if details.is_made { misses } else { hits });
+                if !details.is_made {
+                    self.note(hits);
+                }
                 let token = self.token_of(after, request.token);
                 reply.number(&Number {
                     key,
@@ -295,15 +298,17 @@ impl<'c> Call<'c> {
             let change = self.deleted(entry, request);
             Ok((change, (Status::Deleted, Some(entry))))
         })?;
-        if let (Some(before), Some(after)) = (before, after)
-            && request.empties.is_none()
-        {
-            after.take_over_use(before);
+        match (before, after) {
+            (Some(_), Some(_)) if request.empties.is_some() => self.note(Count::TotalItems),
+            (Some(before), Some(after)) => after.take_over_use(before),
+            _ => {}
         }
-        self.note(match status {
-            Status::Deleted => Count::DeleteHits,
-            _ => Count::DeleteMisses,
-        });
+        match status {
+            // As in memcached, what is marked is not deleted.
+            Status::Deleted if request.invalidates => {}
+            Status::Deleted => self.note(Count::DeleteHits),
+            _ => self.note(Count::DeleteMisses),
+        }
         self.note_use(key, Use::Delete);
         reply.status(status, Stored::at(key));
         Ok(())

@@ -219,7 +219,10 @@ impl<'c> Call<'c> {
         if let Some(after) = after {
             match before {
                 Some(before) => after.take_over_use(before),
-                None => seen.token = after.token(),
+                None => {
+                    seen.token = after.token();
+                    self.note(Count::TotalItems);
+                }
             }
             if get.notes_use {
                 self.db.note_use(after);
