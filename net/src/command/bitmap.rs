@@ -10,8 +10,8 @@ use store::value::string::{self, Str, signed_range};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::{At, For, From};
-use super::Use::{Overwrite, Read, Vary};
+use super::Keys::{At, By, For, From};
+use super::Use::{Overwrite, Read};
 use super::string::edit;
 use super::{Args, Call, Command, Error, Family, error};
 
@@ -49,7 +49,7 @@ pub(super) const FAMILY: Family = Family {
             since: "3.2.0",
             complexity: "O(1) for each subcommand",
             flags: &[Write, DenyOom],
-            keys: &[For(Vary, &At(1))],
+            keys: &[By(field::use_by, &At(1))],
             body: Run(field::bitfield),
         },
         Command {

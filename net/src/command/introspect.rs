@@ -230,7 +230,7 @@ fn legacy_range(command: &Command) -> (i64, i64, i64) {
             Keys::At(at) => Some((at as i64, at as i64, 1)),
             Keys::From { first, last, step } => Some((first as i64, last as i64, step as i64)),
             Keys::Counted { .. } => None,
-            Keys::For(_, keys) => range(*keys),
+            Keys::For(_, keys) | Keys::By(_, keys) => range(*keys),
         }
     }
     let mut ranges = command.keys.iter().filter_map(|keys| range(*keys));
@@ -295,7 +295,7 @@ fn place(keys: Keys) -> (usize, Option<(isize, usize)>) {
             (first, Some((last, step)))
         }
         Keys::Counted { at } => (at, None),
-        Keys::For(_, keys) => place(*keys),
+        Keys::For(_, keys) | Keys::By(_, keys) => place(*keys),
     }
 }
 
@@ -356,7 +356,7 @@ fn keys_of(words: &[&[u8]]) -> Result<Vec<(Use, usize)>, Error> {
     }
     let mut places = Vec::new();
     for keys in entry.command.keys {
-        let used = entry.command.use_of(*keys);
+        let used = entry.command.use_by(*keys, words);
         keys.for_each(words, &mut |at| places.push((used, at)));
     }
     match places.is_empty() {

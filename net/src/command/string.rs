@@ -7,10 +7,10 @@ use store::{Change, Draft, Entry, NewValue};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
-use super::Keys::{At, For, From};
-use super::Use::{Create, Insert, Look, Overwrite, Take, Update, Vary};
+use super::Keys::{At, By, For, From};
+use super::Use::{Create, Insert, Look, Overwrite, Take, Update};
 use super::expire::redate;
-use super::{Call, Command, Error, Family, Reply, error};
+use super::{Call, Command, Error, Family, Reply, Use, error};
 
 mod expiry;
 mod lcs;
@@ -216,7 +216,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom],
-            keys: &[For(Vary, &At(1))],
+            keys: &[By(use_by_set, &At(1))],
             body: Run(set),
         },
         Command {
@@ -277,6 +277,15 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
     let found = Str::of_any(call.db.read(key))?;
     bulk_or_null(&mut call.reply, found);
     Ok(())
+}
+
+/// The value that was there is read if it is to be answered; other words are not looked at.
+fn use_by_set(words: &[&[u8]]) -> Use {
+    let mut options = words.iter().skip(3);
+    match options.any(|word| word.eq_ignore_ascii_case(b"get")) {
+        true => Use::Change,
+        false => Overwrite,
+    }
 }
 
 fn set(call: &mut Call<'_>) -> Result<(), Error> {

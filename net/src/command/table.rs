@@ -98,7 +98,7 @@ impl Flag {
 }
 
 /// Where keys stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Keys {
     /// One key at this word.
     At(usize),
@@ -120,6 +120,8 @@ pub(crate) enum Keys {
     /// Some of these, of which less is done than a command of its kind may do: others are read
     /// by a command that reads, and read and changed by one that writes.
     For(Use, &'static Keys),
+    /// Some of these, of which is done what the command's words say: [`Use::Vary`].
+    By(fn(&[&[u8]]) -> Use, &'static Keys),
 }
 
 /// What happens to a key; Redis's words for it are in [`Use::names`].
@@ -188,7 +190,7 @@ impl Keys {
                     (at + 1..end).for_each(visit);
                 }
             }
-            Keys::For(_, keys) => keys.for_each(words, visit),
+            Keys::For(_, keys) | Keys::By(_, keys) => keys.for_each(words, visit),
         }
     }
 
@@ -196,7 +198,7 @@ impl Keys {
     pub(crate) fn are_counted(self) -> bool {
         match self {
             Keys::Counted { .. } => true,
-            Keys::For(_, keys) => keys.are_counted(),
+            Keys::For(_, keys) | Keys::By(_, keys) => keys.are_counted(),
             Keys::At(_) | Keys::From { .. } => false,
         }
     }
@@ -212,10 +214,19 @@ impl Command {
         }
     }
 
-    /// What is done with keys of it.
+    /// What is done with keys of it, by these words.
+    pub(crate) fn use_by(&self, keys: Keys, words: &[&[u8]]) -> Use {
+        match keys {
+            Keys::By(used, _) => used(words),
+            keys => self.use_of(keys),
+        }
+    }
+
+    /// What is done with keys of it, whatever its words are.
     pub(crate) fn use_of(&self, keys: Keys) -> Use {
         match keys {
             Keys::For(used, _) => used,
+            Keys::By(..) => Use::Vary,
             _ if self.is(Flag::Write) => Use::Change,
             _ => Use::Read,
         }

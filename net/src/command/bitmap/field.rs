@@ -6,7 +6,7 @@ use store::value::number::parse_integer;
 use store::value::string::{Str, StrEdit};
 
 use super::{BITS_PER_BYTE, NOT_A_BIT_OFFSET, checked_offset};
-use crate::command::{Args, Call, Error, error, string};
+use crate::command::{Args, Call, Error, Use, error, string};
 
 /// Steps and their results are on the stack up to this many.
 const STEPS_INLINE: usize = 8;
@@ -16,6 +16,25 @@ const BAD_TYPE: Error = Error::Text(
 );
 const BAD_OVERFLOW: Error = Error::Text("ERR Invalid OVERFLOW type specified");
 const ONLY_GET: Error = Error::Text("ERR BITFIELD_RO only supports the GET subcommand");
+
+/// What a BITFIELD of these words does with its key: it only reads if all that can be told to be a
+/// subcommand is a GET. As in Redis, a subcommand is told by its name and by having enough words
+/// behind it, whatever they are.
+pub(super) fn use_by(words: &[&[u8]]) -> Use {
+    let mut rest = words.get(2..).unwrap_or_default();
+    while let [name, arguments @ ..] = rest {
+        let takes = match name.to_ascii_lowercase().as_slice() {
+            b"get" => 2,
+            b"overflow" => 1,
+            _ => return Use::Change,
+        };
+        match arguments.get(takes..) {
+            Some(next) => rest = next,
+            None => return Use::Change,
+        }
+    }
+    Use::Read
+}
 
 type Steps = SmallVec<[Step; STEPS_INLINE]>;
 type Results = SmallVec<[Option<i64>; STEPS_INLINE]>;
