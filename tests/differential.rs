@@ -18,6 +18,7 @@ mod commands;
 mod compare;
 mod grammar;
 mod memcached;
+mod redis;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -10,7 +10,7 @@
 //!
 //! What is accepted, what is refused and the words of the refusals are Redis's.
 
-use memchr::memchr;
+use memchr::memchr2;
 use smallvec::{Array, SmallVec};
 
 /// What one client may send.
@@ -277,7 +277,8 @@ impl Parser {
     }
 
     /// Where the line at `at` ends: behind its `terminator`. Where that is a carriage return,
-    /// one more byte must be there, whatever it is: nobody looks at it.
+    /// one more byte must be there, whatever it is: nobody looks at it. As in Redis, who looks for
+    /// the end of a line as C does, none is found behind a zero byte: such a line never ends.
     fn line_end(
         &mut self,
         input: &[u8],
@@ -285,8 +286,10 @@ impl Parser {
         limits: &Limits,
         too_big: ProtocolError,
     ) -> Result<Option<usize>, ProtocolError> {
-        let Some(found) = memchr(terminator, &input[self.searched..]) else {
-            self.searched = input.len();
+        let found = memchr2(terminator, 0, &input[self.searched..]);
+        let ends = |found: &usize| input[self.searched + found] == terminator;
+        let Some(found) = found.filter(ends) else {
+            self.searched = found.map_or(input.len(), |zero| self.searched + zero);
             return match input.len() - self.at > limits.line_bytes_max {
                 true => Err(too_big),
                 false => Ok(None),
@@ -351,12 +354,10 @@ enum Quote {
 
 /// Splits an inline command into words as Redis's `sdssplitargs` does, unescaping them in place.
 fn split_inline(line: &mut [u8], spans: &mut SmallVec<[Span; 8]>) -> Result<(), ProtocolError> {
-    let end = memchr(0, line).unwrap_or(line.len());
-    let line = &mut line[..end];
     let end = line
         .strip_suffix(b"\r\n")
         .or_else(|| line.strip_suffix(b"\n"))
-        .map_or(end, <[u8]>::len);
+        .map_or(line.len(), <[u8]>::len);
     let line = &mut line[..end];
     let mut read = 0;
     let mut write = 0;

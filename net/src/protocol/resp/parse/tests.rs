@@ -92,10 +92,23 @@ fn inline_commands() {
     );
     check(b"foo\"bar\" x'y z'\n", &[&[b"foobar", b"xy z"]]);
     check(b"a\x0bb\x0b \x0cc\n", &[&[b"a\x0bb\x0b", b"c"]]);
-    check(b"a b\0c d\r\ne\n", &[&[b"a", b"b"], &[b"e"]]);
     check(b"\"\\xZZ\\\\\"\n", &[&[b"xZZ\\"]]);
     for line in ["\"a\n", "'a\n", "\"a\"b\n", "'a'b\n", "\"a\\\"\n"] {
         check_error(line.as_bytes(), "unbalanced quotes in request");
+    }
+}
+
+#[test]
+fn a_line_with_a_zero_byte_never_ends() {
+    check(b"e\na b\0c d\r\ne\n", &[&[b"e"]]);
+    check(b"*1\0\r\n$1\r\na\r\n", &[]);
+    check(b"*1\r\n$1\r\n\0\r\ne\n", &[&[b"\0"], &[b"e"]]);
+    for (start, error) in [
+        (&b"PING\0\r\n"[..], "too big inline request"),
+        (b"*1\0\r\n", "too big mbulk count string"),
+        (b"*1\r\n$100\0\r\n", "too big bulk count string"),
+    ] {
+        check_error(&[start, &vec![b'a'; 64 << 10]].concat(), error);
     }
 }
 

@@ -1,0 +1,56 @@
+//! Hand-written requests to mayfly and to redis-server 7.0, where the newer peer differs or where a
+//! grammar would not get.
+
+use tests::Subject;
+use tests::peer::{Kind, Peer};
+use tests::resp::{Lost, RespClient};
+
+/// So many bytes of a line that does not end are waited for.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// What precedes, and a line that never ends: nothing is found behind a zero byte.
+const ENDLESS: &[(&[u8], &[u8])] = &[
+    (b"", b"PING\0\r\n"),
+    (b"", b"\0\r\nPING\r\n"),
+    (b"", b"\0PING\n"),
+    (b"PING\r\n", b"PI\0NG\r\nPING\r\n"),
+    (b"ECHO a\n", b"ECHO \"a\0b\"\r\n"),
+    (b"SET k v\r\n*1\r\n$4\r\nPING\r\n", b"SET k a\0b\nGET k\n"),
+    (b"*2\r\n$4\r\nECHO\r\n$1\r\n\0\r\n", b"GET\0k\r\n"),
+    (b"", b"*1\0\r\n$4\r\nPING\r\n"),
+    (b"PING\n", b"*\x001\r\n"),
+];
+
+/// All that a server says to these bytes until it closes the connection.
+fn answers(mut client: RespClient, bytes: &[u8]) -> (Vec<Vec<u8>>, Lost) {
+    client.send_raw(bytes);
+    let mut answers = Vec::new();
+    loop {
+        match client.try_receive() {
+            Ok(received) => answers.push(received.raw),
+            Err(lost) => return (answers, lost),
+        }
+    }
+}
+
+#[test]
+fn a_zero_byte_keeps_a_line_from_ending() {
+    let Some(peer) = Peer::start(Kind::Redis, "the test of zero bytes") else {
+        return;
+    };
+    let subject = Subject::start();
+    for (before, line) in ENDLESS {
+        // One byte more than is waited for, and none that the server would not read.
+        let more = vec![b'a'; LINE_BYTES_MAX + 1 - line.len()];
+        let bytes = [before, *line, &more].concat();
+        let ours = answers(subject.resp(), &bytes);
+        let theirs = answers(RespClient::connect(peer.address), &bytes);
+        assert_eq!(ours, theirs, "{before:?} {line:?}");
+        let (said, _) = &ours;
+        let error = said.last().expect("an error");
+        assert!(
+            error.starts_with(b"-ERR Protocol error: too big"),
+            "{line:?}"
+        );
+    }
+}
