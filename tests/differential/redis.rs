@@ -3,7 +3,7 @@
 
 use tests::Subject;
 use tests::peer::{Kind, Peer};
-use tests::resp::{Lost, RespClient};
+use tests::resp::{Lost, Reply, RespClient};
 
 /// So many bytes of a line that does not end are waited for.
 const LINE_BYTES_MAX: usize = 64 << 10;
@@ -51,6 +51,67 @@ fn a_zero_byte_keeps_a_line_from_ending() {
         assert!(
             error.starts_with(b"-ERR Protocol error: too big"),
             "{line:?}"
+        );
+    }
+}
+
+#[test]
+fn cursors_are_read_as_redis_reads_them() {
+    let Some(peer) = Peer::start(Kind::Redis, "the test of cursors") else {
+        return;
+    };
+    let subject = Subject::start();
+    let mut clients = [subject.resp(), RespClient::connect(peer.address)];
+    for cursor in [
+        &b""[..],
+        b"0",
+        b"007",
+        b"+1",
+        b"-0",
+        b"-1",
+        b"18446744073709551615",
+        b"-18446744073709551615",
+        b"18446744073709551616",
+        b"-18446744073709551616",
+        b"99999999999999999999",
+        b"+",
+        b"-",
+        b"--1",
+        b"+-1",
+        b" 1",
+        b"\t1",
+        b"1 ",
+        b"1.5",
+        b"0x10",
+        b"a",
+        b"0\0a",
+        b"\0",
+        b"-\0",
+    ] {
+        for words in [
+            &[&b"SCAN"[..], cursor][..],
+            &[b"SCAN", cursor, b"COUNT", b"x"],
+            &[b"SSCAN", b"none", cursor],
+            &[b"HSCAN", b"none", cursor],
+        ] {
+            let [ours, theirs] = clients.each_mut().map(|client| client.call(words));
+            assert_eq!(ours, theirs, "{words:?}");
+        }
+    }
+    // The last of all places, where a scan of a few keys ends.
+    for client in &mut clients {
+        for number in 0..100 {
+            client.call(&["SET", &format!("key:{number}"), "v"]);
+        }
+    }
+    for cursor in ["-1", "18446744073709551615"] {
+        let ends = clients.each_mut().map(|client| {
+            let reply = client.call(&["SCAN", cursor, "COUNT", "1000"]);
+            reply.elements()[0].clone()
+        });
+        assert_eq!(
+            ends,
+            [Reply::Bulk(b"0".to_vec()), Reply::Bulk(b"0".to_vec())]
         );
     }
 }

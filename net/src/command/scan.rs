@@ -101,9 +101,12 @@ fn scan(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads a cursor as C's `strtoul` does, except that nothing may stand around it.
+/// Reads a cursor as C's `strtoul` does, except that nothing may stand around it: nothing at all
+/// is 0, a minus counts from the other end, and a zero byte ends the text.
 pub(super) fn parse_cursor(text: &[u8]) -> Result<u64, Error> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let (is_negative, digits) = match text {
+        [] => return Ok(0),
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
@@ -134,8 +137,13 @@ mod tests {
             ("-1", Ok(u64::MAX)),
             ("18446744073709551615", Ok(u64::MAX)),
             ("18446744073709551616", Err(INVALID_CURSOR)),
-            ("", Err(INVALID_CURSOR)),
+            ("", Ok(0)),
+            ("7\0x", Ok(7)),
+            ("\0x", Ok(0)),
+            ("-", Err(INVALID_CURSOR)),
+            ("+", Err(INVALID_CURSOR)),
             ("--1", Err(INVALID_CURSOR)),
+            (" 1", Err(INVALID_CURSOR)),
             ("1 ", Err(INVALID_CURSOR)),
         ] {
             assert_eq!(parse_cursor(text.as_bytes()), expected, "{text}");
