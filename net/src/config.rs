@@ -53,6 +53,9 @@ pub(crate) enum Setting {
     SetMaxIntsetEntries,
     SetMaxListpackEntries,
     SetMaxListpackValue,
+    ListMaxListpackSize,
+    ZsetMaxListpackEntries,
+    ZsetMaxListpackValue,
 }
 
 /// What a parameter's value looks like.
@@ -60,6 +63,8 @@ pub(crate) enum Setting {
 pub(crate) enum Kind {
     /// A number from `min` to `max`.
     Number { min: u64, max: u64 },
+    /// A number from `min` to `max`, either of which may be negative.
+    Signed { min: i64, max: i64 },
     /// A number of bytes from `min` to `max`, with a unit behind it if one likes: `100mb`.
     Bytes { min: u64, max: u64 },
     /// As [`Kind::Bytes`], with memcached's units, which all are powers of two: `1m`.
@@ -138,6 +143,7 @@ const fn bytes(min: u64, max: u64) -> Kind {
 
 const PORT: Kind = number(0, 65_535);
 const ANY_COUNT: Kind = number(0, i64::MAX as u64);
+const ANY_BYTES: Kind = bytes(0, i64::MAX as u64);
 
 /// All parameters, in the order of [`Setting`].
 pub(crate) const PARAMETERS: &[Parameter] = &[
@@ -398,7 +404,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::HashMaxListpackValue,
         ("hash_max_listpack_value", "hash-max-listpack-value"),
-        ANY_COUNT,
+        ANY_BYTES,
         "64",
         "The longest field or value of a hash that is called a listpack",
     ),
@@ -419,11 +425,51 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::SetMaxListpackValue,
         ("set_max_listpack_value", "set-max-listpack-value"),
-        ANY_COUNT,
+        ANY_BYTES,
         "64",
         "The longest member of a set that is called a listpack",
     ),
+    mutable(
+        Setting::ListMaxListpackSize,
+        ("list_max_listpack_size", "list-max-listpack-size"),
+        Kind::Signed {
+            min: i32::MIN as i64,
+            max: i32::MAX as i64,
+        },
+        "-2",
+        "The most elements of a piece of a list, or a class of its size; there are no lists so far",
+    ),
+    mutable(
+        Setting::ZsetMaxListpackEntries,
+        ("zset_max_listpack_entries", "zset-max-listpack-entries"),
+        ANY_COUNT,
+        "128",
+        "The most members of a sorted set that is called a listpack; there are none so far",
+    ),
+    mutable(
+        Setting::ZsetMaxListpackValue,
+        ("zset_max_listpack_value", "zset-max-listpack-value"),
+        ANY_BYTES,
+        "64",
+        "The longest member of a sorted set that is called a listpack; there are none so far",
+    ),
 ];
+
+/// Older names that CONFIG knows beside those of [`PARAMETERS`].
+const OLDER_NAMES: &[(&str, Setting)] = &[
+    ("hash-max-ziplist-entries", Setting::HashMaxListpackEntries),
+    ("hash-max-ziplist-value", Setting::HashMaxListpackValue),
+    ("list-max-ziplist-size", Setting::ListMaxListpackSize),
+    ("zset-max-ziplist-entries", Setting::ZsetMaxListpackEntries),
+    ("zset-max-ziplist-value", Setting::ZsetMaxListpackValue),
+];
+
+/// All names that CONFIG knows, each with what it means.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, Setting)> {
+    let names = PARAMETERS.iter();
+    let names = names.map(|parameter| (parameter.name, parameter.setting));
+    names.chain(OLDER_NAMES.iter().copied())
+}
 
 impl Setting {
     /// The facts.
@@ -434,9 +480,9 @@ impl Setting {
 
 /// The parameter CONFIG knows by `name`, in any case.
 pub(crate) fn find(name: &[u8]) -> Option<&'static Parameter> {
-    PARAMETERS
-        .iter()
-        .find(|parameter| parameter.name.as_bytes().eq_ignore_ascii_case(name))
+    names()
+        .find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
+        .map(|(_, setting)| setting.parameter())
 }
 
 /// Why a value is not taken.
@@ -470,6 +516,7 @@ impl Parameter {
     fn parse(&self, text: &str) -> Result<Value, Invalid> {
         let number = match self.kind {
             Kind::Number { min, max } => within(parse_number(text)?, min, max)?,
+            Kind::Signed { min, max } => within(parse_number(text)?, min, max)?.cast_unsigned(),
             Kind::Bytes { min, max } => within(parse_bytes(text)?.into(), min, max)?,
             Kind::ItemBytes { min, max } => within(parse_item_bytes(text)?.into(), min, max)?,
             Kind::Memory => within(parse_memory(text)?.into(), 0, i64::MAX as u64)?,
@@ -484,6 +531,7 @@ impl Parameter {
             Kind::Number { .. } | Kind::Bytes { .. } | Kind::ItemBytes { .. } | Kind::Memory => {
                 number.to_string()
             }
+            Kind::Signed { .. } => number.cast_signed().to_string(),
             Kind::Share if number >= PERCENT => format!("{}%", number - PERCENT),
             Kind::Share => number.to_string(),
             Kind::OutputLimits => OutputLimits::parse(text, OutputLimits::DEFAULT)?.to_string(),
@@ -496,10 +544,13 @@ impl Parameter {
     }
 }
 
-fn within(number: i128, min: u64, max: u64) -> Result<u64, Invalid> {
-    u64::try_from(number)
+fn within<N>(number: i128, min: N, max: N) -> Result<N, Invalid>
+where
+    N: TryFrom<i128> + PartialOrd + fmt::Display,
+{
+    N::try_from(number)
         .ok()
-        .filter(|number| (min..=max).contains(number))
+        .filter(|number| (&min..=&max).contains(&number))
         .ok_or_else(|| {
             Invalid(format!(
                 "argument must be between {min} and {max} inclusive"

@@ -1,6 +1,8 @@
 //! Hand-written requests to mayfly and to redis-server 7.0, where the newer peer differs or where a
 //! grammar would not get.
 
+use std::collections::BTreeMap;
+
 use tests::Subject;
 use tests::peer::{Kind, Peer};
 use tests::resp::{Lost, Reply, RespClient};
@@ -113,5 +115,81 @@ fn cursors_are_read_as_redis_reads_them() {
             ends,
             [Reply::Bulk(b"0".to_vec()), Reply::Bulk(b"0".to_vec())]
         );
+    }
+}
+
+/// The parameters a server shows for some patterns, by name.
+fn parameters(client: &mut RespClient, patterns: &[&str]) -> BTreeMap<String, String> {
+    let words = [&["CONFIG", "GET"], patterns].concat();
+    let reply = client.call(&words);
+    let text = |reply: &Reply| String::from_utf8_lossy(reply.text().expect("a text")).into_owned();
+    let pairs = reply.elements().chunks_exact(2);
+    pairs.map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
+}
+
+#[test]
+fn older_names_of_parameters_are_known() {
+    let Some(peer) = Peer::start(Kind::Redis, "the test of parameters' names") else {
+        return;
+    };
+    let subject = Subject::start();
+    let mut clients = [subject.resp(), RespClient::connect(peer.address)];
+    for patterns in [
+        &["hash-max-*"][..],
+        &["zset-max-*"],
+        &["list-max-*"],
+        &["*ziplist*"],
+        &["HASH-max-ziplist-ENTRIES"],
+        &["hash-max-ziplist-value", "hash-max-listpack-value"],
+        &["list-max-ziplist-size", "list-m*-size"],
+        &["?set-max-ziplist-value"],
+        &["set-max-ziplist-entries"],
+    ] {
+        let [ours, theirs] = clients
+            .each_mut()
+            .map(|client| parameters(client, patterns));
+        assert_eq!(ours, theirs, "{patterns:?}");
+    }
+    for changes in [
+        &["hash-max-ziplist-entries", "100"][..],
+        &[
+            "hash-max-ziplist-entries",
+            "1",
+            "hash-max-listpack-entries",
+            "200",
+        ],
+        &[
+            "hash-max-listpack-entries",
+            "3",
+            "Hash-Max-Ziplist-Entries",
+            "2",
+        ],
+        &["hash-max-ziplist-value", "1kb"],
+        &["hash-max-ziplist-value", "x"],
+        &["hash-max-ziplist-entries", "-1"],
+        &["hash-max-ziplist-entries", "x"],
+        &["hash-max-ziplist-value", "7", "hash-max-ziplist-value", "8"],
+        &[
+            "zset-max-ziplist-entries",
+            "12",
+            "zset-max-ziplist-value",
+            "13",
+        ],
+        &["zset-max-listpack-value", "-1"],
+        &["list-max-ziplist-size", "-5"],
+        &["list-max-listpack-size", "-2147483648"],
+        &["list-max-listpack-size", "-2147483649"],
+        &["list-max-listpack-size", "2147483648"],
+        &["list-max-ziplist-size", "64"],
+        &["list-max-ziplist-size", "x"],
+    ] {
+        let words = [&["CONFIG", "SET"], changes].concat();
+        let [ours, theirs] = clients.each_mut().map(|client| client.call(&words));
+        assert_eq!(ours, theirs, "{changes:?}");
+        let patterns = ["hash-max-*", "zset-max-*", "list-max-*"];
+        let [ours, theirs] = clients
+            .each_mut()
+            .map(|client| parameters(client, &patterns));
+        assert_eq!(ours, theirs, "after {changes:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Flag::{Admin, Loading, NoScript, Stale};
 use super::{Body, Call, Command, Error, Family, Flag, error, introspect};
-use crate::config::{self, Invalid, PARAMETERS, Parameter};
+use crate::config::{self, Invalid, Parameter};
 use crate::glob;
 
 pub(super) const FAMILY: Family = Family {
@@ -80,9 +80,8 @@ fn help(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {
     let patterns = call.args.rest();
-    let wanted: Vec<_> = PARAMETERS
-        .iter()
-        .filter_map(|parameter| Some((shown_name(parameter, patterns)?, parameter.setting)))
+    let wanted: Vec<_> = config::names()
+        .filter_map(|(name, setting)| Some((shown_name(name, patterns)?, setting)))
         .collect();
     call.reply.map(wanted.len());
     for (name, setting) in wanted {
@@ -93,19 +92,14 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name under which a parameter is shown if any of `patterns` means it: as it was written
+/// The form in which a parameter's name is shown if any of `patterns` means it: as it was written
 /// by who asked for it alone.
-fn shown_name<'n>(parameter: &Parameter, patterns: &[&'n [u8]]) -> Option<&'n [u8]> {
-    let name = parameter.name.as_bytes();
+fn shown_name<'n>(name: &'static str, patterns: &[&'n [u8]]) -> Option<&'n [u8]> {
     let pattern = patterns
         .iter()
-        .find(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name))?;
+        .find(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))?;
     let is_glob = pattern.iter().any(|byte| b"[*?".contains(byte));
-    Some(if is_glob {
-        parameter.name.as_bytes()
-    } else {
-        pattern
-    })
+    Some(if is_glob { name.as_bytes() } else { pattern })
 }
 
 fn set(call: &mut Call<'_>) -> Result<(), Error> {
@@ -114,7 +108,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         return Err(error::SYNTAX);
     }
     let mut changes: Vec<(&Parameter, String)> = Vec::new();
-    for pair in words.chunks_exact(2) {
+    for (at, pair) in words.chunks_exact(2).enumerate() {
         let value = String::from_utf8_lossy(pair[1]).into_owned();
         let failed = |why: &str| {
             let before = "ERR CONFIG SET failed (possibly related to argument '";
@@ -127,10 +121,9 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
         if !parameter.is_mutable {
             return Err(failed("can't set immutable config"));
         }
-        if changes
-            .iter()
-            .any(|(other, _)| other.setting == parameter.setting)
-        {
+        // An older name beside the newer one is none: the last of them counts.
+        let mut names = words.iter().step_by(2).take(at);
+        if names.any(|name| name.eq_ignore_ascii_case(pair[0])) {
             return Err(failed("duplicate parameter"));
         }
         parameter
