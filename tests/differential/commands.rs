@@ -137,6 +137,8 @@ pub(super) const REDIS_7_0: &[&str] = &[
     "COMMAND COUNT {v}",
     "COMMAND GETKEYS <GET {k}|MSET <{k} {v}>*|SINTERCARD {counted:k}|COPY {k} {k}|nosuch {v}>",
     "COMMAND GETKEYS <SINTERSTORE {k}*|BITOP AND {k}*|OBJECT ENCODING {k}|DEL {k}*|RENAME {k} {k}>",
+    "COMMAND GETKEYSANDFLAGS SET {k} {v} [XX] [<GET|get|{junk}>] [EX 10]",
+    "COMMAND GETKEYSANDFLAGS BITFIELD {k} [<GET|GET u8|GET u8 0|OVERFLOW>] [<SET u8 0 1|{junk}>]",
     "COMMAND {junk}",
     "<nosuchcommand|get2|{junk}> [{name}] [{name}]",
 ];
