@@ -174,7 +174,7 @@ async fn relieve(shared: &Shared) {
 /// Moves entries together where the sizes of values have shifted.
 async fn compact(shared: &Shared) {
     for _ in 0..COMPACTIONS_PER_TICK_MAX {
-        if !shared.store.compact().is_busy {
+        if !shared.store.compact(clock::now_ms()).is_busy {
             return;
         }
         runtime::yield_now().await;

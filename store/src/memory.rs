@@ -10,9 +10,12 @@
 //! A block is *live* from allocation until it is retired, then *retired* until it is freed; both
 //! are *charged* against the memory limit. So is what the process takes beside the engine's own
 //! memory, which the store is told from time to time ([`note_process`]): the heap of connections
-//! and clients in full, and of the resident memory beyond all that (free space between blocks,
-//! pages on their way back to the kernel) what exceeds an allowance. That last part has a bound,
-//! since evicting makes such memory at first: without one a cache could evict all it has.
+//! and clients in full, and of what is resident for no reason known here (pages on their way back
+//! to the kernel, stacks) what exceeds an allowance, within a bound.
+//!
+//! *Physical* bytes are the same with whole slabs of the arena in the place of the blocks in them.
+//! Evicting lowers what is charged at once; what is physical falls when slabs are emptied
+//! (`compaction`).
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
@@ -175,6 +178,8 @@ struct Counters {
     arena_bytes: AtomicI64,
     /// Of both, what [`TOLD_BYTES`] does not have yet.
     untold_bytes: AtomicI64,
+    /// Of those in the arena, what [`TOLD_ARENA_BYTES`] does not have yet.
+    untold_arena_bytes: AtomicI64,
 }
 
 static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
@@ -187,6 +192,7 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
         retired_bytes: AtomicI64::new(0),
         arena_bytes: AtomicI64::new(0),
         untold_bytes: AtomicI64::new(0),
+        untold_arena_bytes: AtomicI64::new(0),
     });
     [ZERO; thread::THREADS_MAX]
 };
@@ -217,6 +223,8 @@ pub fn arena() -> Extent {
 const STEP_BYTES: i64 = 1 << 15;
 /// Live and retired bytes of all threads, but for what each has not told yet.
 static TOLD_BYTES: AtomicI64 = AtomicI64::new(0);
+/// Of these, what stands in the arena.
+static TOLD_ARENA_BYTES: AtomicI64 = AtomicI64::new(0);
 /// What the process takes beside the engine's memory, as far as it is charged.
 static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
 
@@ -235,15 +243,16 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
     let usage = usage();
     let own = usage.bytes();
     let heap = usage.heap_beside(process.allocated_bytes);
-    let slack = process.resident_bytes.saturating_sub(own + heap);
+    let known = own + heap - usage.arena_bytes + arena_bytes();
+    let slack = process.resident_bytes.saturating_sub(known);
     let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
     let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
     own + heap
 }
 
-/// This part of the limit may be resident beyond what is in use, free of charge: 1/20.
-const SLACK_ALLOWED: u64 = 20;
+/// This part of the limit may be resident for no known reason, free of charge: 1/64.
+const SLACK_ALLOWED: u64 = 64;
 /// No more than this part of the limit is charged for what is resident beyond that: 1/8.
 const EXCESS_CHARGED_MAX: u64 = 8;
 
@@ -252,6 +261,18 @@ const EXCESS_CHARGED_MAX: u64 = 8;
 pub(crate) fn charged_bytes() -> u64 {
     let told = TOLD_BYTES.load(Ordering::Relaxed).max(0) as u64;
     told + BESIDE_BYTES.load(Ordering::Relaxed)
+}
+
+/// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
+/// back to the kernel now. To a few steps of each thread, and as cheap as [`charged_bytes`].
+pub(crate) fn physical_bytes() -> u64 {
+    let in_arena = TOLD_ARENA_BYTES.load(Ordering::Relaxed).max(0) as u64;
+    charged_bytes().saturating_sub(in_arena) + arena_bytes()
+}
+
+/// The slabs in use.
+fn arena_bytes() -> u64 {
+    (arena::slabs_in_use() * arena::SLAB_BYTES) as u64
 }
 
 /// Counts memory that is not a [`Block`] (segments, documents) as live.
@@ -270,7 +291,9 @@ pub(crate) fn count_retired(bytes: i64) {
 }
 
 fn count_in_arena(bytes: i64) {
-    add(&COUNTERS[thread::index()].arena_bytes, bytes);
+    let counters = &COUNTERS[thread::index()];
+    add(&counters.arena_bytes, bytes);
+    tell(&counters.untold_arena_bytes, bytes, &TOLD_ARENA_BYTES);
 }
 
 fn count(live: i64, retired: i64) {
@@ -278,11 +301,15 @@ fn count(live: i64, retired: i64) {
     add(&counters.live_bytes, live);
     add(&counters.retired_bytes, retired);
     if live + retired != 0 {
-        let untold = add(&counters.untold_bytes, live + retired);
-        if untold.abs() >= STEP_BYTES {
-            add(&counters.untold_bytes, -untold);
-            TOLD_BYTES.fetch_add(untold, Ordering::Relaxed);
-        }
+        tell(&counters.untold_bytes, live + retired, &TOLD_BYTES);
+    }
+}
+
+fn tell(untold: &AtomicI64, bytes: i64, told: &AtomicI64) {
+    let sum = add(untold, bytes);
+    if sum.abs() >= STEP_BYTES {
+        add(untold, -sum);
+        told.fetch_add(sum, Ordering::Relaxed);
     }
 }
 

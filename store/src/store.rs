@@ -240,8 +240,6 @@ impl Store {
 
     /// How many bytes count against the memory limit: all that is live or retired, what the
     /// process has on its heap beside, and, within bounds, resident memory that is none of these.
-    /// It is to keep the resident size below 1.1 times the limit; while the sizes of values shift
-    /// fast it does not yet.
     pub fn charged_bytes(&self) -> u64 {
         memory::charged_bytes()
     }

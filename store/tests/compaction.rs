@@ -33,7 +33,7 @@ fn compact_all(store: &Store) {
     // Twenty steps look at all classes once. Where there is no arena, everything always moves.
     let mut idle = 0;
     for _ in 0..1_000 {
-        idle = match store.compact().is_busy {
+        idle = match store.compact(0).is_busy {
             true => 0,
             false => idle + 1,
         };
@@ -88,7 +88,7 @@ fn sizes_shift_without_leaving_holes() {
             }
             drop(guard);
             if step % 100 == 0 {
-                store.compact();
+                store.compact(0);
             }
             match left.checked_sub(bytes) {
                 Some(rest) => left = rest,
@@ -228,7 +228,7 @@ fn moving_disturbs_nobody() {
         scope.spawn(|| {
             let mut moved = 0;
             while !is_over.load(Ordering::Relaxed) {
-                moved += store.compact().moved;
+                moved += store.compact(0).moved;
             }
             assert!(moved > 0, "nothing was moved");
         });

@@ -245,3 +245,45 @@ fn after_a_flush_nothing_is_counted() {
     let _turn = turn();
     assert_eq!(store::small_queue_bytes(), 0);
 }
+
+/// What cannot be given back to the kernel: slabs in use, and blocks outside of them.
+fn physical_bytes() -> u64 {
+    let (usage, arena) = (store::memory::usage(), store::memory::arena());
+    usage.bytes() - usage.arena_bytes + arena.resident_bytes - arena.free_bytes
+}
+
+/// Small values have to go by the thousand, on threads that never drew a victim.
+#[test]
+fn large_values_find_room_among_small_ones() {
+    const LIMIT: u64 = 48 << 20;
+    const LARGE_BYTES: usize = 200_000;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    let before = store.charged_bytes();
+    store.set_memory_bytes_max(before + LIMIT);
+    each(&store, 1, 0..600_000, |db, number| {
+        put(db, number, 60, None).expect("room is made");
+    });
+    let small = store.db(0, &store.pin(), 1).len();
+    assert!(small > 250_000, "{small}");
+    for number in 1_000_000..1_000_120 {
+        let one = || {
+            each(&store, 1, number..number + 1, |db, number| {
+                put(db, number, LARGE_BYTES, None).expect("room is made");
+            })
+        };
+        std::thread::scope(|scope| scope.spawn(one).join().expect("room is made"));
+    }
+    reclaim::settle();
+    store.compact(1);
+    let (physical, limit) = (physical_bytes(), store.memory_bytes_max());
+    // Without the arena there are no slabs to empty.
+    let is_arena_used = store::memory::arena().resident_bytes > 0;
+    assert!(
+        !is_arena_used || physical < limit / 10 * 11,
+        "{physical} of {limit}"
+    );
+    // A tenth and more of the memory is not enough reason to empty it.
+    let left = store.db(0, &store.pin(), 1).len();
+    assert!((small / 8..small).contains(&left), "{left} of {small}");
+}

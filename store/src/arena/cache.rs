@@ -169,6 +169,14 @@ pub(super) fn age() {
     AGE.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Whether this thread has slots of a class.
+pub(super) fn has(class: usize, mobility: Mobility) -> bool {
+    // SAFETY: the invariant of `Seat`.
+    thread::seat().is_some_and(|seat| unsafe {
+        (*SEATS[seat].0.get()).by_class[mobility as usize][class].len > 0
+    })
+}
+
 /// Gives back what this thread has of a class.
 pub(super) fn empty(region: &Region, class: usize, mobility: Mobility) {
     if let Some(seat) = thread::seat() {

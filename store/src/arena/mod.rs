@@ -35,7 +35,8 @@
 //!   its count reach the bound: one compare-and-swap says who.
 //! - A count is raised after its bit is set and lowered after the bit is taken: a count equal to
 //!   the slab's slots means that every bit is set and nobody is about to set one.
-//! - A slab goes to the pool only from the hands of its holder and with that count.
+//! - A slab goes to the pool only from the hands of its holder and with that count, and stays held
+//!   there: so one that is not held is in use.
 //!
 //! # What is movable
 //!
@@ -59,10 +60,10 @@ mod tests;
 use std::ptr::NonNull;
 
 pub(crate) use classes::{BYTES_MAX, CLASSES, class_bytes};
-pub(crate) use region::release;
-pub(crate) use slab::{Evacuation, are_empty, end_evacuation, survey};
+pub(crate) use region::{SLAB_BYTES, release};
+pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
 
-use region::{Region, SLAB_BYTES, region};
+use region::{Region, region};
 
 /// Whether blocks come from here.
 pub(crate) const IS_USED: bool = cfg!(not(any(mayfly_loom, mayfly_shuttle, mayfly_plain_blocks)));
@@ -165,6 +166,19 @@ pub struct Extent {
     pub free_bytes: u64,
     /// What the records of slabs take.
     pub records_bytes: u64,
+}
+
+/// Whether there is room for an entry of so many bytes without another slab.
+pub(crate) fn has_spare(bytes: usize) -> bool {
+    region().is_none_or(|_| {
+        let class = classes::of_bytes(bytes);
+        cache::has(class, Mobility::Movable) || !stack::of(class, Mobility::Movable).is_empty()
+    })
+}
+
+/// How many slabs hold blocks, be it one.
+pub(crate) fn slabs_in_use() -> usize {
+    region().map_or(0, Region::slabs_in_use)
 }
 
 /// What the arena has now.

@@ -137,6 +137,19 @@ impl Region {
         self.resident.set(index);
     }
 
+    /// How many slabs are somebody's.
+    pub(super) fn slabs_in_use(&self) -> usize {
+        let [free, returned] =
+            [&self.resident, &self.returned].map(|bits| bits.count.load(Ordering::Relaxed));
+        let used = self.frontier.load(Ordering::Relaxed) as usize;
+        used.saturating_sub(free + returned)
+    }
+
+    /// Slabs from this one on were never used.
+    pub(super) fn end(&self) -> u32 {
+        self.frontier.load(Ordering::Relaxed)
+    }
+
     pub(super) fn extent(&self) -> Extent {
         let used = self.frontier.load(Ordering::Relaxed) as usize;
         let returned = self.returned.count.load(Ordering::Relaxed);

@@ -44,9 +44,11 @@ impl Slab {
 
     /// Makes a slab of the pool one of a class, wholly free and held by the caller.
     pub(super) fn begin(&self, class: usize, mobility: Mobility) {
+        // One that was never used is not held yet; who sees it movable must see it held too.
+        self.state.store(HELD, Ordering::Relaxed);
         self.class.store(class as u8, Ordering::Relaxed);
         let is_movable = u8::from(mobility == Mobility::Movable);
-        self.is_movable.store(is_movable, Ordering::Relaxed);
+        self.is_movable.store(is_movable, Ordering::Release);
         let slots = classes::class(class).slots;
         for (at, word) in self.free.iter().enumerate() {
             let bits = match slots.saturating_sub(at as u32 * 64) {
@@ -124,6 +126,14 @@ impl Slab {
         }
     }
 
+    /// Whether the caller holds it from now on: it has entries, and nobody held it.
+    fn seize(&self) -> bool {
+        // Acquire: with `begin`, which makes it movable after it is held.
+        self.is_movable.load(Ordering::Acquire) != 0
+            && self.state.load(Ordering::Relaxed) & HELD == 0
+            && self.state.fetch_or(HELD, Ordering::AcqRel) & HELD == 0
+    }
+
     /// Puts a slab that nobody holds on its stack, unless somebody else does.
     fn hold_and_push(&self, region: &Region, index: u32) {
         let state = self.state.fetch_or(HELD, Ordering::AcqRel);
@@ -133,18 +143,23 @@ impl Slab {
     }
 }
 
-/// What is to be known before a class's slabs are looked at.
+/// How much of a class is to be emptied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evacuation {
     /// Slabs are emptied when the free slots of a class make up so many of its slabs, and ...
     pub(crate) spare_slabs_min: usize,
     /// ... one slab in so many of those that are not full.
     pub(crate) spare_part: usize,
+    /// One slab in so many of those that are not full is emptied in any case, since a part of what
+    /// is in it goes for good.
+    pub(crate) part_min: Option<usize>,
+    /// No more than so many.
+    pub(crate) slabs_max: usize,
 }
 
 /// Puts a class's slabs in order: empty ones go to the pool, and the densest come to the top of
-/// the stack. With `evacuation`, the sparsest are set aside for emptying as far as the free slots
-/// of the others can take what is in them; those set aside, for [`end_evacuation`].
+/// the stack. With `evacuation`, some of the sparsest are set aside for emptying; those, for
+/// [`end_evacuation`].
 pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacuation>) -> Vec<u32> {
     debug_assert!(class < CLASSES && MOBILITIES.contains(&mobility));
     let Some(region) = region() else {
@@ -162,7 +177,7 @@ pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacua
     // The sparsest first, and of those equally sparse the one with the highest address.
     held.sort_unstable_by(|one, other| other.cmp(one));
     let evacuated = match evacuation {
-        Some(evacuation) => sparse(&held, classes::class(class).slots as i32, evacuation),
+        Some(evacuation) => to_empty(&held, classes::class(class).slots as i32, evacuation),
         None => 0,
     };
     let (sparse, dense) = held.split_at(evacuated);
@@ -176,40 +191,71 @@ pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacua
     sparse
 }
 
-/// How many of the slabs, the sparsest first, the others can take in, with some room left for
-/// those who allocate meanwhile.
-fn sparse(held: &[(i32, u32)], slots: i32, evacuation: Evacuation) -> usize {
+/// How many of the slabs, the sparsest first: as many as the free slots of the others can take
+/// in, with some room left for those who allocate meanwhile.
+fn to_empty(held: &[(i32, u32)], slots: i32, evacuation: Evacuation) -> usize {
     let free: i32 = held.iter().map(|&(count, _)| count).sum();
     let spare = (free / slots) as usize;
     let wanted = evacuation
         .spare_slabs_min
         .max(held.len() / evacuation.spare_part);
     // Each takes its own free slots away and needs room for the rest: a slab's worth of slots.
-    match spare < wanted {
+    let with_room = match spare < wanted {
         true => 0,
         false => spare - wanted / 2,
+    };
+    let least = evacuation
+        .part_min
+        .map_or(0, |part| held.len().div_ceil(part));
+    with_room.max(least).min(evacuation.slabs_max)
+}
+
+/// Sets full slabs with entries aside for emptying, at most `slabs_max`, in the order of their
+/// addresses from `next` on and around.
+pub(crate) fn seize(next: &mut u32, slabs_max: usize) -> Vec<u32> {
+    const LOOKS_MAX: u32 = 8192;
+    let Some(region) = region() else {
+        return Vec::new();
+    };
+    let end = region.end();
+    let mut seized = Vec::new();
+    for _ in 0..end.min(LOOKS_MAX) {
+        if seized.len() >= slabs_max {
+            break;
+        }
+        let index = if *next < end { *next } else { 0 };
+        *next = index + 1;
+        if region.slab(index).seize() {
+            region.evacuated.set(index);
+            seized.push(index);
+        }
     }
+    seized
+}
+
+/// Of slabs that are being emptied, puts those into the pool in which nothing is left; the others
+/// stay in the list.
+pub(crate) fn put_empty(slabs: &mut Vec<u32>) {
+    let Some(region) = region() else {
+        return slabs.clear();
+    };
+    slabs.retain(|&index| {
+        let is_left = !region.slab(index).is_empty();
+        if !is_left {
+            region.evacuated.clear(index);
+            region.put(index);
+        }
+        is_left
+    });
 }
 
 /// Ends the emptying of slabs: of which nothing is left, go to the pool; the others back on their
-/// stacks. How many were emptied.
-pub(crate) fn end_evacuation(slabs: &[u32]) -> usize {
-    let Some(region) = region() else { return 0 };
-    let mut emptied = 0;
-    for &index in slabs {
+/// stacks.
+pub(crate) fn end_evacuation(mut slabs: Vec<u32>) {
+    put_empty(&mut slabs);
+    let Some(region) = region() else { return };
+    for index in slabs {
         region.evacuated.clear(index);
-        let slab = region.slab(index);
-        if slab.is_empty() {
-            region.put(index);
-            emptied += 1;
-        } else {
-            slab.let_go(region, index);
-        }
+        region.slab(index).let_go(region, index);
     }
-    emptied
-}
-
-/// Whether nothing is left in any of these slabs.
-pub(crate) fn are_empty(slabs: &[u32]) -> bool {
-    region().is_none_or(|region| slabs.iter().all(|&index| region.slab(index).is_empty()))
 }

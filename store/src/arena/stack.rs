@@ -39,6 +39,11 @@ impl Stack {
         }
     }
 
+    /// Whether nothing was on it a moment ago.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) as u32 == 0
+    }
+
     /// Takes the slab on top, which the caller holds from then on.
     pub(super) fn pop(&self, region: &Region) -> Option<u32> {
         let mut head = self.0.load(Ordering::Acquire);

@@ -51,20 +51,25 @@
 //!
 //! Writers make room before they write ([`Db::make_room`]): if what is charged against the limit
 //! comes within a reserve (a 64th of it), they evict about as much as they bring, in any case
-//! boundedly many entries; nobody waits for anybody. What is retired and not yet freed is left
+//! boundedly many entries; nobody waits for anybody. Where holes between entries keep memory from
+//! falling, slabs are emptied beside (`compaction`), and of what is in them a part goes (`bulk`).
+//! What is retired and not yet freed is left
 //! out, so that eviction does not chase garbage; the reserve is there for it. A background task
 //! ([`Store::relieve`]) does what is left when a limit was lowered. Expired keys go before live
 //! ones: as long as a short sweep finds any, none is evicted. An eviction is an ordinary
 //! removal; entries under a transaction's descriptor are passed over.
 
+mod bulk;
 mod ghost;
 mod policy;
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+pub(crate) use bulk::Verdict;
 pub use policy::Policy;
 
+use crate::compaction;
 use crate::db::Db;
 use crate::entry::Entry;
 use crate::error::Error;
@@ -92,8 +97,10 @@ const SMALL_PART: u64 = 10;
 const ROUNDS_MAX: usize = 8;
 /// So often something is drawn from a table that seems to be empty.
 const DRAWS_MAX: usize = 16;
-/// The most keys that a writer evicts, whatever it brings.
+/// The most keys that a writer evicts, and one more for so many bytes that it brings. Where small
+/// ones have to go for large ones that is too few, and slabs are emptied instead.
 const VICTIMS_MAX: usize = 64;
+const BYTES_PER_VICTIM: u64 = 4096;
 /// A writer evicts twice what it brings and this, while more has to go.
 const EXTRA_BYTES: u64 = 512;
 /// Between the limit and where evicting begins: a 64th of the limit, within bounds.
@@ -321,21 +328,22 @@ impl Db<'_> {
         if limit == 0 {
             return Ok(());
         }
+        let bytes = bytes as u64;
+        let is_tight = compaction::press(self, bytes);
         let charged = memory::charged_bytes();
         if store.policy() == Policy::NoEviction {
-            return match charged > limit {
+            return match charged > limit || is_tight {
                 true => Err(Error::OutOfMemory),
                 false => Ok(()),
             };
         }
-        let bytes = bytes as u64;
         if charged + bytes + reserve_bytes(limit) <= limit || self.is_in_transaction() {
             return Ok(());
         }
         let over = store.over_bytes(bytes, self.guard());
         let wanted = over.min(2 * bytes + EXTRA_BYTES);
         // A large value may need many small ones to go.
-        let victims_max = VICTIMS_MAX.max((bytes / EXTRA_BYTES) as usize * 2);
+        let victims_max = VICTIMS_MAX + (bytes / BYTES_PER_VICTIM) as usize;
         if self.evict(wanted, victims_max) == 0 && wanted > 0 && charged > limit {
             return Err(Error::OutOfMemory);
         }
@@ -405,18 +413,7 @@ impl Db<'_> {
     fn evict_among(&self, policy: Policy, drawn: &[Occupied], is_last_round: bool) -> Step {
         let store = self.store();
         let now = store.eviction().present(self.now_ms());
-        let sampled = |&occupied| {
-            let entry = keyspace::entry_of(occupied, self.guard());
-            let usage = clamped(entry, now);
-            Sampled {
-                entry,
-                usage,
-                age: usage.age(now.stamp),
-                idle_ticks: usage.idle_ticks(now.tick),
-                counter: usage.counter(now),
-                bytes: value::memory_bytes(entry),
-            }
-        };
+        let sampled = |&occupied| self.sampled(self.entry_of(occupied));
         let sampled: Vec<Sampled<'_>> = drawn.iter().map(sampled).collect();
         if let Some(expired) = sampled.iter().find(|s| s.entry.is_expired(self.now_ms())) {
             let bytes = expired.bytes as u64;
@@ -448,23 +445,44 @@ impl Db<'_> {
             keep_for_its_use(chosen, now);
             return Step::Again;
         }
-        self.let_go(chosen)
+        match self.let_go(chosen, VIEW.with_borrow(View::keys)) {
+            true => Step::Freed(chosen.bytes as u64),
+            false => Step::Again,
+        }
     }
 
-    fn let_go(&self, chosen: &Sampled<'_>) -> Step {
+    fn entry_of(&self, occupied: Occupied) -> Entry<'_> {
+        keyspace::entry_of(occupied, self.guard())
+    }
+
+    /// What policies go by.
+    fn sampled<'e>(&self, entry: Entry<'e>) -> Sampled<'e> {
+        let now = self.store().eviction().present(self.now_ms());
+        let usage = clamped(entry, now);
+        Sampled {
+            entry,
+            usage,
+            age: usage.age(now.stamp),
+            idle_ticks: usage.idle_ticks(now.tick),
+            counter: usage.counter(now),
+            bytes: value::memory_bytes(entry),
+        }
+    }
+
+    /// Whether an entry, of about so many, is gone; not if somebody has changed the key meanwhile.
+    fn let_go(&self, chosen: &Sampled<'_>, keys: u64) -> bool {
         let Sampled { entry, usage, .. } = *chosen;
         let hash = self.store().hash(entry.key());
         if !self.take_unless_changed(entry) {
-            return Step::Again;
+            return false;
         }
         if usage.is_small() {
-            let keys = VIEW.with_borrow(View::keys);
             self.store()
                 .eviction()
                 .remember(hash, keys.max(1), self.guard());
         }
         self.store().count_evicted(!usage.is_fetched());
-        Step::Freed(chosen.bytes as u64)
+        true
     }
 }
 

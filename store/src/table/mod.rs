@@ -148,6 +148,11 @@ impl<O: Occupant> Table<O> {
         self.segments.sum() * CAPACITY as u64
     }
 
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> u64 {
+        self.segments.sum()
+    }
+
     /// What the segments and the directory take.
     pub(crate) fn bytes(&self, guard: &Guard) -> u64 {
         let segments = self.segments.sum() * size_of::<Segment>() as u64;

@@ -1,0 +1,77 @@
+//! Letting many entries go at once: not the first of a few drawn, but whatever ranks before the
+//! middle of some that were drawn.
+//!
+//! That is a coarser choice than drawing for each, and a much cheaper one. It serves where a slab
+//! has to be emptied while memory is full (`compaction`): what is worth keeping moves, the rest
+//! goes.
+
+use super::{Policy, Sampled, VIEW, View};
+use crate::db::Db;
+use crate::entry::Entry;
+
+/// What goes and what stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verdict {
+    policy: Policy,
+    /// What ranks as high or higher goes.
+    least: Rank,
+    /// About how many keys there are. The threads that carry a verdict out may never have looked.
+    keys: u64,
+}
+
+/// The higher, the sooner an entry goes: first what has the fewest uses where these spare it.
+type Rank = (u32, u64);
+
+/// So many times entries are drawn for a verdict.
+const DRAWS: usize = 8;
+/// The most uses that count in cache mode.
+const USES_MAX: u32 = 3;
+
+impl Db<'_> {
+    /// A verdict under which about half of the entries that may go do; none if there are none.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        let store = self.store();
+        let policy = store.policy();
+        if policy == Policy::NoEviction {
+            return None;
+        }
+        let mut ranks = Vec::new();
+        let mut drawn = Vec::new();
+        for _ in 0..DRAWS {
+            let index = store.draw_database(policy.is_volatile(), self)?;
+            drawn.clear();
+            let db = self.outside(index);
+            db.draw(policy.is_volatile(), store.samples(), &mut drawn);
+            let rank = |entry| rank(policy, &db.sampled(entry));
+            ranks.extend(drawn.iter().map(|&occupied| rank(db.entry_of(occupied))));
+        }
+        ranks.sort_unstable();
+        let least = *ranks.get(ranks.len() / 2)?;
+        let keys = VIEW.with_borrow(View::keys);
+        Some(Verdict {
+            policy,
+            least,
+            keys,
+        })
+    }
+
+    /// Whether an entry is gone, since it had expired or by the verdict; one that is costly to keep
+    /// goes if it may at all.
+    pub(crate) fn goes(&self, entry: Entry<'_>, verdict: &Verdict, is_costly: bool) -> bool {
+        if entry.is_expired(self.now_ms()) {
+            return self.take_expired(entry);
+        }
+        let may_go = !verdict.policy.is_volatile() || entry.expires_at_ms().is_some();
+        let sampled = self.sampled(entry);
+        let is_over = || is_costly || rank(verdict.policy, &sampled) >= verdict.least;
+        may_go && is_over() && self.let_go(&sampled, verdict.keys)
+    }
+}
+
+fn rank(policy: Policy, sampled: &Sampled<'_>) -> Rank {
+    let unused = match policy {
+        Policy::CacheMode => USES_MAX - sampled.usage.frequency(),
+        _ => 0,
+    };
+    (unused, policy.rank(sampled))
+}
