@@ -92,11 +92,16 @@ impl Rates {
 /// Keeps house until the thread ends.
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut ticks = 0u32;
+    let mut gives_pages_back = false;
     let helpers = Rc::default();
     loop {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
         shared.store.note_process(process::for_store());
+        if gives_pages_back != is_memory_short(&shared, gives_pages_back) {
+            gives_pages_back = !gives_pages_back;
+            process::give_pages_back_at_once(gives_pages_back);
+        }
         sweep(&shared, &helpers).await;
         relieve(&shared).await;
         evict_clients(&shared);
@@ -110,6 +115,13 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             end_silent_clients(&shared);
         }
     }
+}
+
+/// Whether the limit is near; `is_so` if it was before, so that it does not go to and fro.
+fn is_memory_short(shared: &Shared, is_so: bool) -> bool {
+    let limit = shared.store.memory_bytes_max();
+    let from = if is_so { limit / 4 * 3 } else { limit / 8 * 7 };
+    limit > 0 && shared.store.charged_bytes() >= from
 }
 
 /// Removes expired keys nobody asks for, within a share of the thread's time that grows while

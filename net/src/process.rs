@@ -113,6 +113,35 @@ fn allocator() -> Memory {
     }
 }
 
+/// How long the allocator keeps free pages while there is memory enough: most are used again.
+#[cfg(feature = "jemalloc")]
+const PAGES_KEPT_MS: isize = 500;
+
+/// Whether the allocator gives free pages back to the kernel at once, or keeps them for a while.
+/// At once costs a call and a page fault or more for each long value, which is the price of
+/// keeping to a limit.
+#[cfg(feature = "jemalloc")]
+pub(crate) fn give_pages_back_at_once(is_wanted: bool) {
+    use tikv_jemalloc_ctl::{Access, AsName, Mib, arenas};
+    let wait_ms = if is_wanted { 0 } else { PAGES_KEPT_MS };
+    let set_default = || b"arenas.dirty_decay_ms\0".name().write(wait_ms);
+    let of_one: tikv_jemalloc_ctl::Result<Mib<[usize; 3]>> =
+        b"arena.0.dirty_decay_ms\0"[..].name().mib();
+    let (Ok(()), Ok(mut of_one), Ok(arenas)) = (set_default(), of_one, arenas::narenas::read())
+    else {
+        log::warn!("the allocator does not say how long it keeps free pages");
+        return;
+    };
+    for arena in 0..arenas as usize {
+        of_one[1] = arena;
+        // One that no thread uses yet refuses, and has nothing to give back.
+        let _ = of_one.write(wait_ms);
+    }
+}
+
+#[cfg(not(feature = "jemalloc"))]
+pub(crate) fn give_pages_back_at_once(_is_wanted: bool) {}
+
 #[cfg(not(feature = "jemalloc"))]
 fn allocator() -> Memory {
     Memory::default()
