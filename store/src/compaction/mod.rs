@@ -333,8 +333,7 @@ impl Compaction {
     fn begin_pressed(&mut self, db: &Db<'_>, bytes: u64) -> bool {
         let store = db.store();
         let limit = store.memory_bytes_max();
-        let physical = physical_bytes();
-        if limit == 0 || physical + bytes <= PRESSED.above(limit) {
+        if limit == 0 || physical_bytes() + bytes <= PRESSED.above(limit) {
             return false;
         }
         // A slot in a thread's cache keeps a slab of a class that nobody needs any more.
@@ -344,8 +343,11 @@ impl Compaction {
         if idle_bytes() >= used_bytes() / IDLE_PART_MUCH {
             self.survey_all(&mut slabs, wanted, SPARE_WHEN_MUCH);
         }
+        // Again: slabs that were found empty are in the pool by now.
+        let physical = physical_bytes();
         // Holes would not do for a large value either.
-        let is_hard = physical > HARD_PRESSED.above(limit) || bytes >= SLAB_BYTES as u64;
+        let is_hard = physical > HARD_PRESSED.above(limit)
+            || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED.above(limit);
         let is_evicting = store.policy() != Policy::NoEviction;
         let mut verdict = None;
         if slabs.is_empty() && is_evicting && is_hard && is_full(limit) {
