@@ -243,8 +243,11 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
     let usage = usage();
     let own = usage.bytes();
     let heap = usage.heap_beside(process.allocated_bytes);
-    let known = own + heap - usage.arena_bytes + arena_bytes();
-    let slack = process.resident_bytes.saturating_sub(known);
+    // The counts are not of one moment: the arena's may be the higher for a while.
+    let outside = (own + heap).saturating_sub(usage.arena_bytes);
+    let slack = process
+        .resident_bytes
+        .saturating_sub(outside + slab_bytes());
     let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
     let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
@@ -267,11 +270,11 @@ pub(crate) fn charged_bytes() -> u64 {
 /// back to the kernel now. To a few steps of each thread, and as cheap as [`charged_bytes`].
 pub(crate) fn physical_bytes() -> u64 {
     let in_arena = TOLD_ARENA_BYTES.load(Ordering::Relaxed).max(0) as u64;
-    charged_bytes().saturating_sub(in_arena) + arena_bytes()
+    charged_bytes().saturating_sub(in_arena) + slab_bytes()
 }
 
-/// The slabs in use.
-fn arena_bytes() -> u64 {
+/// What slabs with blocks take.
+pub(crate) fn slab_bytes() -> u64 {
     (arena::slabs_in_use() * arena::SLAB_BYTES) as u64
 }
 

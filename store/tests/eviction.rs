@@ -283,7 +283,7 @@ fn large_values_find_room_among_small_ones() {
         !is_arena_used || physical < limit / 10 * 11,
         "{physical} of {limit}"
     );
-    // A tenth and more of the memory is not enough reason to empty it.
+    // The large ones bring half of the memory: what is small does not all go for that.
     let left = store.db(0, &store.pin(), 1).len();
     assert!((small / 8..small).contains(&left), "{left} of {small}");
 }

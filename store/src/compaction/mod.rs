@@ -35,7 +35,6 @@ use std::sync::MutexGuard;
 
 use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility, SLAB_BYTES};
 use crate::db::Db;
-use crate::eviction::Policy;
 use crate::memory;
 use crate::store::Store;
 use pass::Pass;
@@ -84,7 +83,7 @@ const CHARGED_QUARTERS_MIN: u64 = 3;
 const PASS_PART: usize = 32;
 /// ... so many.
 const PASS_SLABS_MIN: usize = 8;
-/// A pass is to be over after so many parts of its gain were written.
+/// A pass is to be over when one byte was written for so many that it may gain.
 const PACE: u64 = 8;
 /// A writer has a part in so many passes.
 const ROUNDS_MAX: usize = 4;
@@ -106,14 +105,8 @@ struct Excess {
 }
 
 impl Excess {
-    const fn above(&self, limit: u64) -> u64 {
-        let part = limit / self.part;
-        limit
-            + if part > self.bytes_min {
-                part
-            } else {
-                self.bytes_min
-            }
+    fn above(&self, limit: u64) -> u64 {
+        limit + (limit / self.part).max(self.bytes_min)
     }
 }
 
@@ -164,11 +157,11 @@ impl Store {
             compaction.look_for_idle(self);
         }
         let released_bytes = compaction.release();
-        let moved = walk(&db, compaction).unwrap_or(0);
+        let moved = walk(&db, compaction);
         Compacted {
-            moved,
+            moved: moved.unwrap_or(0),
             released_bytes,
-            is_busy: moved > 0 || self.is_compacting(),
+            is_busy: moved.is_some(),
         }
     }
 
@@ -179,12 +172,6 @@ impl Store {
             std::hint::spin_loop();
             self.compaction().try_lock().ok()
         })
-    }
-
-    fn is_compacting(&self) -> bool {
-        self.compaction()
-            .try_lock()
-            .is_ok_and(|compaction| compaction.pass.is_some())
     }
 
     /// Gives all free slabs back to the kernel.
@@ -259,14 +246,9 @@ fn walk(db: &Db<'_>, mut compaction: MutexGuard<'_, Compaction>) -> Option<usize
     Some(stretch.walk(db))
 }
 
-/// What slabs with blocks take, ...
-fn used_bytes() -> u64 {
-    (arena::slabs_in_use() * SLAB_BYTES) as u64
-}
-
-/// ... and what of that no block takes.
+/// What of the slabs in use no block takes.
 fn idle_bytes() -> u64 {
-    used_bytes().saturating_sub(memory::usage().arena_bytes)
+    memory::slab_bytes().saturating_sub(memory::usage().arena_bytes)
 }
 
 impl Compaction {
@@ -296,7 +278,7 @@ impl Compaction {
 
     /// Looks at some classes, of which slabs are set aside if too much of the arena lies idle.
     fn look_for_idle(&mut self, store: &Store) {
-        let (used, idle) = (used_bytes(), idle_bytes());
+        let (used, idle) = (memory::slab_bytes(), idle_bytes());
         let evacuation = match () {
             () if idle < used / IDLE_PART => None,
             () if idle < used / IDLE_PART_MUCH => Some(SPARE),
@@ -340,7 +322,7 @@ impl Compaction {
         arena::age_caches();
         let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
         let mut slabs = std::mem::take(&mut self.chosen);
-        if idle_bytes() >= used_bytes() / IDLE_PART_MUCH {
+        if idle_bytes() >= memory::slab_bytes() / IDLE_PART_MUCH {
             self.survey_all(&mut slabs, wanted, SPARE_WHEN_MUCH);
         }
         // Again: slabs that were found empty are in the pool by now.
@@ -348,9 +330,8 @@ impl Compaction {
         // Holes would not do for a large value either.
         let is_hard = physical > HARD_PRESSED.above(limit)
             || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED.above(limit);
-        let is_evicting = store.policy() != Policy::NoEviction;
         let mut verdict = None;
-        if slabs.is_empty() && is_evicting && is_hard && is_full(limit) {
+        if slabs.is_empty() && is_hard && is_full(limit) {
             verdict = db.verdict();
         }
         if verdict.is_some() {

@@ -35,6 +35,7 @@ impl Db<'_> {
         if policy == Policy::NoEviction {
             return None;
         }
+        let now = store.eviction().present(self.now_ms());
         let mut ranks = Vec::new();
         let mut drawn = Vec::new();
         for _ in 0..DRAWS {
@@ -42,7 +43,7 @@ impl Db<'_> {
             drawn.clear();
             let db = self.outside(index);
             db.draw(policy.is_volatile(), store.samples(), &mut drawn);
-            let rank = |entry| rank(policy, &db.sampled(entry));
+            let rank = |entry| rank(policy, &db.sampled(entry, now));
             ranks.extend(drawn.iter().map(|&occupied| rank(db.entry_of(occupied))));
         }
         ranks.sort_unstable();
@@ -62,7 +63,8 @@ impl Db<'_> {
             return self.take_expired(entry);
         }
         let may_go = !verdict.policy.is_volatile() || entry.expires_at_ms().is_some();
-        let sampled = self.sampled(entry);
+        let now = self.store().eviction().present(self.now_ms());
+        let sampled = self.sampled(entry, now);
         let is_over = || is_costly || rank(verdict.policy, &sampled) >= verdict.least;
         may_go && is_over() && self.let_go(&sampled, verdict.keys)
     }

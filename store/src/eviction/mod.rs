@@ -413,7 +413,7 @@ impl Db<'_> {
     fn evict_among(&self, policy: Policy, drawn: &[Occupied], is_last_round: bool) -> Step {
         let store = self.store();
         let now = store.eviction().present(self.now_ms());
-        let sampled = |&occupied| self.sampled(self.entry_of(occupied));
+        let sampled = |&occupied| self.sampled(self.entry_of(occupied), now);
         let sampled: Vec<Sampled<'_>> = drawn.iter().map(sampled).collect();
         if let Some(expired) = sampled.iter().find(|s| s.entry.is_expired(self.now_ms())) {
             let bytes = expired.bytes as u64;
@@ -456,8 +456,7 @@ impl Db<'_> {
     }
 
     /// What policies go by.
-    fn sampled<'e>(&self, entry: Entry<'e>) -> Sampled<'e> {
-        let now = self.store().eviction().present(self.now_ms());
+    fn sampled<'e>(&self, entry: Entry<'e>, now: Present) -> Sampled<'e> {
         let usage = clamped(entry, now);
         Sampled {
             entry,
