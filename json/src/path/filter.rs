@@ -275,48 +275,49 @@ impl Operand<'_> {
         scene: Scene<'a>,
         budget: &mut Budget,
     ) -> Result<Option<View<'a>>, SearchTooLong> {
-        match self {
-            Operand::Query(query) => Ok(query.only(scene, budget)?.map(Value::view)),
-            Operand::Literal(Literal::Number(number)) => Ok(Some(View::Number(*number))),
-            Operand::Literal(Literal::String(text)) => Ok(Some(View::String(text))),
-            other => other.view_of_rest(scene, budget),
-        }
-    }
-
-    /// As [`Operand::view`], for operands of any kind.
-    fn view_of_rest<'a>(
-        &'a self,
-        scene: Scene<'a>,
-        budget: &mut Budget,
-    ) -> Result<Option<View<'a>>, SearchTooLong> {
         Ok(match self {
-            Operand::Literal(Literal::Null) => Some(View::Null),
-            Operand::Literal(Literal::Bool(value)) => Some(View::Bool(*value)),
-            Operand::Literal(Literal::Number(number)) => Some(View::Number(*number)),
-            Operand::Literal(Literal::String(text)) => Some(View::String(text)),
             Operand::Query(query) => query.only(scene, budget)?.map(Value::view),
-            Operand::Length(operand) => {
-                let length = match operand.view(scene, budget)? {
-                    Some(View::String(text)) => {
-                        budget.spend_on_text(text.len())?;
-                        text.chars().count()
-                    }
-                    Some(View::Array(array)) => array.len(),
-                    Some(View::Object(object)) => object.len(),
-                    _ => return Ok(None),
-                };
-                Some(View::Number(Number::Int(length as i64)))
-            }
-            Operand::Count(query) => {
-                let (count, _) = query.matches(scene, usize::MAX, budget)?;
-                Some(View::Number(Number::Int(count as i64)))
-            }
+            Operand::Literal(literal) => Some(literal.view()),
+            Operand::Length(operand) => operand.length(scene, budget)?.map(whole),
+            Operand::Count(query) => Some(whole(query.matches(scene, usize::MAX, budget)?.0)),
             Operand::Value(query) => match query.matches(scene, 2, budget)? {
                 (1, Some(value)) => Some(value.view()),
                 _ => None,
             },
         })
     }
+
+    /// The length of a text, an array or an object; other values have none.
+    fn length(
+        &self,
+        scene: Scene<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<usize>, SearchTooLong> {
+        Ok(match self.view(scene, budget)? {
+            Some(View::String(text)) => {
+                budget.spend_on_text(text.len())?;
+                Some(text.chars().count())
+            }
+            Some(View::Array(array)) => Some(array.len()),
+            Some(View::Object(object)) => Some(object.len()),
+            _ => None,
+        })
+    }
+}
+
+impl Literal<'_> {
+    fn view(&self) -> View<'_> {
+        match self {
+            Literal::Null => View::Null,
+            Literal::Bool(value) => View::Bool(*value),
+            Literal::Number(number) => View::Number(*number),
+            Literal::String(text) => View::String(text),
+        }
+    }
+}
+
+fn whole(number: usize) -> View<'static> {
+    View::Number(Number::Int(number as i64))
 }
 
 impl Operator {
