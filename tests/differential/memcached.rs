@@ -113,7 +113,10 @@ fn answers_as_memcached_does() {
 /// The memcached whose answers ours are, or a line that says that `test` is skipped: what older
 /// ones refuse, and what they make of meta commands, is something else.
 fn newest(test: &str) -> Option<Peer> {
-    let peer = Peer::start(Kind::NewestMemcached, test)?;
+    // A number that this thread of memcached's looks at is replaced, not changed in place, and
+    // loses its marks: what `ma` leaves would be a matter of luck.
+    let words = ["-o", "no_lru_maintainer"];
+    let peer = Peer::start_with(Kind::NewestMemcached, &words, test)?;
     let version = MemcachedClient::connect(peer.address).call(&["version"]);
     let numbers = version.trim_start_matches("VERSION ").split('.');
     let numbers: Vec<u32> = numbers.filter_map(|number| number.parse().ok()).collect();
@@ -173,12 +176,11 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Whether the same requests differ each time on new keys. If not, it was the time: memcached's
-    /// clock ticks once a second, an item may end between two requests on one side alone, and a
-    /// number that memcached's maintenance is looking at is replaced, not changed in place.
+    /// Whether the same requests differ again on new keys. If not, it was the time: memcached's
+    /// clock ticks once a second, and an item may end between two requests on one side alone.
     fn shows_again(&mut self, episode: &[Request]) -> bool {
         const TRIES: usize = 3;
-        (0..TRIES).all(|_| self.play(episode).is_some())
+        (0..TRIES).any(|_| self.play(episode).is_some())
     }
 
     fn play(&mut self, episode: &[Request]) -> Option<(usize, Answers)> {
