@@ -22,8 +22,9 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::arena::Mobility;
 use crate::eviction;
-use crate::memory::{self, Block};
+use crate::memory::Block;
 use crate::reclaim::Guard;
 use crate::usage::{self, Present, Usage};
 
@@ -97,9 +98,10 @@ const OPTIONAL_BYTES_MAX: usize = 8 + 8 + 4 + 4 + 4;
 /// The longest value an entry can hold, in bytes.
 pub const VALUE_BYTES_MAX: usize = (1 << 30) - 1;
 
+/// Blocks of entries start at multiples of four, so that the version is kept as bytes.
 #[repr(C)]
 struct Header {
-    version: u64,
+    version: [u8; 8],
     value_bytes: u16,
     key_bytes: u8,
     shape: u8,
@@ -107,6 +109,7 @@ struct Header {
 }
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
+const _: () = assert!(align_of::<Header>() == Mobility::Movable.align());
 
 /// What an entry says beside its key and value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,7 +186,7 @@ impl<'g> Entry<'g> {
             put(&(value_bytes as u32).to_ne_bytes());
         }
         let header = Header {
-            version,
+            version: version.to_ne_bytes(),
             value_bytes: if value_escapes {
                 VALUE_BYTES_ESCAPE
             } else {
@@ -199,7 +202,7 @@ impl<'g> Entry<'g> {
         };
         let block = Block::allocate_movable(HEADER_BYTES + used + key.len() + value_bytes);
         let start = block.start();
-        // SAFETY: the block is ours, aligned to 8, and at least a header long.
+        // SAFETY: the block is ours, aligned to 4, and at least a header long.
         unsafe { start.cast::<Header>().write(header) };
         let mut at = HEADER_BYTES;
         let mut append = |part: &[u8]| {
@@ -320,7 +323,7 @@ impl<'g> Entry<'g> {
 
     /// Rises with every change of the key and never repeats, even after removal.
     pub fn version(self) -> u64 {
-        self.header().version
+        u64::from_ne_bytes(self.header().version)
     }
 
     /// Memcached's CAS token: the version, unless something that keeps tokens changed the entry.
@@ -408,7 +411,7 @@ impl<'g> Entry<'g> {
     pub(crate) unsafe fn raise_version(self, version: u64) {
         debug_assert!(version >= self.version());
         // SAFETY: the header's first word, in a block that was allocated for writing.
-        unsafe { self.start.cast::<u64>().write(version) };
+        unsafe { self.start.cast::<u64>().write_unaligned(version) };
     }
 
     /// Notes a read; writes only when something changes. Whoever changes it meanwhile goes first.
@@ -421,7 +424,7 @@ impl<'g> Entry<'g> {
     pub(crate) fn block(self) -> Block {
         let (key_at, key_bytes, value_bytes) = self.spans();
         // SAFETY: `allocate` asked for exactly the sum of the parts.
-        unsafe { Block::from_parts(self.start.cast(), key_at + key_bytes + value_bytes) }
+        unsafe { Block::movable_from_parts(self.start.cast(), key_at + key_bytes + value_bytes) }
     }
 
     /// The same entry elsewhere, to take this one's place in its slot.
@@ -436,7 +439,7 @@ impl<'g> Entry<'g> {
             shape: header.shape,
             usage: AtomicU32::new(self.usage().bits()),
         };
-        // SAFETY: the block is new, aligned to 8, and at least a header long.
+        // SAFETY: the block is new, aligned to 4, and at least a header long.
         unsafe { start.cast::<Header>().write(copy) };
         let rest = self.bytes(HEADER_BYTES, bytes - HEADER_BYTES);
         // SAFETY: the block is as long as the entry.
@@ -453,6 +456,6 @@ impl<'g> Entry<'g> {
 
     /// The bytes of memory the entry itself takes, without tree or document behind it.
     pub fn memory_bytes(self) -> usize {
-        memory::usable_bytes(self.block().bytes())
+        self.block().usable_bytes()
     }
 }

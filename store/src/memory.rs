@@ -27,17 +27,19 @@ pub use crate::arena::Extent;
 use crate::arena::{self, Mobility};
 use crate::thread;
 
-/// Every block starts at a multiple of this, which leaves three low pointer bits for tags.
-/// A block of 64 bytes or a larger power of two starts at a multiple of 64.
-pub(crate) const BLOCK_ALIGN: usize = 8;
-
 /// One heap block of plain memory: no destructor, known length.
+///
+/// It starts at a multiple of what its [`Mobility`] says, which leaves low pointer bits for tags;
+/// one of 64 bytes or a larger power of two starts at a multiple of 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Invariant: came from [`Block::allocate`] with `bytes`.
+    /// Invariant: was allocated with `bytes` and `mobility`.
     start: NonNull<u8>,
-    bytes: usize,
+    bytes: u32,
+    mobility: Mobility,
 }
+
+const _: () = assert!(size_of::<Block>() == 16, "reclamation keeps many");
 
 // SAFETY: a block is an address and a length; whoever frees it proves sole ownership.
 unsafe impl Send for Block {}
@@ -54,19 +56,24 @@ impl Block {
     }
 
     fn allocate_as(bytes: usize, mobility: Mobility) -> Block {
-        let usable = usable_bytes(bytes) as i64;
+        let usable = class_bytes(bytes, mobility) as i64;
         count_live(usable);
+        let block = |start| Block {
+            start,
+            bytes: u32::try_from(bytes).expect("values are limited"),
+            mobility,
+        };
         if let Some(start) = arena::allocate(bytes, mobility) {
             count_in_arena(usable);
-            return Block { start, bytes };
+            return block(start);
         }
         let layout = Block::layout(bytes);
-        // SAFETY: the layout's size is at least BLOCK_ALIGN, so it is not zero.
+        // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc::alloc(layout) };
         let Some(start) = NonNull::new(start) else {
             alloc::handle_alloc_error(layout)
         };
-        Block { start, bytes }
+        block(start)
     }
 
     /// The block that starts at `start` and was allocated with `bytes`.
@@ -74,7 +81,23 @@ impl Block {
     /// # Safety
     /// `start` came from [`Block::allocate`] with the same `bytes` and was not freed since.
     pub(crate) unsafe fn from_parts(start: NonNull<u8>, bytes: usize) -> Block {
-        Block { start, bytes }
+        Block {
+            start,
+            bytes: bytes as u32,
+            mobility: Mobility::Fixed,
+        }
+    }
+
+    /// As [`Block::from_parts`], for an entry.
+    ///
+    /// # Safety
+    /// As there, with [`Block::allocate_movable`].
+    pub(crate) unsafe fn movable_from_parts(start: NonNull<u8>, bytes: usize) -> Block {
+        Block {
+            start,
+            bytes: bytes as u32,
+            mobility: Mobility::Movable,
+        }
     }
 
     /// The first byte.
@@ -84,7 +107,17 @@ impl Block {
 
     /// The length that was asked for.
     pub(crate) fn bytes(self) -> usize {
-        self.bytes
+        self.bytes as usize
+    }
+
+    /// The length it takes.
+    pub(crate) fn usable_bytes(self) -> usize {
+        class_bytes(self.bytes(), self.mobility)
+    }
+
+    /// A hint that the block will soon be freed: fetches what that changes.
+    pub(crate) fn prefetch_free(self) {
+        arena::prefetch_free(self.start, self.bytes(), self.mobility);
     }
 
     /// Gives a live block back at once.
@@ -92,14 +125,14 @@ impl Block {
     /// # Safety
     /// No other thread can reach the block, and nobody uses or frees it afterwards.
     pub(crate) unsafe fn free(self) {
-        count_live(-(usable_bytes(self.bytes) as i64));
+        count_live(-(self.usable_bytes() as i64));
         // SAFETY: passed on to the caller.
         unsafe { self.release() }
     }
 
     /// Moves the block from live to retired.
     pub(crate) fn count_retired(self) {
-        count_retired(usable_bytes(self.bytes) as i64);
+        count_retired(self.usable_bytes() as i64);
     }
 
     /// Gives a retired block back.
@@ -107,7 +140,7 @@ impl Block {
     /// # Safety
     /// As for [`Block::free`]; [`Block::count_retired`] was called before.
     pub(crate) unsafe fn free_retired(self) {
-        count_garbage(-(usable_bytes(self.bytes) as i64));
+        count_garbage(-(self.usable_bytes() as i64));
         // SAFETY: passed on to the caller.
         unsafe { self.release() }
     }
@@ -116,33 +149,37 @@ impl Block {
         #[cfg(debug_assertions)]
         // SAFETY: the block is ours and `bytes` long; poison makes a late reader fail loudly.
         unsafe {
-            self.start.as_ptr().write_bytes(0xDB, self.bytes);
+            self.start.as_ptr().write_bytes(0xDB, self.bytes());
         }
         // SAFETY: passed on to the caller.
-        if unsafe { arena::free(self.start, self.bytes) } {
-            count_in_arena(-(usable_bytes(self.bytes) as i64));
+        if unsafe { arena::free(self.start, self.bytes(), self.mobility) } {
+            count_in_arena(-(self.usable_bytes() as i64));
             return;
         }
         // SAFETY: allocated by `Block::allocate` with this layout, not by the arena.
-        unsafe { alloc::dealloc(self.start.as_ptr(), Block::layout(self.bytes)) }
+        unsafe { alloc::dealloc(self.start.as_ptr(), Block::layout(self.bytes())) }
     }
 
     fn layout(bytes: usize) -> Layout {
+        const ALIGN: usize = Mobility::Fixed.align();
         let align = match bytes.is_multiple_of(64) {
             true => 64,
-            false => BLOCK_ALIGN,
+            false => ALIGN,
         };
-        Layout::from_size_align(bytes.max(BLOCK_ALIGN), align).expect("a block's size")
+        Layout::from_size_align(bytes.max(ALIGN), align).expect("a block's size")
     }
 }
 
-/// The bytes a block of so many takes: its size class.
-///
+/// The bytes a block of so many takes that is no entry: its size class.
+pub fn usable_bytes(bytes: usize) -> usize {
+    class_bytes(bytes, Mobility::Fixed)
+}
+
 /// Above the arena's, jemalloc's classes: four to a doubling.
 /// <https://jemalloc.net/jemalloc.3.html#size_classes>
-pub fn usable_bytes(bytes: usize) -> usize {
+fn class_bytes(bytes: usize, mobility: Mobility) -> usize {
     if bytes <= arena::BYTES_MAX {
-        return arena::class_bytes(bytes);
+        return arena::class_bytes(bytes, mobility);
     }
     bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2))
 }
@@ -343,6 +380,7 @@ mod tests {
         for (asked, class) in known.into_iter().chain([(10241, 12288), (16385, 20480)]) {
             assert_eq!(usable_bytes(asked), class, "{asked}");
         }
+        assert_eq!(class_bytes(132, Mobility::Movable), 132);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Guard {
     /// The block is live, was made unreachable for new guards, and is retired only once.
     pub(crate) unsafe fn retire(&self, block: Block) {
         block.count_retired();
-        arena::prefetch_free(block.start(), block.bytes());
+        block.prefetch_free();
         let gathered = UNFLUSHED.try_with(|unflushed| {
             let mut unflushed = unflushed.borrow_mut();
             if unflushed.blocks.is_empty() {

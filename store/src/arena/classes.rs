@@ -1,11 +1,17 @@
-//! Size classes: 8 bytes apart up to 1 kB, a few percent apart above.
+//! Size classes: 4 bytes apart up to 160, 8 up to 1 kB, a few percent apart above.
+//!
+//! Closer ones would waste less in each block and more in slabs: every class in use has one that
+//! is half empty.
 
+use super::Mobility;
 use super::region::SLAB_BYTES;
 
 /// The longest block the arena serves.
 pub(crate) const BYTES_MAX: usize = 8192;
 /// The shortest slot.
 const BYTES_MIN: usize = 32;
+/// Up to here classes are 4 bytes apart.
+const FINEST_MAX: usize = 160;
 /// Up to here classes are 8 bytes apart, above a slab is cut into ever fewer equal slots.
 const FINE_MAX: usize = 1024;
 
@@ -20,7 +26,8 @@ const fn fewer_slots(slots: usize) -> usize {
 const fn next_bytes(bytes: usize) -> usize {
     match bytes {
         0 => BYTES_MIN,
-        1..FINE_MAX => bytes + 8,
+        1..FINEST_MAX => bytes + 4,
+        FINEST_MAX..FINE_MAX => bytes + 8,
         _ => {
             let slots = SLAB_BYTES / bytes;
             (SLAB_BYTES / (slots - fewer_slots(slots))) & !7
@@ -86,11 +93,11 @@ const TABLE: [Class; CLASSES] = {
     table
 };
 
-static CLASSES_BY_BYTES: [u8; BYTES_MAX / 8 + 1] = {
-    let mut by_bytes = [0; BYTES_MAX / 8 + 1];
+static CLASSES_BY_BYTES: [u8; BYTES_MAX / 4 + 1] = {
+    let mut by_bytes = [0; BYTES_MAX / 4 + 1];
     let (mut at, mut class) = (0, 0);
     while at < by_bytes.len() {
-        if at * 8 > TABLE[class].bytes as usize {
+        if at * 4 > TABLE[class].bytes as usize {
             class += 1;
         }
         by_bytes[at] = class as u8;
@@ -103,8 +110,9 @@ const _: () = assert!(CLASSES <= 256);
 static CLASSES_TABLE: [Class; CLASSES] = TABLE;
 
 /// The class that serves blocks of so many bytes, at most [`BYTES_MAX`].
-pub(super) fn of_bytes(bytes: usize) -> usize {
-    usize::from(CLASSES_BY_BYTES[bytes.div_ceil(8)])
+pub(super) fn of_bytes(bytes: usize, mobility: Mobility) -> usize {
+    let last = mobility.align() - 1;
+    usize::from(CLASSES_BY_BYTES[((bytes + last) & !last) / 4])
 }
 
 pub(super) fn class(index: usize) -> Class {
@@ -112,8 +120,8 @@ pub(super) fn class(index: usize) -> Class {
 }
 
 /// The bytes a block takes that was asked for with `bytes`, at most [`BYTES_MAX`].
-pub(crate) fn class_bytes(bytes: usize) -> usize {
-    class(of_bytes(bytes)).bytes as usize
+pub(crate) fn class_bytes(bytes: usize, mobility: Mobility) -> usize {
+    class(of_bytes(bytes, mobility)).bytes as usize
 }
 
 /// The slot at an offset in a slab.
@@ -123,22 +131,27 @@ pub(super) fn slot_at(class: usize, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MOBILITIES;
     use super::*;
 
     #[test]
-    fn every_length_has_the_tightest_class() {
-        for bytes in 1..=BYTES_MAX {
-            let index = of_bytes(bytes);
-            assert!(class(index).bytes as usize >= bytes);
-            assert!(index == 0 || (class(index - 1).bytes as usize) < bytes);
+    fn every_length_has_the_tightest_class_that_keeps_it_aligned() {
+        for (bytes, mobility) in (1..=BYTES_MAX).flat_map(|bytes| MOBILITIES.map(|m| (bytes, m))) {
+            let index = of_bytes(bytes, mobility);
+            let align = mobility.align();
+            let fits = |index: usize| class(index).bytes as usize >= bytes;
+            let is_aligned = |index: usize| (class(index).bytes as usize).is_multiple_of(align);
+            assert!(fits(index) && is_aligned(index));
+            assert!(!(0..index).any(|index| fits(index) && is_aligned(index)));
             let waste = class(index).bytes as usize - bytes;
             assert!(
-                bytes < BYTES_MIN || waste < 8.max(bytes / 7),
+                bytes < BYTES_MIN || waste < align.max(8.min(bytes / 20)).max(bytes / 7),
                 "{bytes}: {waste}"
             );
         }
-        assert_eq!(class_bytes(132), 136);
-        assert_eq!(class_bytes(4096), 4096);
+        assert_eq!(class_bytes(132, Mobility::Movable), 132);
+        assert_eq!(class_bytes(132, Mobility::Fixed), 136);
+        assert_eq!(class_bytes(4096, Mobility::Fixed), 4096);
     }
 
     #[test]
@@ -155,7 +168,7 @@ mod tests {
     #[test]
     fn blocks_of_a_power_of_two_are_aligned_to_lines() {
         for bytes in [64, 128, 256, 512, 1024, 2048, 4096, 8192] {
-            assert_eq!(class_bytes(bytes), bytes);
+            assert_eq!(class_bytes(bytes, Mobility::Fixed), bytes);
         }
     }
 }

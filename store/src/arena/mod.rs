@@ -4,9 +4,9 @@
 //!
 //! A general allocator rounds 132 bytes to 160, cannot know that a block is named by one word and
 //! could therefore be moved, and keeps what lies between live blocks after the sizes of values
-//! have shifted. Here classes are 8 bytes apart, a block needs no header (whoever frees it knows
-//! its length), freeing does not touch the block, and sparse slabs are emptied by moving what is
-//! left in them (`compaction`).
+//! have shifted. Here classes are 4 or 8 bytes apart, a block needs no header (whoever frees it
+//! knows its length), freeing does not touch the block, and sparse slabs are emptied by moving
+//! what is left in them (`compaction`).
 //!
 //! # Shape
 //!
@@ -77,6 +77,16 @@ pub(crate) enum Mobility {
     Movable,
 }
 
+impl Mobility {
+    /// Every block starts at a multiple of this. Entries are many, so that four bytes count.
+    pub(crate) const fn align(self) -> usize {
+        match self {
+            Mobility::Fixed => 8,
+            Mobility::Movable => 4,
+        }
+    }
+}
+
 pub(crate) const MOBILITIES: [Mobility; 2] = [Mobility::Fixed, Mobility::Movable];
 
 /// Room for `bytes`; none if the arena does not serve such lengths or has no room.
@@ -85,14 +95,14 @@ pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> 
         return None;
     }
     let region = region()?;
-    cache::take(region, classes::of_bytes(bytes), mobility)
+    cache::take(region, classes::of_bytes(bytes, mobility), mobility)
 }
 
 /// Takes room back; false if it is not the arena's.
 ///
 /// # Safety
-/// If it came from [`allocate`], then with the same `bytes`, and nobody uses it any more.
-pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
+/// If it came from [`allocate`], then with the same arguments, and nobody uses it any more.
+pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize, mobility: Mobility) -> bool {
     if bytes > BYTES_MAX {
         return false;
     }
@@ -102,17 +112,17 @@ pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
     region.slab(index).give(
         region,
         index,
-        classes::slot_at(classes::of_bytes(bytes), offset),
+        classes::slot_at(classes::of_bytes(bytes, mobility), offset),
     );
     true
 }
 
 /// A hint that a block will soon be freed: fetches what that changes.
-pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize) {
+pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility) {
     if bytes <= BYTES_MAX
         && let Some((region, index, offset)) = located(start)
     {
-        let slot = classes::slot_at(classes::of_bytes(bytes), offset);
+        let slot = classes::slot_at(classes::of_bytes(bytes, mobility), offset);
         region.slab(index).prefetch(slot);
     }
 }
@@ -153,7 +163,7 @@ pub(crate) fn age_caches() {
 /// Gives back what this thread has in its cache of a class.
 pub(crate) fn empty_cache(bytes: usize, mobility: Mobility) {
     if let Some(region) = region() {
-        cache::empty(region, classes::of_bytes(bytes), mobility);
+        cache::empty(region, classes::of_bytes(bytes, mobility), mobility);
     }
 }
 
@@ -171,7 +181,7 @@ pub struct Extent {
 /// Whether there is room for an entry of so many bytes without another slab.
 pub(crate) fn has_spare(bytes: usize) -> bool {
     region().is_none_or(|_| {
-        let class = classes::of_bytes(bytes);
+        let class = classes::of_bytes(bytes, Mobility::Movable);
         cache::has(class, Mobility::Movable) || !stack::of(class, Mobility::Movable).is_empty()
     })
 }

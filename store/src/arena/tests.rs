@@ -11,6 +11,7 @@ use super::*;
 struct Filled {
     start: NonNull<u8>,
     bytes: usize,
+    mobility: Mobility,
     with: u8,
 }
 // SAFETY: an address; the block has one owner at a time.
@@ -19,13 +20,18 @@ unsafe impl Send for Filled {}
 impl Filled {
     fn new(bytes: usize, mobility: Mobility, with: u8) -> Option<Filled> {
         let start = allocate(bytes, mobility)?;
-        assert!(start.as_ptr().addr().is_multiple_of(8));
+        assert!(start.as_ptr().addr().is_multiple_of(mobility.align()));
         if bytes.is_power_of_two() && bytes >= 64 {
             assert!(start.as_ptr().addr().is_multiple_of(64));
         }
         // SAFETY: the block is new and so long.
         unsafe { start.as_ptr().write_bytes(with, bytes) };
-        Some(Filled { start, bytes, with })
+        Some(Filled {
+            start,
+            bytes,
+            mobility,
+            with,
+        })
     }
 
     /// Fails if anybody else wrote into the block.
@@ -37,7 +43,7 @@ impl Filled {
             "blocks overlap"
         );
         // SAFETY: it came from the arena with this length, and this is its owner.
-        assert!(unsafe { free(self.start, self.bytes) });
+        assert!(unsafe { free(self.start, self.bytes, self.mobility) });
     }
 }
 
@@ -64,7 +70,7 @@ proptest! {
                 live.extend(Filled::new(bytes, mobility, at as u8));
             }
             if at % 100 == 99 {
-                survey(classes::of_bytes(bytes), mobility, None);
+                survey(classes::of_bytes(bytes, mobility), mobility, None);
                 age_caches();
                 tidy_thread();
             }
@@ -135,7 +141,7 @@ fn many_threads_free_what_many_allocated() {
 #[test]
 fn a_sparse_class_gives_slabs_up() {
     const BYTES: usize = 1_900;
-    let class = classes::of_bytes(BYTES);
+    let class = classes::of_bytes(BYTES, Mobility::Movable);
     let blocks: Vec<_> = (0..1000u32)
         .filter_map(|at| Filled::new(BYTES, Mobility::Movable, at as u8))
         .collect();

@@ -76,7 +76,7 @@ impl<const ARITY: usize> Builder<ARITY> {
             Some(_) => node::outside_end(self.body.len()),
         });
         if let Some(outside) = outside {
-            self.memory_bytes += usable_bytes(outside.block.bytes()) as u64;
+            self.memory_bytes += outside.block.usable_bytes() as u64;
         }
         self.len += 1;
     }

@@ -64,7 +64,7 @@ impl Ledger {
     }
 
     pub(super) fn discard_block(&mut self, block: Block, is_fresh: bool) {
-        self.memory_bytes -= usable_bytes(block.bytes()) as u64;
+        self.memory_bytes -= block.usable_bytes() as u64;
         if is_fresh {
             // SAFETY: only this edit knew the block, and nothing leads to it any more.
             unsafe { block.free() };
@@ -75,7 +75,7 @@ impl Ledger {
 
     /// Counts a new block that is no node.
     pub(super) fn count(&mut self, block: Block) {
-        self.memory_bytes += usable_bytes(block.bytes()) as u64;
+        self.memory_bytes += block.usable_bytes() as u64;
     }
 
     /// The inner node with another child, in place if it is fresh.
