@@ -166,6 +166,11 @@ impl Segment {
         bucket * STRIDE + slot
     }
 
+    /// The bucket of a position.
+    pub(super) fn bucket_of(position: usize) -> usize {
+        position / STRIDE
+    }
+
     /// The buckets a key of this home may be in.
     pub(super) fn buckets_of(home: usize) -> impl Iterator<Item = usize> {
         (home..home + 2).chain(Segment::stash_buckets(home))

@@ -1,16 +1,16 @@
 //! Growing: one full segment becomes two.
 //!
-//! Everything in the segment is frozen, so that its content is final; the words are copied to
-//! the same positions of two new segments, by the next bit of their keys' places; one swap of
-//! the old segment's successors publishes both. Whoever needs the segment helps, so nobody waits
-//! for anybody; the work of those who come second is thrown away.
+//! Everything in the segment is frozen, so that its content is final; the words are copied to two
+//! new segments, by the next bit of their keys' places, and there nearer to their homes where these
+//! have room again; one swap of the old segment's successors publishes both. Whoever needs the
+//! segment helps, so nobody waits for anybody; the work of those who come second is thrown away.
 //!
 //! Until the publication the frozen words are the keys' present state, afterwards the copies
 //! are. A reader in the old segment looks at the successors after it saw a frozen control word
 //! and before it searches: what it then finds was present at that moment.
 
 use super::merge::{Merge, Plan};
-use super::segment::{HOMES, Segment};
+use super::segment::{CAPACITY, HOMES, Segment};
 use super::word::Word;
 use super::{Occupant, Table, place_of};
 use crate::reclaim::Guard;
@@ -60,15 +60,21 @@ impl<O: Occupant> Table<O> {
         // SAFETY: both are new and live.
         let by_bit = children.map(|child| unsafe { child.as_ref() });
         let mut stashed = [[0; HOMES]; 2];
+        let mut displaced = Vec::with_capacity(CAPACITY);
         segment.prefetch_occupants();
         for (position, word) in segment.committed() {
             // SAFETY: a committed word of a segment without successors, seen under a guard.
             let hash = unsafe { self.hash_of(word) };
             let bit = (place_of(hash) << segment.depth >> 63) as usize;
+            let home = Segment::home_of(hash);
             by_bit[bit].fill(position, word.thawed());
-            if Segment::is_in_stash(position) {
-                stashed[bit][Segment::home_of(hash)] += 1;
+            if Segment::bucket_of(position) != home {
+                displaced.push((position, bit, home));
             }
+        }
+        for (position, bit, home) in displaced {
+            let position = by_bit[bit].bring_home(position, home);
+            stashed[bit][home] += usize::from(Segment::is_in_stash(position));
         }
         for home in 0..HOMES {
             for (child, stashed) in by_bit.iter().zip(&stashed) {
@@ -87,6 +93,27 @@ impl<O: Occupant> Table<O> {
 }
 
 impl Segment {
+    /// Moves a word of a segment that nobody else knows yet nearer to its home, if there is room;
+    /// returns where it stands. Without that segments would be fuller of strays with every split,
+    /// and the next one would come sooner: it is worth 4 percent of the table.
+    fn bring_home(&self, position: usize, home: usize) -> usize {
+        let free = |bucket| self.free_slots(bucket).count();
+        // The neighbour may have it unless home is emptier.
+        let (bucket, least) = match Segment::is_in_stash(position) {
+            true if free(home + 1) > free(home) => (home + 1, 0),
+            true => (home, 0),
+            false => (home, free(home + 1) + 1),
+        };
+        if free(bucket) <= least {
+            return position;
+        }
+        let slot = self.free_slots(bucket).next().expect("some are free");
+        let nearer = Segment::position(bucket, slot);
+        self.fill(nearer, self.word(position));
+        self.fill(position, Word::EMPTY);
+        nearer
+    }
+
     /// What the segment is to be frozen for, if it is to be frozen now.
     fn plan_for_split(&self) -> Plan<'_> {
         let split = Merge::NONE_BUT_SPLIT;
