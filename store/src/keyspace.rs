@@ -110,10 +110,11 @@ pub(crate) unsafe fn descriptor<'g>(occupied: Occupied) -> &'g Descriptor {
 }
 
 impl Occupant for Occupants {
+    #[inline(always)]
     unsafe fn is_key(&self, occupied: Occupied, key: &[u8]) -> bool {
         if occupied.is_descriptor() {
             // SAFETY: passed on to the caller.
-            return unsafe { descriptor(occupied) }.key() == key;
+            return unsafe { is_key_of_descriptor(occupied, key) };
         }
         // SAFETY: passed on to the caller.
         is_same(
@@ -133,6 +134,14 @@ impl Occupant for Occupants {
             unsafe { Entry::from_address(occupied.address()) }.key(),
         )
     }
+}
+
+/// # Safety
+/// As for [`Occupant::is_key`].
+#[cold]
+unsafe fn is_key_of_descriptor(occupied: Occupied, key: &[u8]) -> bool {
+    // SAFETY: passed on to the caller.
+    unsafe { descriptor(occupied) }.key() == key
 }
 
 /// How many of a database's keys in each region of the table have an expiry. Takes no memory

@@ -142,6 +142,21 @@ impl Look<'_> {
     }
 }
 
+/// What a search found, in two registers: an optional pair would be returned in memory, and it
+/// takes longer to fetch it from there than all the rest.
+struct Found {
+    position: usize,
+    /// Empty: nothing.
+    word: Word,
+}
+
+impl Found {
+    const NOTHING: Found = Found {
+        position: 0,
+        word: Word::EMPTY,
+    };
+}
+
 impl<O: Occupant> Table<O> {
     /// Looks for a key.
     #[inline]
@@ -197,6 +212,7 @@ impl<O: Occupant> Table<O> {
                 continue;
             }
             let found = self.search_segment(key, segment, home, control);
+            let found = (!found.word.is_empty()).then_some((found.position, found.word));
             return (segment, control, found);
         }
     }
@@ -208,39 +224,55 @@ impl<O: Occupant> Table<O> {
         segment: &Segment,
         home: usize,
         control: Control,
-    ) -> Option<(usize, Word)> {
-        let in_bucket = |bucket| {
-            let mut slots = segment.tagged(bucket, key.tag());
-            slots.find_map(|slot| {
-                self.at_position(key, segment, home, Segment::position(bucket, slot))
-            })
-        };
-        let near = in_bucket(home).or_else(|| in_bucket(home + 1));
-        if near.is_some() || control.stashed() == 0 {
+    ) -> Found {
+        let near = self.search_bucket(key, segment, (home, home));
+        if !near.word.is_empty() {
             return near;
         }
-        Segment::stash_buckets(home).find_map(in_bucket)
+        self.search_farther(key, segment, home, control)
     }
 
-    /// The word at a position whose tag is right, if it counts and is of this very key.
-    #[inline(always)]
-    fn at_position(
+    /// The same in all buckets but the home. Most keys are at home: this is not part of the path
+    /// that is inlined.
+    #[inline(never)]
+    fn search_farther(
         &self,
         key: &Key<'_>,
         segment: &Segment,
         home: usize,
-        position: usize,
-    ) -> Option<(usize, Word)> {
-        let mut word = segment.word(position);
-        if word.is_tentative() {
-            word = inserted(segment, home, position)?;
+        control: Control,
+    ) -> Found {
+        let in_bucket = |bucket| self.search_bucket(key, segment, (home, bucket));
+        let near = in_bucket(home + 1);
+        if !near.word.is_empty() || control.stashed() == 0 {
+            return near;
         }
-        if word.is_empty() || !word.has_tag(key.tag()) {
-            return None;
+        let mut stashed = Segment::stash_buckets(home).map(in_bucket);
+        let found = stashed.find(|found| !found.word.is_empty());
+        found.unwrap_or(Found::NOTHING)
+    }
+
+    /// The word in a bucket that counts and is of this very key.
+    #[inline(always)]
+    fn search_bucket(
+        &self,
+        key: &Key<'_>,
+        segment: &Segment,
+        (home, bucket): (usize, usize),
+    ) -> Found {
+        for slot in segment.tagged(bucket, key.tag()) {
+            let position = Segment::position(bucket, slot);
+            let mut word = segment.word(position);
+            if word.is_tentative() {
+                word = inserted(segment, home, position);
+            }
+            // SAFETY: the word was in its slot under the caller's guard and is a committed one.
+            let is_key = |word: Word| unsafe { self.occupants.is_key(word.occupied(), key.bytes) };
+            if !word.is_empty() && word.has_tag(key.tag()) && is_key(word) {
+                return Found { position, word };
+            }
         }
-        // SAFETY: the word was in its slot under the caller's guard and is a committed one.
-        let is_it = unsafe { self.occupants.is_key(word.occupied(), key.bytes) };
-        is_it.then_some((position, word))
+        Found::NOTHING
     }
 
     /// Lets the slot name something else, if it still names what the look found. If it does not,
@@ -310,15 +342,15 @@ impl<O: Occupant> Table<O> {
 }
 
 /// The word at a position where a tentative one was seen, if an insertion of this home put it
-/// there that has committed.
+/// there that has committed; else an empty one.
 #[cold]
-fn inserted(segment: &Segment, home: usize, position: usize) -> Option<Word> {
+fn inserted(segment: &Segment, home: usize, position: usize) -> Word {
     let mut word = segment.word(position);
     // Again after the help: the slot may hold another tentative word by then.
     while word.is_tentative() {
         let control = segment.control(home);
         if !control.is_pending() || control.position() != position {
-            return None;
+            return Word::EMPTY;
         }
         segment.settle(home, control);
         word = segment.word(position);
@@ -327,7 +359,7 @@ fn inserted(segment: &Segment, home: usize, position: usize) -> Option<Word> {
             break;
         }
     }
-    Some(word)
+    word
 }
 
 impl Segment {
