@@ -6,11 +6,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::slab::Slab;
 use super::{Extent, IS_USED};
+use crate::reclaim::{self, Drain};
 
 /// A slab's length and alignment.
 pub(crate) const SLAB_BYTES: usize = 64 << 10;
 /// What the kernel maps at once where it can.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+const SLABS_PER_HUGE_PAGE: u32 = (HUGE_PAGE_BYTES / SLAB_BYTES) as u32;
+/// With so many slabs left of a huge page the next one is made ready. Zeroing it takes the kernel
+/// up to a millisecond, for which no write should wait.
+const SLABS_AHEAD: u32 = 8;
 /// Less address space than this is not worth having.
 const SPAN_BYTES_MIN: usize = 256 << 20;
 /// More than this no machine needs.
@@ -23,6 +28,8 @@ pub(super) struct Region {
     slabs: &'static [Slab],
     /// Slabs below were in use at some time.
     frontier: AtomicU32,
+    /// Slabs below were in use or made ready.
+    ready: AtomicU32,
     /// Free slabs in physical memory.
     resident: Bits,
     /// Free slabs the kernel has taken back.
@@ -90,6 +97,7 @@ impl Region {
             base,
             slabs: records,
             frontier: AtomicU32::new(0),
+            ready: AtomicU32::new(0),
             resident,
             returned,
             evacuated,
@@ -127,9 +135,30 @@ impl Region {
             return Some(index);
         }
         let next = |frontier| ((frontier as usize) < self.span()).then_some(frontier + 1);
-        self.frontier
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, next)
-            .ok()
+        let relaxed = Ordering::Relaxed;
+        let index = self
+            .frontier
+            .fetch_update(Ordering::AcqRel, relaxed, next)
+            .ok()?;
+        let ahead = index + SLABS_AHEAD;
+        if ahead.is_multiple_of(SLABS_PER_HUGE_PAGE)
+            && ((ahead + SLABS_PER_HUGE_PAGE) as usize) <= self.span()
+        {
+            reclaim::reap(Box::new(HugePage(ahead)));
+        }
+        Some(index)
+    }
+
+    /// Lets the kernel put a huge page behind the frontier into physical memory.
+    fn make_ready(&self, first: u32) {
+        let start = self.address(first, 0).as_ptr().cast();
+        // SAFETY: inside the mapping, of which this changes no content: somebody may be faster and
+        // use it already. A kernel before 5.14 refuses, and the first write does it.
+        let answer = unsafe { libc::madvise(start, HUGE_PAGE_BYTES, libc::MADV_POPULATE_WRITE) };
+        if answer == 0 {
+            self.ready
+                .fetch_max(first + SLABS_PER_HUGE_PAGE, Ordering::Relaxed);
+        }
     }
 
     /// Puts a slab into the pool that the caller holds and nobody uses.
@@ -154,14 +183,27 @@ impl Region {
         let used = self.frontier.load(Ordering::Relaxed) as usize;
         let returned = self.returned.count.load(Ordering::Relaxed);
         let free = self.resident.count.load(Ordering::Relaxed);
-        // The huge page at the frontier is there as a whole.
-        let last = used.next_multiple_of(HUGE_PAGE_BYTES / SLAB_BYTES) - used;
+        // The huge page at the frontier is there as a whole, and at times the next.
+        let whole = used.next_multiple_of(SLABS_PER_HUGE_PAGE as usize);
+        let last = whole.max(self.ready.load(Ordering::Relaxed) as usize) - used;
         let bytes = |slabs: usize| (slabs * SLAB_BYTES) as u64;
         Extent {
             resident_bytes: bytes((used + last).saturating_sub(returned)),
             free_bytes: bytes(free + last),
             records_bytes: (used * size_of::<Slab>()) as u64,
         }
+    }
+}
+
+/// What the reaper thread is told to make ready: the number of its first slab.
+struct HugePage(u32);
+
+impl Drain for HugePage {
+    fn drain_slice(&mut self) -> bool {
+        if let Some(region) = region() {
+            region.make_ready(self.0);
+        }
+        false
     }
 }
 
