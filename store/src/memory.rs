@@ -306,8 +306,12 @@ pub(crate) fn charged_bytes() -> u64 {
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
 /// back to the kernel now. To a few steps of each thread, and as cheap as [`charged_bytes`].
 pub(crate) fn physical_bytes() -> u64 {
-    let in_arena = TOLD_ARENA_BYTES.load(Ordering::Relaxed).max(0) as u64;
-    charged_bytes().saturating_sub(in_arena) + slab_bytes()
+    charged_bytes().saturating_sub(told_arena_bytes()) + slab_bytes()
+}
+
+/// What of them stands in the arena, to a few steps of each thread.
+pub(crate) fn told_arena_bytes() -> u64 {
+    TOLD_ARENA_BYTES.load(Ordering::Relaxed).max(0) as u64
 }
 
 /// What slabs with blocks take.

@@ -14,6 +14,9 @@
 //!   ([`Store::compact`]), and only as many slabs are set aside as the holes of the others can
 //!   take in. Under random removals a class that shrinks by a byte costs about one byte of
 //!   copying; where the sizes stay what they are, nothing is moved at all.
+//! - *For holes*: when an eighth lies idle, writers make the steps, so many for each byte they
+//!   bring that about as much becomes free: the periodic task alone is too slow for a load that
+//!   changes its sizes at full speed.
 //! - *Pressed*: when what is physical ([`memory::physical_bytes`]) exceeds the limit a little,
 //!   writers make the steps, so many for each byte they bring that a pass is over before its gain
 //!   is used up ([`press`]).
@@ -31,6 +34,7 @@
 
 mod pass;
 
+use std::cell::Cell;
 use std::sync::MutexGuard;
 
 use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility, SLAB_BYTES};
@@ -61,6 +65,12 @@ const SPARE_WHEN_HARD_PRESSED: Evacuation = Evacuation {
     part_min: Some(8),
     ..SPARE_WHEN_MUCH
 };
+/// While more than one byte in so many is idle, writers fill holes, ...
+const IDLE_PART_FOR_WRITERS: u64 = 12;
+/// ... but some are always there, ...
+const IDLE_BYTES_MIN: u64 = 4 << 20;
+/// ... each when it has written so much.
+const SHARE_BYTES: u64 = 4096;
 /// Writers are pressed when what is physical is above the limit by a 64th of it, ...
 const PRESSED: Excess = Excess {
     part: 64,
@@ -83,6 +93,8 @@ const CHARGED_QUARTERS_MIN: u64 = 3;
 const PASS_PART: usize = 32;
 /// ... so many.
 const PASS_SLABS_MIN: usize = 8;
+/// One for holes has more time, and takes more: it walks over whole tables in any case.
+const PASS_PART_FOR_HOLES: usize = 8;
 /// A pass is to be over when one byte was written for so many that it may gain.
 const PACE: u64 = 8;
 /// A writer has a part in so many passes.
@@ -185,6 +197,31 @@ impl Store {
     }
 }
 
+/// Does a writer's share of filling holes where there are many: it is about to write so many bytes.
+pub(crate) fn fill_holes(db: &Db<'_>, bytes: u64) {
+    thread_local! {
+        static WRITTEN_BYTES: Cell<u64> = const { Cell::new(0) };
+    }
+    if !has_many_holes() || db.is_in_transaction() {
+        return;
+    }
+    let written = WRITTEN_BYTES.get() + bytes;
+    if written < SHARE_BYTES {
+        WRITTEN_BYTES.set(written);
+        return;
+    }
+    WRITTEN_BYTES.set(0);
+    if work(db, written, |compaction| compaction.begin_for_holes(db)) {
+        db.guard().flush();
+    }
+}
+
+fn has_many_holes() -> bool {
+    let used = memory::slab_bytes();
+    let idle = used.saturating_sub(memory::told_arena_bytes());
+    idle > (used / IDLE_PART_FOR_WRITERS).max(IDLE_BYTES_MIN)
+}
+
 /// Does a writer's share of emptying slabs, if it is pressed: it is about to write so many bytes.
 /// Whether it should not write if nothing may be evicted.
 pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
@@ -204,21 +241,29 @@ pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
     memory::physical_bytes() + bytes > REFUSED.above(limit) && is_full(limit)
 }
 
+/// A pressed writer's share, for so many bytes.
+fn press_once(db: &Db<'_>, bytes: u64) -> bool {
+    work(db, bytes, |compaction| {
+        compaction.begin_pressed(db, bytes);
+    })
+}
+
 /// What is physical and does not become free by itself when the last readers of what was retired
 /// are gone. To move entries because of garbage would make more of it.
 fn physical_bytes() -> u64 {
     memory::physical_bytes().saturating_sub(memory::usage().retired_bytes)
 }
 
-/// Walks as much as is due for so many bytes; whether there was something to walk.
-fn press_once(db: &Db<'_>, bytes: u64) -> bool {
+/// Walks as much as is due for so many bytes, of a pass that `begin` begins if there is none;
+/// whether there was something to walk.
+fn work(db: &Db<'_>, bytes: u64, begin: impl FnOnce(&mut Compaction)) -> bool {
     let store = db.store();
     let Some(mut compaction) = store.compaction_soon() else {
         return false;
     };
     compaction.settle(0);
     if compaction.pass.is_none() && !compaction.rests(bytes) {
-        compaction.begin_pressed(db, bytes);
+        begin(&mut compaction);
     }
     compaction.release();
     let steps = compaction.steps_due(bytes);
@@ -345,6 +390,18 @@ impl Compaction {
         }
         self.pass = Some(Pass::new(store, slabs, verdict));
         true
+    }
+
+    /// Begins a pass over the sparsest slabs, if there are any.
+    fn begin_for_holes(&mut self, db: &Db<'_>) {
+        arena::age_caches();
+        let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART_FOR_HOLES);
+        let mut slabs = std::mem::take(&mut self.chosen);
+        self.survey_all(&mut slabs, wanted, SPARE_WHEN_MUCH);
+        match slabs.is_empty() {
+            true => self.fruitless_bytes = (wanted * SLAB_BYTES) as u64 / PACE,
+            false => self.pass = Some(Pass::new(db.store(), slabs, None)),
+        }
     }
 
     /// Looks at the classes in turn until so many slabs are set aside.

@@ -323,12 +323,13 @@ impl Db<'_> {
     /// # Errors
     /// [`Error::OutOfMemory`] if the limit is reached and nothing may go.
     pub fn make_room(&self, bytes: usize) -> Result<(), Error> {
+        let bytes = bytes as u64;
+        compaction::fill_holes(self, bytes);
         let store = self.store();
         let limit = store.memory_bytes_max();
         if limit == 0 {
             return Ok(());
         }
-        let bytes = bytes as u64;
         let is_tight = compaction::press(self, bytes);
         let charged = memory::charged_bytes();
         if store.policy() == Policy::NoEviction {
