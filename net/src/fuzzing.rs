@@ -55,10 +55,17 @@ pub(crate) fn resp_in_pieces<'p>(
     (found, None)
 }
 
-/// Requests of Memcached's text protocol are the same however their bytes are cut.
+/// Requests of Memcached's text protocol are the same however their bytes are cut, up to a line
+/// that is too long: as with memcached, one that comes with its end at once is read.
 pub fn memcached_text(data: &[u8]) {
     let (data, pieces) = pieces(data);
-    assert_eq!(memcached_in_pieces(pieces), memcached_in_pieces([data]));
+    let (cut, whole) = (memcached_in_pieces(pieces), memcached_in_pieces([data]));
+    let mut lines = data.split(|&byte| byte == b'\n');
+    if cut.1 && lines.any(|line| line.len() > memcached::LINE_BYTES_MAX) {
+        assert!(whole.0.starts_with(&cut.0), "{cut:?} of {whole:?}");
+    } else {
+        assert_eq!(cut, whole);
+    }
 }
 
 /// The same of meta commands: an `m` is put before each line.

@@ -13,7 +13,7 @@ use super::write::Form;
 use super::{Broken, Limits, meta, swallow, text};
 
 /// A line that is still without an end at this many bytes must be a get.
-const LINE_BYTES_MAX: usize = 2048;
+pub(crate) const LINE_BYTES_MAX: usize = 2048;
 /// A get that is still without an end at this many bytes is not waited for.
 pub(super) const GET_LINE_BYTES_MAX: usize = 8 << 20;
 /// The most blanks before a long get.

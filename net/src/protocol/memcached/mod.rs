@@ -26,6 +26,8 @@ mod text;
 mod words;
 mod write;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use line::LINE_BYTES_MAX;
 pub(crate) use request::{
     Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, List, Mode, Refusal, Request, Stats,
     Store, Verb, Vivify,
