@@ -563,3 +563,28 @@ fn what_is_flushed_is_gone_to_the_byte() {
         assert!(emptied, "seed {seed}: {last}");
     }
 }
+
+/// What the process takes for itself must not be taken for a reason to refuse writes.
+#[test]
+fn a_tiny_cache_makes_room_for_every_write() {
+    const BEYOND_EMPTY_BYTES: u64 = 100_000;
+    const VALUE_BYTES: [usize; 5] = [10, 50, 200, 500, 2_000];
+    let server = Running::start(&["--cache_mode"]);
+    let mut client = Client::connect(&server, Protocol::Resp);
+    // By then what the process takes for itself has been looked at.
+    std::thread::sleep(Duration::from_secs(1));
+    let limit = figure(&info(&mut client), "used_memory") + BEYOND_EMPTY_BYTES;
+    client.command(&[
+        b"CONFIG",
+        b"SET",
+        b"maxmemory",
+        limit.to_string().as_bytes(),
+    ]);
+    assert_eq!(client.line(), "+OK");
+    let mut random = fastrand::Rng::with_seed(1);
+    for step in 0..20_000 {
+        let value = vec![b'v'; VALUE_BYTES[random.usize(..VALUE_BYTES.len())]];
+        let key = format!("key:{}", random.u32(..5_000));
+        assert!(client.set(&key, &value, None), "step {step}");
+    }
+}

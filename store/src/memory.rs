@@ -286,14 +286,15 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
         .resident_bytes
         .saturating_sub(outside + slab_bytes());
     let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
-    let beside = heap + excess.min(limit_bytes / EXCESS_CHARGED_MAX);
+    let beside = heap + excess.min(own / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
     own + heap
 }
 
 /// This part of the limit may be resident for no known reason, free of charge: 1/64.
 const SLACK_ALLOWED: u64 = 64;
-/// No more than this part of the limit is charged for what is resident beyond that: 1/8.
+/// No more than this part of the engine's own memory is charged for what is resident beyond that:
+/// 1/8. Under a limit of a few megabytes most of it is the process's, whatever is evicted.
 const EXCESS_CHARGED_MAX: u64 = 8;
 
 /// The bytes that count against the memory limit, to a few steps of each thread. One load each
