@@ -158,32 +158,46 @@ impl<'g> Db<'g> {
 
     /// The entry at a key that has not expired; notes the use.
     pub fn read(&self, key: &[u8]) -> Option<Entry<'g>> {
-        let entry = self.peek(key);
+        let key = self.key(key);
+        let entry = self.peek_at(&key);
         thread::note_lookup(entry.is_some());
         if let Some(entry) = entry
             && self.notes_use
         {
-            self.note_use(entry);
+            self.note_use_at(key.hash, entry);
         }
         entry
     }
 
     /// Notes a use of an entry, for those who looked at it without noting one.
     pub fn note_use(&self, entry: Entry<'g>) {
+        // The hash is made anew only where somebody asks for it.
+        if self.store.eviction().notes_requests() {
+            return self.note_use_at(self.store.hash(entry.key()), entry);
+        }
         entry.touch(self.store.eviction().present(self.now_ms));
+    }
+
+    fn note_use_at(&self, hash: u64, entry: Entry<'g>) {
+        let eviction = self.store.eviction();
+        entry.touch(eviction.present(self.now_ms));
+        eviction.note_request(hash, entry);
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.
     pub fn peek(&self, key: &[u8]) -> Option<Entry<'g>> {
-        let key = self.key(key);
+        self.peek_at(&self.key(key))
+    }
+
+    fn peek_at(&self, key: &Key<'_>) -> Option<Entry<'g>> {
         if self.in_transaction {
-            let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
+            let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, key));
             return self.live(self.overlay(|overlay| overlay.current(at, self.guard)));
         }
-        let entry = self.scope().entry(self.index, &key)?;
+        let entry = self.scope().entry(self.index, key)?;
         if entry.is_expired(self.now_ms) {
             thread::note_expired_lookup();
-            self.keep(&self.scope().look(self.index, &key));
+            self.keep(&self.scope().look(self.index, key));
             return None;
         }
         Some(entry)
@@ -626,6 +640,7 @@ impl<'g> Db<'g> {
             let limit = self.store.memory_bytes_max();
             eviction.note_insertion(made.entry.memory_bytes(), limit);
         }
+        eviction.note_request(key.hash, made.entry);
         made
     }
 }

@@ -44,7 +44,7 @@ pub use compaction::Compacted;
 pub use db::{Change, Db, Draft};
 pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
-pub use eviction::{Policy, small_queue_bytes};
+pub use eviction::{CacheOrder, Policy, small_queue_bytes};
 pub use expiry::Swept;
 pub use store::{Counts, Options, Store};
 pub use thread::{Lookups, take_lookups};

@@ -230,6 +230,9 @@ impl Store {
     /// Changes the memory limit.
     pub fn set_memory_bytes_max(&self, bytes: u64) {
         self.memory_bytes_max.store(bytes, Ordering::Relaxed);
+        if bytes == 0 {
+            self.forget_rivals();
+        }
     }
 
     /// Tells the store what the whole process takes: for a periodic task.

@@ -8,16 +8,18 @@
 use std::io;
 
 use benches::report::Table;
-use benches::simulation::{Cache, CacheMode, S3Fifo, SampledLfu, SampledLru, miss_ratio};
+use benches::simulation::{Cache, CacheMode, Order, Ordered, S3Fifo};
+use benches::simulation::{SampledLfu, SampledLru, miss_ratio};
 use benches::traces::{self, Trace};
 
 const OBJECTS: usize = 200_000;
 const REQUESTS: usize = 2_000_000;
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "Redis's LRU",
     "Redis's LFU",
     "S3-FIFO, exact",
-    "cache mode by age",
+    "queues, by age",
+    "queues",
     "cache mode",
 ];
 
@@ -74,12 +76,14 @@ fn ratios(trace: &Trace, percent: u64, bytes: fn(u32) -> u32) -> [f64; NAMES.len
     let whole: u64 = (0..objects as u32).map(|o| u64::from(bytes(o))).sum();
     let capacity = whole * percent / 100;
     let items = objects * percent as usize / 100;
+    let queues = |by_size| Ordered::new(Order::Queues, objects, capacity, items, by_size);
     let caches: [Box<dyn Cache>; NAMES.len()] = [
         Box::new(SampledLru::new(objects, capacity)),
         Box::new(SampledLfu::new(objects, capacity)),
         Box::new(S3Fifo::new(objects, capacity)),
-        Box::new(CacheMode::new(objects, capacity, items, false)),
-        Box::new(CacheMode::new(objects, capacity, items, true)),
+        Box::new(queues(false)),
+        Box::new(queues(true)),
+        Box::new(CacheMode::new(objects, capacity, items)),
     ];
     caches.map(|mut cache| miss_ratio(&mut *cache, &trace.requests, bytes))
 }

@@ -2,14 +2,16 @@
 
 mod lfu;
 mod lru;
+mod ordered;
 mod residents;
+mod rivals;
 mod s3fifo;
-mod sampled;
 
 pub use lfu::SampledLfu;
 pub use lru::SampledLru;
+pub use ordered::{Order, Ordered};
+pub use rivals::CacheMode;
 pub use s3fifo::S3Fifo;
-pub use sampled::CacheMode;
 
 /// A cache that is asked for one object after the other.
 pub trait Cache {

@@ -35,6 +35,11 @@ impl Residents {
         self.all.is_empty()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The bytes of all of them.
     pub(super) fn sum(&self) -> u64 {
         self.sum

@@ -5,7 +5,7 @@
 //! has to be emptied while memory is full (`compaction`): what is worth keeping moves, the rest
 //! goes.
 
-use super::{Policy, Sampled, VIEW, View};
+use super::{Order, Policy, Sampled, VIEW, View};
 use crate::db::Db;
 use crate::entry::Entry;
 
@@ -13,6 +13,8 @@ use crate::entry::Entry;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
     policy: Policy,
+    /// The order that ruled in cache mode.
+    ruling: Order,
     /// What ranks as high or higher goes.
     least: Rank,
     /// About how many keys there are. The threads that carry a verdict out may never have looked.
@@ -24,7 +26,7 @@ type Rank = (u32, u64);
 
 /// So many times entries are drawn for a verdict.
 const DRAWS: usize = 8;
-/// The most uses that count in cache mode.
+/// The most uses that count in cache mode's queues.
 const USES_MAX: u32 = 3;
 
 impl Db<'_> {
@@ -35,6 +37,7 @@ impl Db<'_> {
         if policy == Policy::NoEviction {
             return None;
         }
+        let ruling = store.eviction().rivals.ruling();
         let now = store.eviction().present(self.now_ms());
         let mut ranks = Vec::new();
         let mut drawn = Vec::new();
@@ -43,7 +46,7 @@ impl Db<'_> {
             drawn.clear();
             let db = self.outside(index);
             db.draw(policy.is_volatile(), store.samples(), &mut drawn);
-            let rank = |entry| rank(policy, &db.sampled(entry, now));
+            let rank = |entry| rank(policy, ruling, &db.sampled(entry, now));
             ranks.extend(drawn.iter().map(|&occupied| rank(db.entry_of(occupied))));
         }
         ranks.sort_unstable();
@@ -51,6 +54,7 @@ impl Db<'_> {
         let keys = VIEW.with_borrow(View::keys);
         Some(Verdict {
             policy,
+            ruling,
             least,
             keys,
         })
@@ -65,14 +69,15 @@ impl Db<'_> {
         let may_go = !verdict.policy.is_volatile() || entry.expires_at_ms().is_some();
         let now = self.store().eviction().present(self.now_ms());
         let sampled = self.sampled(entry, now);
-        let is_over = || is_costly || rank(verdict.policy, &sampled) >= verdict.least;
+        let rank = || rank(verdict.policy, verdict.ruling, &sampled);
+        let is_over = || is_costly || rank() >= verdict.least;
         may_go && is_over() && self.let_go(&sampled, verdict.keys)
     }
 }
 
-fn rank(policy: Policy, sampled: &Sampled<'_>) -> Rank {
-    let unused = match policy {
-        Policy::CacheMode => USES_MAX - sampled.usage.frequency(),
+fn rank(policy: Policy, ruling: Order, sampled: &Sampled<'_>) -> Rank {
+    let unused = match (policy, ruling) {
+        (Policy::CacheMode, Order::Fifo) => USES_MAX - sampled.usage.frequency(),
         _ => 0,
     };
     (unused, policy.rank(sampled))

@@ -61,13 +61,16 @@
 
 mod bulk;
 mod ghost;
+mod miniature;
 mod policy;
+mod rivals;
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 pub(crate) use bulk::Verdict;
 pub use policy::Policy;
+pub use rivals::Order as CacheOrder;
 
 use crate::compaction;
 use crate::db::Db;
@@ -82,6 +85,7 @@ use crate::table::Occupied;
 use crate::usage::{Present, STAMPS, Usage, tick_of};
 use crate::value;
 use ghost::Ghosts;
+use rivals::{Order, Rivals};
 
 /// Stamps for each time the limit's worth of bytes is inserted.
 const GRAIN: u64 = 2048;
@@ -169,6 +173,7 @@ pub(crate) struct Eviction {
     /// Stamps since the start, with a fraction.
     clock: AtomicU64,
     ghosts: AtomicPtr<Ghosts>,
+    rivals: Rivals,
     /// Evictions until expired keys are looked for again, and how many it were the last time.
     sweep_in: AtomicU32,
     sweep_pause: AtomicU32,
@@ -183,6 +188,7 @@ impl Eviction {
             decay_minutes: AtomicU32::new(1),
             clock: AtomicU64::new(0),
             ghosts: AtomicPtr::new(std::ptr::null_mut()),
+            rivals: Rivals::new(),
             sweep_in: AtomicU32::new(0),
             sweep_pause: AtomicU32::new(0),
         }
@@ -204,7 +210,7 @@ impl Eviction {
         Present {
             tick: tick_of(now_ms),
             stamp: (self.clock.load(relaxed) >> FRACTION_BITS) as u32 % STAMPS,
-            noting: self.policy().noting(counting()),
+            noting: self.policy().noting(|| self.rivals.ruling(), counting()),
         }
     }
 
@@ -236,6 +242,19 @@ impl Eviction {
         let stamps = stamps.min(u64::from(STAMPS / 2) << 16);
         let step = stamps << (FRACTION_BITS - 16);
         self.clock.fetch_add(step, Ordering::Relaxed);
+    }
+
+    /// Notes a request for a key at which `entry` stands.
+    #[inline]
+    pub(crate) fn note_request(&self, hash: u64, entry: Entry<'_>) {
+        if self.rivals.samples(hash) {
+            self.rivals.note(hash, value::memory_bytes(entry));
+        }
+    }
+
+    /// Whether requests are noted at all.
+    pub(crate) fn notes_requests(&self) -> bool {
+        self.rivals.are_running()
     }
 
     fn ghosts<'g>(&self, _guard: &'g Guard) -> Option<&'g Ghosts> {
@@ -380,6 +399,11 @@ impl Db<'_> {
             let Some(index) = store.draw_database(policy.is_volatile(), self) else {
                 return Step::Nothing;
             };
+            if policy == Policy::CacheMode {
+                let keys = VIEW.with_borrow(View::keys);
+                let rivals = &store.eviction().rivals;
+                rivals.follow(keys, store.memory_bytes_max());
+            }
             let db = self.outside(index);
             db.draw(policy.is_volatile(), store.samples(), &mut drawn);
             if drawn.is_empty() {
@@ -429,20 +453,22 @@ impl Db<'_> {
                 .filter(wanted)
                 .max_by_key(|sampled| policy.rank(sampled))
         };
-        let chosen = match policy {
-            Policy::CacheMode => {
+        let has_queues =
+            policy == Policy::CacheMode && store.eviction().rivals.ruling() == Order::Fifo;
+        let chosen = match has_queues {
+            true => {
                 let is_small = SMALL_BYTES.sum() * SMALL_PART >= memory::charged_bytes();
                 first(&|s| s.usage.is_small() == is_small).or_else(|| match is_last_round {
                     true => first(&|_| true),
                     false => None,
                 })
             }
-            _ => first(&|_| true),
+            false => first(&|_| true),
         };
         let Some(chosen) = chosen else {
             return Step::Again;
         };
-        if policy == Policy::CacheMode && chosen.usage.frequency() > 0 && !is_last_round {
+        if has_queues && chosen.usage.frequency() > 0 && !is_last_round {
             keep_for_its_use(chosen, now);
             return Step::Again;
         }
@@ -608,6 +634,17 @@ impl Store {
     pub fn set_policy(&self, policy: Policy) {
         let place = &self.eviction().policy;
         place.store(policy as u8, Ordering::Relaxed);
+        self.forget_rivals();
+    }
+
+    /// Cache mode begins anew with its first eviction.
+    pub(crate) fn forget_rivals(&self) {
+        self.eviction().rivals.stop();
+    }
+
+    /// The order by which entries go, in cache mode.
+    pub fn cache_order(&self) -> Option<CacheOrder> {
+        (self.policy() == Policy::CacheMode).then(|| self.eviction().rivals.ruling())
     }
 
     fn samples(&self) -> usize {

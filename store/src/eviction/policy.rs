@@ -1,6 +1,6 @@
 //! Which entry goes first: each policy as an order of entries.
 
-use super::Sampled;
+use super::{Order, Sampled};
 use crate::usage::Noting;
 
 /// What goes when memory is full.
@@ -24,7 +24,8 @@ pub enum Policy {
     VolatileRandom,
     /// Of the keys with an expiry, what expires next.
     VolatileTtl,
-    /// What is the least loss to the hit ratio: two queues, see [`crate::eviction`].
+    /// What is the least loss to the hit ratio: two queues or the last use, whichever misses less;
+    /// see [`crate::eviction`].
     CacheMode,
 }
 
@@ -76,13 +77,21 @@ impl Policy {
         matches!(self, Policy::AllkeysLfu | Policy::VolatileLfu)
     }
 
-    /// What a use changes in an entry.
-    pub(super) fn noting(self, (log_factor, decay_minutes): (u32, u32)) -> Noting {
+    /// What a use changes in an entry, under the order that rules in cache mode.
+    pub(super) fn noting(
+        self,
+        ruling: impl FnOnce() -> Order,
+        (log_factor, decay_minutes): (u32, u32),
+    ) -> Noting {
         match self {
             Policy::AllkeysLru | Policy::VolatileLru => Noting::Use,
             Policy::AllkeysLfu | Policy::VolatileLfu => Noting::Counter {
                 log_factor,
                 decay_minutes,
+            },
+            Policy::CacheMode => match ruling() {
+                Order::Fifo => Noting::Insertion,
+                Order::Lru => Noting::Use,
             },
             _ => Noting::Insertion,
         }

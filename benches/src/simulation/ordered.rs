@@ -1,4 +1,5 @@
-//! Mayfly's cache mode, naively: what `store::eviction` describes, with the same few bits.
+//! One of the orders of Mayfly's cache mode, naively: what `store::eviction` describes, with the
+//! same few bits.
 
 use std::collections::VecDeque;
 
@@ -14,9 +15,19 @@ const FREQUENCY_MAX: u8 = 3;
 const SMALL_PART: u64 = 10;
 const ROUNDS_MAX: usize = 8;
 
-/// Two queues that are bits, and ghosts.
+/// In which order objects go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Two queues that are bits, and ghosts.
+    Queues,
+    /// What was used longest ago.
+    LastUse,
+}
+
+/// A cache under one order, which may change.
 #[derive(Debug)]
-pub struct CacheMode {
+pub struct Ordered {
+    order: Order,
     capacity: u64,
     by_size: bool,
     residents: Residents,
@@ -28,13 +39,21 @@ pub struct CacheMode {
     ghosts: VecDeque<u32>,
     is_ghost: Vec<bool>,
     ghosts_max: usize,
+    has_evicted: bool,
 }
 
-impl CacheMode {
+impl Ordered {
     /// A cache of so many bytes for some of so many objects, about `items` of them. `by_size`:
     /// as it is; else by age alone.
-    pub fn new(objects: usize, capacity: u64, items: usize, by_size: bool) -> CacheMode {
-        CacheMode {
+    pub fn new(
+        order: Order,
+        objects: usize,
+        capacity: u64,
+        items: usize,
+        by_size: bool,
+    ) -> Ordered {
+        Ordered {
+            order,
             capacity,
             by_size,
             residents: Residents::new(objects),
@@ -46,7 +65,35 @@ impl CacheMode {
             ghosts: VecDeque::new(),
             is_ghost: vec![false; objects],
             ghosts_max: items,
+            has_evicted: false,
         }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.order
+    }
+
+    pub(super) fn set_order(&mut self, order: Order) {
+        self.order = order;
+    }
+
+    /// How many objects there are in it.
+    pub(super) fn len(&self) -> usize {
+        self.residents.len()
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Whether anything had to go yet.
+    pub(super) fn has_evicted(&self) -> bool {
+        self.has_evicted
+    }
+
+    /// How many objects there is a place for, that of each at its number.
+    pub(super) fn objects(&self) -> usize {
+        self.stamps.len()
     }
 
     fn stamp_now(&self) -> u32 {
@@ -68,7 +115,7 @@ impl CacheMode {
         loop {
             let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
             let drawn = [(); SAMPLES].map(|()| self.residents.draw());
-            let is_last = round >= ROUNDS_MAX;
+            let is_last = round >= ROUNDS_MAX || self.order == Order::LastUse;
             let candidates = drawn
                 .into_iter()
                 .filter(|&object| is_last || self.is_small[object as usize] == wants_small);
@@ -109,14 +156,18 @@ impl CacheMode {
             }
         }
         self.residents.remove(object);
+        self.has_evicted = true;
     }
 }
 
-impl Cache for CacheMode {
+impl Cache for Ordered {
     fn ask(&mut self, object: u32, bytes: u32) -> bool {
         let at = object as usize;
         if self.residents.has(object) {
             self.frequencies[at] = (self.frequencies[at] + 1).min(FREQUENCY_MAX);
+            if self.order == Order::LastUse {
+                self.stamps[at] = self.stamp_now();
+            }
             return true;
         }
         while self.residents.sum() + u64::from(bytes) > self.capacity && !self.residents.is_empty()

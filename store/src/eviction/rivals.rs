@@ -1,0 +1,350 @@
+//! Which of cache mode's two orders rules: the one that would have missed less lately.
+//!
+//! Both orders are simulated all the time, each in a [`Miniature`] that gets the requests for a
+//! part of the keys and the same part of the bytes (C. Waldspurger et al., "Cache Modeling and
+//! Optimization using Miniature Simulations", 2017). A sample of some hundred keys says what
+//! whole queues would do; groups of keys in the cache itself would have to live with the order
+//! that loses.
+//!
+//! # The sample
+//!
+//! A key is sampled if the bits of its hash from 16 on are 0, as many as leave between half of
+//! [`ITEMS`] keys and all of them. Beside those bits a miniature goes by others; in the table
+//! they are a part of what leads to a home, which the sample does not touch. Requests are reads
+//! that find something and writes: a read that finds nothing is told by the write that follows.
+//!
+//! # The choice
+//!
+//! Of two numbers, the requests that one order alone missed, the difference is compared with what
+//! chance makes of it, three standard deviations of their sum, and with a part of all misses, so
+//! that what is as good does not change places for ever. All counts are halved now and then.
+//!
+//! # What it costs
+//!
+//! Nothing before the first eviction. Then a key that is not sampled costs a load and a test of
+//! its hash, and a sampled one some draws in two miniatures, one time out of as many as there are
+//! [`ITEMS`] among the keys. The miniatures stand behind a lock that nobody waits for: what comes
+//! while another thread is there is not counted. Each has room for twice the items, at 18 bytes,
+//! and two bytes for each ghost, together 76 bytes for each sampled key that is aimed at: 78 kB at
+//! most, no more than a thousandth of the limit, but 19 kB where that is less.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use super::miniature::Miniature;
+use crate::memory;
+
+/// An order in which cache mode lets entries go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Order {
+    /// Two queues: what comes has a tenth of the memory to be asked for again.
+    #[default]
+    Fifo = 0,
+    /// By the last use.
+    Lru,
+}
+
+impl Order {
+    /// Both, each at its number.
+    pub(super) const ALL: [Order; 2] = [Order::Fifo, Order::Lru];
+
+    /// What INFO calls it.
+    pub fn name(self) -> &'static str {
+        ["fifo", "lru"][self as usize]
+    }
+}
+
+/// The keys that are sampled, at most, and where memory is small.
+const ITEMS: u64 = 1024;
+const ITEMS_MIN: u64 = 256;
+/// The miniatures have no more than this part of the limit: 1 / 1000.
+const LIMIT_PART: u64 = 1000;
+/// The bits of a hash below do not say whether a key is sampled.
+const SAMPLED_FROM_BIT: u32 = 16;
+const SHIFT_MAX: u32 = 24;
+/// A change of the number of keys by about this power of two asks for another sample.
+const SHIFT_CHANGE: u32 = 2;
+/// So many sampled requests until what was counted is worth half.
+const WINDOW: u32 = 16_384;
+/// A difference counts beyond so many standard deviations, squared.
+const DEVIATIONS_SQUARED: u64 = 9;
+/// ... and beyond this part of the ruling order's misses: 1 / 50.
+const MISSES_PART: u64 = 50;
+/// What a key takes in the table and among ghosts, about.
+const BYTES_PER_KEY: usize = 12;
+/// No key is sampled.
+const NONE_SAMPLED: u64 = u64::MAX;
+
+/// The two orders, and which of them rules.
+#[derive(Debug)]
+pub(super) struct Rivals {
+    /// A key is sampled if these bits of its hash are 0.
+    mask: AtomicU64,
+    ruling: AtomicU8,
+    race: Mutex<Option<Box<Race>>>,
+}
+
+impl Rivals {
+    pub(super) fn new() -> Rivals {
+        Rivals {
+            mask: AtomicU64::new(NONE_SAMPLED),
+            ruling: AtomicU8::new(Order::Fifo as u8),
+            race: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn ruling(&self) -> Order {
+        Order::ALL[usize::from(self.ruling.load(Ordering::Relaxed))]
+    }
+
+    pub(super) fn are_running(&self) -> bool {
+        self.mask.load(Ordering::Relaxed) != NONE_SAMPLED
+    }
+
+    /// Whether requests for a key are to be noted.
+    #[inline]
+    pub(super) fn samples(&self, hash: u64) -> bool {
+        hash & self.mask.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes a request for a sampled key that takes so many bytes.
+    #[cold]
+    pub(super) fn note(&self, hash: u64, bytes: usize) {
+        let Ok(mut race) = self.race.try_lock() else {
+            return;
+        };
+        let Some(race) = race.as_mut() else {
+            return;
+        };
+        // The sample may be another one than when it was asked.
+        if !race.samples(hash) {
+            return;
+        }
+        if race.note(hash, bytes + BYTES_PER_KEY) {
+            race.forget(memory::usage().live_bytes);
+        }
+        let ruling = race.winner(self.ruling());
+        self.ruling.store(ruling as u8, Ordering::Relaxed);
+    }
+
+    /// Makes miniatures for about so many keys, unless there are some that do.
+    pub(super) fn follow(&self, keys: u64, limit_bytes: u64) {
+        let mask = self.mask.load(Ordering::Relaxed);
+        let items = items_for(limit_bytes);
+        let shift = shift_for(keys, items);
+        if mask != NONE_SAMPLED && shift.abs_diff(mask.count_ones()) < SHIFT_CHANGE {
+            return;
+        }
+        if let Ok(mut race) = self.race.try_lock() {
+            let live_bytes = memory::usage().live_bytes;
+            *race = Some(Box::new(Race::new(shift, items, live_bytes)));
+            self.mask.store(mask_of(shift), Ordering::Relaxed);
+        }
+    }
+
+    /// Goes back to the beginning, for a while without evictions.
+    pub(super) fn stop(&self) {
+        self.mask.store(NONE_SAMPLED, Ordering::Relaxed);
+        self.ruling.store(Order::Fifo as u8, Ordering::Relaxed);
+        if let Ok(mut race) = self.race.try_lock() {
+            *race = None;
+        }
+    }
+}
+
+/// How many items are sampled at most.
+fn items_for(limit_bytes: u64) -> u64 {
+    let items = limit_bytes / LIMIT_PART / BYTES_PER_ITEM as u64;
+    match items {
+        ITEMS.. => ITEMS,
+        // A power of two, rounded down.
+        ITEMS_MIN.. => 1 << items.ilog2(),
+        _ => ITEMS_MIN,
+    }
+}
+
+/// One key out of this power of two is sampled.
+fn shift_for(keys: u64, items: u64) -> u32 {
+    let parts = keys.div_ceil(items).next_power_of_two();
+    parts.ilog2().min(SHIFT_MAX)
+}
+
+fn mask_of(shift: u32) -> u64 {
+    ((1 << shift) - 1) << SAMPLED_FROM_BIT
+}
+
+/// For each item that is aimed at, two miniatures have room for two and a ghost.
+const BYTES_PER_ITEM: usize = 2 * (2 * Miniature::BYTES_PER_ITEM + size_of::<u16>());
+
+/// Two miniatures, and what each missed.
+#[derive(Debug)]
+struct Race {
+    shift: u32,
+    items: u64,
+    miniatures: [Miniature; 2],
+    asked: u32,
+    misses: [u64; 2],
+    /// Those that the other one had.
+    lost: [u64; 2],
+}
+
+impl Race {
+    /// For so many items of a cache of so many bytes.
+    fn new(shift: u32, items: u64, live_bytes: u64) -> Race {
+        memory::count_live(Race::memory_bytes(items));
+        let capacity_bytes = live_bytes >> shift;
+        let items_max = 2 * items as usize;
+        Race {
+            shift,
+            items,
+            miniatures: Order::ALL.map(|order| Miniature::new(order, items_max, capacity_bytes)),
+            asked: 0,
+            misses: [0; 2],
+            lost: [0; 2],
+        }
+    }
+
+    /// Without the ghosts, which count themselves.
+    fn memory_bytes(items: u64) -> i64 {
+        (2 * 2 * items as usize * Miniature::BYTES_PER_ITEM) as i64
+    }
+
+    fn samples(&self, hash: u64) -> bool {
+        hash & mask_of(self.shift) == 0
+    }
+
+    /// Asks both; whether so many were asked that it is time to forget.
+    fn note(&mut self, hash: u64, bytes: usize) -> bool {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let [fifo, lru] = &mut self.miniatures;
+        let (Some(fifo_hit), Some(lru_hit)) = (fifo.ask(hash, bytes), lru.ask(hash, bytes)) else {
+            return false;
+        };
+        let hits = [fifo_hit, lru_hit];
+        for (at, other) in [(0, 1), (1, 0)] {
+            self.misses[at] += u64::from(!hits[at]);
+            self.lost[at] += u64::from(!hits[at] && hits[other]);
+        }
+        self.asked += 1;
+        self.asked == WINDOW
+    }
+
+    /// Halves the counts, and goes on as a part of so many bytes.
+    fn forget(&mut self, live_bytes: u64) {
+        self.asked = 0;
+        for count in self.misses.iter_mut().chain(&mut self.lost) {
+            *count /= 2;
+        }
+        for miniature in &mut self.miniatures {
+            miniature.set_capacity_bytes(live_bytes >> self.shift);
+        }
+    }
+
+    /// Who rules after `ruling`.
+    fn winner(&self, ruling: Order) -> Order {
+        let (at, other) = (ruling as usize, 1 - ruling as usize);
+        let loss = self.lost[at].saturating_sub(self.lost[other]);
+        let is_chance = loss * loss <= DEVIATIONS_SQUARED * (self.lost[0] + self.lost[1]);
+        let is_little = loss * MISSES_PART <= self.misses[at];
+        match is_chance || is_little {
+            true => ruling,
+            false => Order::ALL[other],
+        }
+    }
+}
+
+impl Drop for Race {
+    fn drop(&mut self) {
+        memory::count_live(-Race::memory_bytes(self.items));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(object: u64) -> u64 {
+        rapidhash::v3::rapidhash_v3(&object.to_ne_bytes())
+    }
+
+    /// Objects of a popularity that falls with their number.
+    fn skewed(objects: f64) -> u64 {
+        objects.powf(fastrand::f64()) as u64
+    }
+
+    /// Asks for what popularity makes of the numbers of requests; who rules in the end.
+    fn ruling_after(requests: u64, ruling: Order, object: impl Fn(u64) -> u64) -> Order {
+        const SHIFT: u32 = 3;
+        let mut race = Race::new(SHIFT, ITEMS_MIN, 100 * ITEMS_MIN << SHIFT);
+        let mut ruling = ruling;
+        for at in 0..requests {
+            let hash = hash(object(at));
+            if race.samples(hash) && race.note(hash, 100) {
+                race.forget(100 * ITEMS_MIN << SHIFT);
+            }
+            ruling = race.winner(ruling);
+        }
+        ruling
+    }
+
+    #[test]
+    fn queues_rule_where_popularity_stays_and_last_uses_where_it_moves_on() {
+        for before in Order::ALL {
+            let stays = |_| skewed(100_000.0);
+            assert_eq!(ruling_after(400_000, before, stays), Order::Fifo);
+            let moves_on = |at| at / 20 + skewed(20_000.0);
+            assert_eq!(ruling_after(400_000, before, moves_on), Order::Lru);
+        }
+    }
+
+    #[test]
+    fn what_is_as_good_keeps_ruling() {
+        for before in Order::ALL {
+            let all_new = |at| at;
+            assert_eq!(ruling_after(200_000, before, all_new), before);
+            let few = |at| at % 100;
+            assert_eq!(ruling_after(200_000, before, few), before);
+        }
+    }
+
+    #[test]
+    fn the_sample_is_half_to_all_of_the_items() {
+        assert_eq!(shift_for(1, ITEMS), 0);
+        for keys in [ITEMS, ITEMS + 1, 3 * ITEMS, 1 << 20, 99_999_999] {
+            let sampled = keys >> shift_for(keys, ITEMS);
+            assert!((ITEMS / 2..=ITEMS).contains(&sampled), "{keys}: {sampled}");
+        }
+        let shift = shift_for(1 << 20, ITEMS);
+        let race = Race::new(shift, ITEMS, 1);
+        let sampled = (0..1_u64 << 20).filter(|&it| race.samples(hash(it)));
+        assert!(sampled.count().abs_diff(ITEMS as usize) < 200);
+    }
+
+    #[test]
+    fn memory_is_a_thousandth_of_the_limit_or_little() {
+        for limit_bytes in [1, 10 << 20, 30 << 20, 100 << 20, 1 << 40] {
+            let bytes = items_for(limit_bytes) * BYTES_PER_ITEM as u64;
+            assert!(bytes <= 80_000 && bytes <= (limit_bytes / LIMIT_PART).max(20_000));
+        }
+    }
+
+    #[test]
+    fn nothing_is_sampled_before_there_are_miniatures_and_after() {
+        let rivals = Rivals::new();
+        let sampled = || (0..4_096).filter(|&it| rivals.samples(hash(it))).count();
+        assert_eq!((rivals.are_running(), sampled()), (false, 0));
+        rivals.follow(1_000, 1 << 30);
+        assert_eq!((rivals.are_running(), sampled()), (true, 4_096));
+        rivals.follow(2_000, 1 << 30);
+        assert_eq!(sampled(), 4_096, "not for a key or two");
+        rivals.follow(4_096, 1 << 30);
+        assert!(sampled().abs_diff(1_024) < 200);
+        rivals.note(0, 100);
+        assert!(rivals.race.lock().expect("no panic").is_some());
+        rivals.stop();
+        assert_eq!((rivals.are_running(), sampled()), (false, 0));
+        rivals.note(0, 100);
+        assert!(rivals.race.lock().expect("no panic").is_none());
+    }
+}
