@@ -94,6 +94,12 @@ fn info_has_the_fields_that_tools_read() {
     ] {
         assert!(info.contains(field), "no {field} in\n{info}");
     }
+    assert!(!info.contains("cache_mode_order"), "that is no cache");
+    client.call(&["CONFIG", "SET", "maxmemory-policy", "cache_mode"]);
+    let reply = client.call(&["INFO", "stats"]);
+    let stats = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+    assert!(stats.contains("\r\ncache_mode_order:fifo\r\n"), "{stats}");
+    client.call(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     let reply = client.call(&["INFO", "keyspace"]);
     let keyspace = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
     assert!(keyspace.starts_with("# Keyspace\r\ndb0:keys=1") && !keyspace.contains("# Server"));

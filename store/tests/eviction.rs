@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 
 use store::value::string;
-use store::{Db, Draft, Error, Options, Policy, Store, reclaim};
+use store::{CacheOrder, Db, Draft, Error, Options, Policy, Store, reclaim};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -189,6 +189,27 @@ fn lru_keeps_what_is_used() {
     let db = store.db(0, &guard, 1);
     let kept = here(&db, 0..500).len();
     assert!(kept > 480, "{kept} of 500");
+}
+
+#[test]
+fn cache_mode_goes_by_last_uses_where_popularity_moves_on() {
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    assert_eq!(store.cache_order(), Some(CacheOrder::Fifo));
+    let ask = |db: &Db<'_>, number: usize| {
+        if db.read(&key(number)).is_none() {
+            put(db, number, 1_000, None).expect("room is made");
+        }
+    };
+    let skewed = |objects: f64| objects.powf(fastrand::f64()) as usize;
+    each(&store, 1, 0..200_000, |db, at| {
+        ask(db, at / 10 + skewed(40_000.0));
+    });
+    assert_eq!(store.cache_order(), Some(CacheOrder::Lru));
+    each(&store, 1, 0..400_000, |db, _| ask(db, skewed(40_000.0)));
+    assert_eq!(store.cache_order(), Some(CacheOrder::Fifo));
+    store.set_policy(Policy::AllkeysLru);
+    assert_eq!(store.cache_order(), None);
 }
 
 #[test]

@@ -264,6 +264,9 @@ fn stats(text: &mut Text<'_>) {
     for (name, sum) in sums {
         text.field(name, sum);
     }
+    if let Some(order) = text.shared.store.cache_order() {
+        text.field("cache_mode_order", order.name());
+    }
     // There is nothing yet that these could count.
     for name in [
         "pubsub_channels",

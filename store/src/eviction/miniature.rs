@@ -142,16 +142,11 @@ impl Miniature {
         let print = print_of(hash);
         if let Some(at) = self.residents.find(print) {
             self.note_use(at, bytes);
+            self.make_room(0);
             return Some(true);
         }
-        for _ in 0..EVICTIONS_MAX {
-            let needed = self.residents.bytes + u64::from(bytes);
-            if needed <= self.capacity_bytes && !self.residents.is_full() {
-                break;
-            }
-            if self.residents.items.is_empty() {
-                break;
-            }
+        self.make_room(bytes);
+        if self.residents.is_full() {
             self.evict();
         }
         let is_small = !self.ghosts.take(ghost_of(print));
@@ -168,6 +163,17 @@ impl Miniature {
             is_small,
         });
         Some(false)
+    }
+
+    /// Evicts until there is room for so many bytes more, or for a while.
+    fn make_room(&mut self, bytes: u32) {
+        for _ in 0..EVICTIONS_MAX {
+            let needed = self.residents.bytes + u64::from(bytes);
+            if needed <= self.capacity_bytes || self.residents.items.is_empty() {
+                break;
+            }
+            self.evict();
+        }
     }
 
     /// Lets the clock go on: a step for each part of the capacity that came.
