@@ -189,6 +189,7 @@ impl<'g> Db<'g> {
         self.peek_at(&self.key(key))
     }
 
+    #[inline(always)]
     fn peek_at(&self, key: &Key<'_>) -> Option<Entry<'g>> {
         if self.in_transaction {
             let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, key));

@@ -95,7 +95,10 @@ impl Rivals {
     }
 
     pub(super) fn ruling(&self) -> Order {
-        Order::ALL[usize::from(self.ruling.load(Ordering::Relaxed))]
+        match self.ruling.load(Ordering::Relaxed) {
+            0 => Order::Fifo,
+            _ => Order::Lru,
+        }
     }
 
     pub(super) fn are_running(&self) -> bool {
@@ -276,12 +279,12 @@ mod tests {
     /// Asks for what popularity makes of the numbers of requests; who rules in the end.
     fn ruling_after(requests: u64, ruling: Order, object: impl Fn(u64) -> u64) -> Order {
         const SHIFT: u32 = 3;
-        let mut race = Race::new(SHIFT, ITEMS_MIN, 100 * ITEMS_MIN << SHIFT);
+        let mut race = Race::new(SHIFT, ITEMS_MIN, (100 * ITEMS_MIN) << SHIFT);
         let mut ruling = ruling;
         for at in 0..requests {
             let hash = hash(object(at));
             if race.samples(hash) && race.note(hash, 100) {
-                race.forget(100 * ITEMS_MIN << SHIFT);
+                race.forget((100 * ITEMS_MIN) << SHIFT);
             }
             ruling = race.winner(ruling);
         }
