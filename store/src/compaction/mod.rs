@@ -97,8 +97,12 @@ const PASS_SLABS_MIN: usize = 8;
 const PASS_PART_FOR_HOLES: usize = 8;
 /// A pass is to be over when one byte was written for so many that it may gain.
 const PACE: u64 = 8;
-/// A writer has a part in so many passes.
+/// A writer of a large value has a part in so many passes.
 const ROUNDS_MAX: usize = 4;
+/// A writer of few bytes walks at most so many stretches, ...
+const STRETCHES_MAX: u64 = 2;
+/// ... and one more for so many bytes: only who brings much waits for much.
+const BYTES_PER_STRETCH: u64 = 1024;
 /// At leisure so many classes are looked at in a step.
 const CLASSES_PER_STEP: usize = 8;
 /// Slabs are looked at in so many periodic steps, after the walk, for what was retired to be freed.
@@ -106,8 +110,10 @@ const SETTLING_STEPS: u32 = 5;
 /// The pool keeps one slab in so many of what is resident, and some megabytes.
 const POOL_PART: u64 = 64;
 const POOL_BYTES_MIN: u64 = 2 << 20;
-/// So many slabs are given back in a step.
+/// So many slabs are given back in a step, ...
 const SLABS_RELEASED_PER_STEP: usize = 512;
+/// ... and so many by a writer.
+const SLABS_RELEASED_PER_WRITE: usize = 32;
 
 /// By how much what is physical may exceed the limit. Each class of each thread may have a slab or
 /// two that are not full, which is much of a small limit.
@@ -168,7 +174,7 @@ impl Store {
         if compaction.pass.is_none() && !compaction.begin_pressed(&db, 0) {
             compaction.look_for_idle(self);
         }
-        let released_bytes = compaction.release();
+        let released_bytes = compaction.release(SLABS_RELEASED_PER_STEP);
         let moved = walk(&db, compaction);
         Compacted {
             moved: moved.unwrap_or(0),
@@ -211,7 +217,9 @@ pub(crate) fn fill_holes(db: &Db<'_>, bytes: u64) {
         return;
     }
     WRITTEN_BYTES.set(0);
-    if work(db, written, |compaction| compaction.begin_for_holes(db)) {
+    if work(db, (written, 0), |compaction| {
+        compaction.begin_for_holes(db)
+    }) {
         db.guard().flush();
     }
 }
@@ -230,10 +238,14 @@ pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
     if memory::physical_bytes() + bytes <= PRESSED.above(limit) || db.is_in_transaction() {
         return false;
     }
-    for _ in 0..ROUNDS_MAX {
+    let rounds = match bytes < SLAB_BYTES as u64 {
+        true => 1,
+        false => ROUNDS_MAX,
+    };
+    for _ in 0..rounds {
         let physical = physical_bytes() + bytes;
         let over = physical.saturating_sub(HARD_PRESSED.above(limit));
-        if physical <= PRESSED.above(limit) || !press_once(db, bytes + over) || over == 0 {
+        if physical <= PRESSED.above(limit) || !press_once(db, (bytes, over)) || over == 0 {
             break;
         }
     }
@@ -241,10 +253,10 @@ pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
     memory::physical_bytes() + bytes > REFUSED.above(limit) && is_full(limit)
 }
 
-/// A pressed writer's share, for so many bytes.
-fn press_once(db: &Db<'_>, bytes: u64) -> bool {
-    work(db, bytes, |compaction| {
-        compaction.begin_pressed(db, bytes);
+/// A pressed writer's share, for so many bytes that it brings and so many that are too much.
+fn press_once(db: &Db<'_>, (bytes, over): (u64, u64)) -> bool {
+    work(db, (bytes, over), |compaction| {
+        compaction.begin_pressed(db, bytes + over);
     })
 }
 
@@ -254,19 +266,20 @@ fn physical_bytes() -> u64 {
     memory::physical_bytes().saturating_sub(memory::usage().retired_bytes)
 }
 
-/// Walks as much as is due for so many bytes, of a pass that `begin` begins if there is none;
-/// whether there was something to walk.
-fn work(db: &Db<'_>, bytes: u64, begin: impl FnOnce(&mut Compaction)) -> bool {
+/// Walks as much as is due for so many bytes and what is too much, of a pass that `begin` begins if
+/// there is none; whether there was something to walk.
+fn work(db: &Db<'_>, (bytes, over): (u64, u64), begin: impl FnOnce(&mut Compaction)) -> bool {
     let store = db.store();
     let Some(mut compaction) = store.compaction_soon() else {
         return false;
     };
     compaction.settle(0);
-    if compaction.pass.is_none() && !compaction.rests(bytes) {
+    if compaction.pass.is_none() && !compaction.rests(bytes + over) {
         begin(&mut compaction);
     }
-    compaction.release();
-    let steps = compaction.steps_due(bytes);
+    compaction.release(SLABS_RELEASED_PER_WRITE);
+    let steps = compaction.steps_due(bytes + over);
+    let steps = steps.min(STRETCHES_MAX + bytes / BYTES_PER_STRETCH);
     drop(compaction);
     for _ in 0..steps {
         if let Some(compaction) = store.compaction_soon()
@@ -315,10 +328,10 @@ impl Compaction {
     }
 
     /// Gives the kernel free slabs beyond what the pool keeps.
-    fn release(&self) -> u64 {
+    fn release(&self, slabs_max: usize) -> u64 {
         let resident = arena::extent().resident_bytes;
         let reserve = POOL_BYTES_MIN.max(resident / POOL_PART);
-        arena::release(reserve, SLABS_RELEASED_PER_STEP)
+        arena::release(reserve, slabs_max)
     }
 
     /// Looks at some classes, of which slabs are set aside if too much of the arena lies idle.
