@@ -14,7 +14,7 @@
 //!   ([`Store::compact`]), and only as many slabs are set aside as the holes of the others can
 //!   take in. Under random removals a class that shrinks by a byte costs about one byte of
 //!   copying; where the sizes stay what they are, nothing is moved at all.
-//! - *For holes*: when an eighth lies idle, writers make the steps, so many for each byte they
+//! - *For holes*: when a twelfth lies idle, writers make the steps, so many for each byte they
 //!   bring that about as much becomes free: the periodic task alone is too slow for a load that
 //!   changes its sizes at full speed.
 //! - *Pressed*: when what is physical ([`memory::physical_bytes`]) exceeds the limit a little,
