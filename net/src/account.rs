@@ -46,6 +46,13 @@ impl Account {
         let data = usage.bytes();
         let heap = usage.heap_beside(process.allocated_bytes);
         let used = data + heap;
+        let active = process.active_bytes + arena.resident_bytes - arena.free_bytes;
+        let mapped = process.allocator_resident_bytes + arena.resident_bytes + arena.records_bytes;
+        // The allocator counts all that is mapped for its own records, touched or not.
+        let allocators_resident = match process.anonymous_bytes {
+            0 => mapped,
+            anonymous => mapped.min(anonymous.max(active)),
+        };
         Account {
             used,
             peak_used: store.peak_bytes().max(used),
@@ -53,10 +60,8 @@ impl Account {
             retired: usage.retired_bytes,
             tables: store.table_bytes(),
             heap,
-            active: process.active_bytes + arena.resident_bytes - arena.free_bytes,
-            allocators_resident: process.allocator_resident_bytes
-                + arena.resident_bytes
-                + arena.records_bytes,
+            active,
+            allocators_resident,
             resident: process.resident_bytes,
             peak_resident: process.peak_resident_bytes,
             limit: store.memory_bytes_max(),

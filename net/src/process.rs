@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     pub(crate) active_bytes: u64,
     /// What the allocator keeps mapped.
     pub(crate) allocator_resident_bytes: u64,
+    /// In physical memory now, without files.
+    pub(crate) anonymous_bytes: u64,
 }
 
 /// What this process takes.
@@ -33,6 +35,7 @@ pub(crate) fn memory() -> Memory {
     Memory {
         resident_bytes: kilobytes(&status, "VmRSS:"),
         peak_resident_bytes: kilobytes(&status, "VmHWM:"),
+        anonymous_bytes: kilobytes(&status, "RssAnon:"),
         ..allocator()
     }
 }
