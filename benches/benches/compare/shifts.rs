@@ -46,8 +46,9 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     }
     println!(
         "Resident bytes by live bytes of keys and values, {} MB live, after each phase and at \
-         the worst moment, then also by what the server counts as used (two of live bytes are written per phase; all threads on core \
-         {SERVER_CORE}; redis and valkey with activedefrag where their build has it):\n\n{table}",
+         the worst moment, then also by what the server counts as used (two of live bytes are \
+         written per phase; all threads on core {SERVER_CORE}; redis and valkey with \
+         activedefrag where their build has it):\n\n{table}",
         live_bytes >> 20
     );
     Ok(())
