@@ -446,30 +446,7 @@ fn all_figures_of_memory_agree() {
         };
         assert!(client.set(&format!("key:{number}"), &value, None));
     }
-    // Free pages are given back in the course of a few seconds.
-    const TRIES: u32 = 50;
-    for tries_left in (0..TRIES).rev() {
-        let apart = furthest_apart(&server, &mut resp, &mut memcached);
-        let (name, bytes, used, share) = &apart;
-        if *share < 0.05 {
-            return;
-        }
-        assert!(
-            tries_left > 0,
-            "{name} {bytes} is {share:.3} apart from {used}"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// Which figure of memory is furthest from `used_memory`: its name, its bytes, what is used, and
-/// the share of that by which they differ.
-fn furthest_apart(
-    server: &Running,
-    resp: &mut Client,
-    memcached: &mut Client,
-) -> (&'static str, u64, u64, f64) {
-    let info = info(resp);
+    let info = info(&mut resp);
     memcached.send(&[b"stats\r\n"]);
     let mut stats = String::new();
     while !stats.ends_with("END\n") {
@@ -478,19 +455,21 @@ fn furthest_apart(
     }
     let used = figure(&info, "used_memory");
     let figures = [
-        ("MEMORY STATS", memory_stats_figure(resp, "total.allocated")),
+        (
+            "MEMORY STATS",
+            memory_stats_figure(&mut resp, "total.allocated"),
+        ),
         ("bytes", figure(&stats, "bytes")),
         ("allocator_resident", figure(&info, "allocator_resident")),
         ("resident", server.resident_bytes()),
     ];
-    let apart = figures.map(|(name, bytes)| {
-        let share = bytes.abs_diff(used) as f64 / used as f64;
-        (name, bytes, used, share)
-    });
-    let furthest = apart
-        .into_iter()
-        .max_by(|one, other| one.3.total_cmp(&other.3));
-    furthest.expect("some figures")
+    for (name, bytes) in figures {
+        let apart = bytes.abs_diff(used) as f64 / used as f64;
+        assert!(
+            apart < 0.05,
+            "{name} {bytes} is {apart:.3} apart from {used}"
+        );
+    }
 }
 
 /// One random command; its reply, whatever it is, is read.
