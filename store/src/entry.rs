@@ -423,8 +423,9 @@ impl<'g> Entry<'g> {
     /// The block the entry fills.
     pub(crate) fn block(self) -> Block {
         let (key_at, key_bytes, value_bytes) = self.spans();
+        let bytes = key_at + key_bytes + value_bytes;
         // SAFETY: `allocate` asked for exactly the sum of the parts.
-        unsafe { Block::movable_from_parts(self.start.cast(), key_at + key_bytes + value_bytes) }
+        unsafe { Block::from_parts(self.start.cast(), bytes, Mobility::Movable) }
     }
 
     /// The same entry elsewhere, to take this one's place in its slot.

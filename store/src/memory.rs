@@ -76,27 +76,15 @@ impl Block {
         block(start)
     }
 
-    /// The block that starts at `start` and was allocated with `bytes`.
+    /// The block that starts at `start` and was allocated with `bytes` and `mobility`.
     ///
     /// # Safety
-    /// `start` came from [`Block::allocate`] with the same `bytes` and was not freed since.
-    pub(crate) unsafe fn from_parts(start: NonNull<u8>, bytes: usize) -> Block {
+    /// It was, and not freed since.
+    pub(crate) unsafe fn from_parts(start: NonNull<u8>, bytes: usize, mobility: Mobility) -> Block {
         Block {
             start,
             bytes: bytes as u32,
-            mobility: Mobility::Fixed,
-        }
-    }
-
-    /// As [`Block::from_parts`], for an entry.
-    ///
-    /// # Safety
-    /// As there, with [`Block::allocate_movable`].
-    pub(crate) unsafe fn movable_from_parts(start: NonNull<u8>, bytes: usize) -> Block {
-        Block {
-            start,
-            bytes: bytes as u32,
-            mobility: Mobility::Movable,
+            mobility,
         }
     }
 

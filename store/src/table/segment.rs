@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 
 use super::merge::Merge;
 use super::word::{Control, FROZEN, Word};
+use crate::arena::Mobility;
 use crate::memory::Block;
 use crate::reclaim::Guard;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
@@ -152,7 +153,7 @@ impl Segment {
     /// It came from [`Segment::allocate`] and was not freed since.
     unsafe fn block(segment: NonNull<Segment>) -> Block {
         // SAFETY: passed on to the caller.
-        unsafe { Block::from_parts(segment.cast(), size_of::<Segment>()) }
+        unsafe { Block::from_parts(segment.cast(), size_of::<Segment>(), Mobility::Fixed) }
     }
 
     /// The home of a key.

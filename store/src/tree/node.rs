@@ -16,6 +16,7 @@
 use std::ops::Range;
 use std::ptr::NonNull;
 
+use crate::arena::Mobility;
 use crate::memory::Block;
 
 /// The most children of an inner node.
@@ -182,7 +183,7 @@ impl Link {
         // SAFETY: passed on to the caller.
         let bytes = unsafe { self.header() }.bytes as usize;
         // SAFETY: the header says what was asked for.
-        unsafe { Block::from_parts(self.start(), bytes) }
+        unsafe { Block::from_parts(self.start(), bytes, Mobility::Fixed) }
     }
 
     /// How many bytes the node has.
@@ -530,7 +531,7 @@ impl Outside {
         let start = NonNull::new(start).expect("a block's address");
         Outside {
             // SAFETY: written by `to_bytes`, from a block.
-            block: unsafe { Block::from_parts(start, bytes) },
+            block: unsafe { Block::from_parts(start, bytes, Mobility::Fixed) },
             is_fresh: address & FRESH != 0,
         }
     }
