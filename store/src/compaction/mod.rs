@@ -19,10 +19,10 @@
 //!   changes its sizes at full speed.
 //! - *Pressed*: when what is physical ([`memory::physical_bytes`]) exceeds the limit a little,
 //!   writers make the steps, so many for each byte they bring that a pass is over before its gain
-//!   is used up ([`press`]).
+//!   is used up, but for a few bytes no more than a few ([`press`]).
 //! - *Hard pressed*: when it exceeds the limit by more, or a large value comes, while there are few
 //!   holes. Then slabs that are nearly full are set aside too, and half of what is in them goes for
-//!   good, if the policy has such ([`Verdict`](crate::eviction::Verdict)); the rest moves, but for
+//!   good, if the policy has such ([`Verdict`]); the rest moves, but for
 //!   the last entries of a class, for which there is no other slab. That is what makes room in time
 //!   when values of a megabyte follow on small ones, and far cheaper than to draw every victim.
 //!
@@ -39,6 +39,7 @@ use std::sync::MutexGuard;
 
 use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility, SLAB_BYTES};
 use crate::db::Db;
+use crate::eviction::Verdict;
 use crate::memory;
 use crate::store::Store;
 use pass::Pass;
@@ -397,12 +398,7 @@ impl Compaction {
             let slabs_max = wanted.saturating_sub(slabs.len());
             slabs.extend(arena::seize(&mut self.next_slab, slabs_max));
         }
-        if slabs.is_empty() {
-            self.fruitless_bytes = (wanted * SLAB_BYTES) as u64 / PACE;
-            return false;
-        }
-        self.pass = Some(Pass::new(store, slabs, verdict));
-        true
+        self.begin(store, slabs, verdict, wanted)
     }
 
     /// Begins a pass over the sparsest slabs, if there are any.
@@ -411,10 +407,23 @@ impl Compaction {
         let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART_FOR_HOLES);
         let mut slabs = std::mem::take(&mut self.chosen);
         self.survey_all(&mut slabs, wanted, SPARE_WHEN_MUCH);
-        match slabs.is_empty() {
-            true => self.fruitless_bytes = (wanted * SLAB_BYTES) as u64 / PACE,
-            false => self.pass = Some(Pass::new(db.store(), slabs, None)),
+        self.begin(db.store(), slabs, None, wanted);
+    }
+
+    /// Begins a pass over these slabs, of so many that were wanted; whether there are any.
+    fn begin(
+        &mut self,
+        store: &Store,
+        slabs: Vec<u32>,
+        verdict: Option<Verdict>,
+        wanted: usize,
+    ) -> bool {
+        if slabs.is_empty() {
+            self.fruitless_bytes = (wanted * SLAB_BYTES) as u64 / PACE;
+            return false;
         }
+        self.pass = Some(Pass::new(store, slabs, verdict));
+        true
     }
 
     /// Looks at the classes in turn until so many slabs are set aside.
