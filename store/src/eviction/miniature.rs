@@ -262,17 +262,9 @@ fn ghost_of(print: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::objects::{hash, skewed};
     use super::*;
     use std::collections::{HashMap, VecDeque};
-
-    fn hash(object: u64) -> u64 {
-        rapidhash::v3::rapidhash_v3(&object.to_ne_bytes())
-    }
-
-    /// Objects of a popularity that falls with their number.
-    fn skewed(objects: f64) -> u64 {
-        objects.powf(fastrand::f64()) as u64
-    }
 
     #[test]
     fn residents_are_found_until_they_are_removed() {

@@ -73,6 +73,8 @@
 mod bulk;
 mod ghost;
 mod miniature;
+#[cfg(test)]
+mod objects;
 mod policy;
 mod rivals;
 

@@ -265,16 +265,8 @@ impl Drop for Race {
 
 #[cfg(test)]
 mod tests {
+    use super::super::objects::{hash, skewed};
     use super::*;
-
-    fn hash(object: u64) -> u64 {
-        rapidhash::v3::rapidhash_v3(&object.to_ne_bytes())
-    }
-
-    /// Objects of a popularity that falls with their number.
-    fn skewed(objects: f64) -> u64 {
-        objects.powf(fastrand::f64()) as u64
-    }
 
     /// Asks for what popularity makes of the numbers of requests; who rules in the end.
     fn ruling_after(requests: u64, ruling: Order, object: impl Fn(u64) -> u64) -> Order {
