@@ -412,11 +412,6 @@ impl Db<'_> {
             let Some(index) = store.draw_database(policy.is_volatile(), self) else {
                 return Step::Nothing;
             };
-            if policy == Policy::CacheMode {
-                let keys = VIEW.with_borrow(View::keys);
-                let rivals = &store.eviction().rivals;
-                rivals.follow(keys, store.memory_bytes_max());
-            }
             let db = self.outside(index);
             db.draw(policy.is_volatile(), store.samples(), &mut drawn);
             if drawn.is_empty() {
@@ -632,6 +627,10 @@ impl Store {
                 }
                 view.of = of;
                 view.left = VIEW_EVICTIONS;
+                if self.policy() == Policy::CacheMode {
+                    let limit = self.memory_bytes_max();
+                    self.eviction().rivals.follow(sum, limit);
+                }
             }
             view.left -= 1;
             view.draw()
