@@ -67,12 +67,12 @@ fn write(
         new.pack(out)?;
         return Ok(true);
     };
-    let (container, body, from) = match (step.selector(), packed::item(bytes)) {
-        (Selector::Name(name), Item::Object(body)) => {
+    let (container, body, from) = match (step.only_child(), packed::item(bytes)) {
+        (Some(Selector::Name(name)), Item::Object(body)) => {
             let found = packed::find_member(body, name.as_bytes());
             (Container::Object, body, found.map(|(_, from)| from))
         }
-        (&Selector::Index(index), Item::Array(body)) => {
+        (Some(&Selector::Index(index)), Item::Array(body)) => {
             let place = place_of(index, || packed::count_elements(body));
             let from = place.and_then(|place| packed::find_element(body, place));
             (Container::Array, body, from)

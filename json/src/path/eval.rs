@@ -103,7 +103,7 @@ pub(super) fn walk<'a>(
 impl Segment<'_> {
     /// The place and the value of the one child that a step of a singular path can mean.
     pub(crate) fn follow<'a>(&self, value: Value<'a>) -> Option<(usize, Value<'a>)> {
-        match (self.selector(), value.view()) {
+        match (self.only_child()?, value.view()) {
             (Selector::Name(name), View::Object(object)) => object.find(name),
             (Selector::Index(index), View::Array(array)) => element(array, *index),
             _ => None,
@@ -186,7 +186,7 @@ impl<'v, 'a> Search<'v, 'a> {
         let Some((segment, rest)) = segments.split_first() else {
             return (self.visit)(&self.trail, value).map_break(|()| Stop::Enough);
         };
-        for selector in &segment.selectors {
+        for selector in segment.selectors() {
             self.select(selector, rest, value)?;
         }
         if segment.descends {

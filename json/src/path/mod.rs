@@ -34,8 +34,14 @@ pub struct Path<'t> {
 pub(crate) struct Segment<'t> {
     /// Whether the selectors apply to all descendants too: `..`.
     descends: bool,
-    /// Invariant: at least one.
-    selectors: SmallVec<[Selector<'t>; 1]>,
+    selectors: Selectors<'t>,
+}
+
+/// What a segment selects: mostly by one selector, which then needs no memory of its own.
+#[derive(Clone, Debug)]
+enum Selectors<'t> {
+    One(Selector<'t>),
+    Several(Box<[Selector<'t>]>),
 }
 
 /// Which children of a value are meant.
@@ -79,13 +85,9 @@ impl<'t> Path<'t> {
 
     /// Whether the path can mean one value at most: names and indexes only.
     pub fn is_singular(&self) -> bool {
-        self.segments.iter().all(|segment| {
-            !segment.descends
-                && matches!(
-                    segment.selectors[..],
-                    [Selector::Name(_) | Selector::Index(_)]
-                )
-        })
+        self.segments
+            .iter()
+            .all(|segment| segment.only_child().is_some())
     }
 
     /// Every value the path means, in the RFC's order, repeated as often as it says.
@@ -123,13 +125,27 @@ impl<'t> Path<'t> {
             is_legacy: self.is_legacy,
             segments: parents.iter().cloned().collect(),
         };
-        Some((parents, &last.selectors[0]))
+        Some((parents, last.only_child()?))
     }
 }
 
 impl<'t> Segment<'t> {
-    /// The only selector of a step of a singular path.
-    pub(crate) fn selector(&self) -> &Selector<'t> {
-        &self.selectors[0]
+    /// The selector, if it can mean one child at most: a step of a singular path.
+    pub(crate) fn only_child(&self) -> Option<&Selector<'t>> {
+        match &self.selectors {
+            Selectors::One(selector @ (Selector::Name(_) | Selector::Index(_)))
+                if !self.descends =>
+            {
+                Some(selector)
+            }
+            _ => None,
+        }
+    }
+
+    fn selectors(&self) -> &[Selector<'t>] {
+        match &self.selectors {
+            Selectors::One(selector) => std::slice::from_ref(selector),
+            Selectors::Several(selectors) => selectors,
+        }
     }
 }

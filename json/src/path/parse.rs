@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
-use super::{Path, Segment, Selector, Slice};
+use super::{Path, Segment, Selector, Selectors, Slice};
 use crate::error::PathError;
 
 mod filter;
@@ -62,10 +62,23 @@ impl<'t> Segment<'t> {
     fn child(selector: Selector<'t>) -> Segment<'t> {
         Segment {
             descends: false,
-            selectors: smallvec![selector],
+            selectors: Selectors::One(selector),
         }
     }
 }
+
+/// Whether a byte belongs to a name in dot notation. What ends a name is ASCII, and in UTF-8 no
+/// other character contains such a byte.
+const IN_NAME: [bool; 256] = {
+    let mut in_name = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let is_ascii_part = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'-');
+        in_name[byte] = is_ascii_part || byte >= 128;
+        byte += 1;
+    }
+    in_name
+};
 
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
@@ -137,13 +150,7 @@ impl<'t> Parser<'t> {
             return Ok(Selector::Wildcard);
         }
         let is_legacy = self.is_legacy;
-        // What ends a name is ASCII, and in UTF-8 no other character contains such a byte.
-        let in_name = |byte: u8| {
-            byte.is_ascii_alphanumeric()
-                || matches!(byte, b'_' | b'-')
-                || !byte.is_ascii()
-                || (is_legacy && byte == b'$')
-        };
+        let in_name = |byte: u8| IN_NAME[usize::from(byte)] || (is_legacy && byte == b'$');
         let rest = &self.text[self.at..];
         let end = rest.bytes().position(|byte| !in_name(byte));
         let end = end.unwrap_or(rest.len());
@@ -156,13 +163,17 @@ impl<'t> Parser<'t> {
 
     /// What follows an opening bracket, closing bracket included.
     fn bracket(&mut self, descends: bool) -> Result<Segment<'t>, PathError> {
-        let mut selectors = SmallVec::new();
+        let mut selectors: SmallVec<[Selector<'t>; 1]> = SmallVec::new();
         let begin = self.at;
         loop {
             self.skip_blanks();
             selectors.push(self.selector()?);
             self.skip_blanks();
             if self.take(b']') {
+                let selectors = match selectors.len() {
+                    1 => Selectors::One(selectors.remove(0)),
+                    _ => Selectors::Several(selectors.into_boxed_slice()),
+                };
                 return Ok(Segment {
                     descends,
                     selectors,
@@ -408,7 +419,7 @@ mod tests {
         let names: Vec<_> = path
             .segments
             .iter()
-            .map(|segment| &segment.selectors[0])
+            .map(|segment| &segment.selectors()[0])
             .collect();
         assert!(matches!(names[0], Selector::Name(name) if name == "\"/\u{8}é𝄞"));
         assert!(matches!(names[1], Selector::Name(name) if name == "'\n"));
