@@ -215,7 +215,19 @@ impl<'g> Db<'g> {
         key: &[u8],
         decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
     ) -> Result<R, Error> {
-        self.update_and_see(key, decide).map(|(result, _)| result)
+        self.update_or(key, decide)
+    }
+
+    /// As [`Db::update`], for a `decide` with errors of its own.
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    pub fn update_or<'a, R, E: From<Error>>(
+        &self,
+        key: &[u8],
+        decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), E>,
+    ) -> Result<R, E> {
+        self.change(key, decide).map(|(result, _)| result)
     }
 
     /// As [`Db::update`]; also what stands at the key afterwards. In a transaction its version
@@ -226,8 +238,16 @@ impl<'g> Db<'g> {
     pub fn update_and_see<'a, R>(
         &self,
         key: &[u8],
-        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
+        decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
     ) -> Result<(R, Option<Entry<'g>>), Error> {
+        self.change(key, decide)
+    }
+
+    fn change<'a, R, E: From<Error>>(
+        &self,
+        key: &[u8],
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), E>,
+    ) -> Result<(R, Option<Entry<'g>>), E> {
         let key = self.key(key);
         if self.in_transaction {
             return self.update_privately(&key, decide);
@@ -235,12 +255,11 @@ impl<'g> Db<'g> {
         loop {
             // Both results stay where they are: moving them costs more than what is done here.
             let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
-            let sight = looked.as_ref().map_err(|error| *error)?;
+            let sight = looked.as_ref().map_err(|error| E::from(*error))?;
             let live = self.live(sight.entry);
             let mut decided = decide(live);
             let after = match &mut decided {
-                Err(error) => return Err(*error),
-                Ok((Change::Keep, _)) => {
+                Err(_) | Ok((Change::Keep, _)) => {
                     self.keep(sight);
                     live
                 }
@@ -258,7 +277,10 @@ impl<'g> Db<'g> {
                     made
                 }
             };
-            return decided.map(|(_, result)| (result, after));
+            return match decided {
+                Ok((_, result)) => Ok((result, after)),
+                Err(error) => Err(error),
+            };
         }
     }
 
@@ -533,11 +555,11 @@ impl<'g> Db<'g> {
         entry.filter(|entry| !entry.is_expired(self.now_ms))
     }
 
-    fn update_privately<'a, R>(
+    fn update_privately<'a, R, E>(
         &self,
         key: &Key<'_>,
-        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), Error>,
-    ) -> Result<(R, Option<Entry<'g>>), Error> {
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), E>,
+    ) -> Result<(R, Option<Entry<'g>>), E> {
         let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, key));
         let current = self.overlay(|overlay| overlay.current(at, self.guard));
         let live = self.live(current);

@@ -1,8 +1,8 @@
 //! Large JSON documents, which stand beside their entries.
 //!
-//! The entry of a large document (`Form::Handle`) holds the address of a [`Held`], which is one
-//! version of the document: a counted reference to nodes that other versions share. Each version
-//! has a handle of its own and belongs to its entry; until the entry is published, to the
+//! The entry of a large document (`Form::Handle`) holds the address of a [`Version`] of
+//! the document: a counted reference to nodes that other versions share. Each version has a handle
+//! of its own and belongs to its entry; until the entry is published, to the
 //! [`Delta`](crate::tree::Delta) of the edit.
 //!
 //! Memory: a version counts with all it reaches while it lives. When it is replaced by one derived
@@ -23,7 +23,7 @@ const DIFFERENCE_BYTES: usize = 8 << 10;
 
 /// One version of a large document.
 #[derive(Debug)]
-struct Held {
+pub(crate) struct Version {
     document: LargeDocument,
     /// An edit derived another version from this one.
     has_successor: AtomicBool,
@@ -31,7 +31,7 @@ struct Held {
 
 /// The address of a version. It says nothing about who owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Handle(NonNull<Held>);
+pub(crate) struct Handle(NonNull<Version>);
 
 // SAFETY: what it points to is `Send` and `Sync`; using the address is unsafe anyway.
 unsafe impl Send for Handle {}
@@ -43,11 +43,11 @@ impl Handle {
     /// A new version, which belongs to the caller.
     pub(crate) fn new(document: LargeDocument) -> Handle {
         memory::count_live(document.memory_bytes() as i64);
-        let held = Box::new(Held {
+        let version = Box::new(Version {
             document,
             has_successor: AtomicBool::new(false),
         });
-        Handle(NonNull::from(Box::leak(held)))
+        Handle(NonNull::from(Box::leak(version)))
     }
 
     /// The handle in an entry of [`Form::Handle`].
@@ -63,24 +63,14 @@ impl Handle {
         self.0.as_ptr().expose_provenance().to_ne_bytes()
     }
 
-    /// Notes that an edit derived another version from this one.
-    ///
-    /// # Safety
-    /// The version is live, or was retired while a guard of the caller existed.
-    pub(crate) unsafe fn note_successor(self) {
-        // SAFETY: passed on to the caller.
-        let held = unsafe { self.0.as_ref() };
-        held.has_successor.store(true, Ordering::Relaxed);
-    }
-
     /// Drops a version at once.
     ///
     /// # Safety
     /// It belongs to the caller, and nobody else looks at it.
     pub(crate) unsafe fn free(self) {
         // SAFETY: passed on to the caller; `new` made it of a box.
-        let held = unsafe { Box::from_raw(self.0.as_ptr()) };
-        memory::count_live(-(held.document.memory_bytes() as i64));
+        let version = unsafe { Box::from_raw(self.0.as_ptr()) };
+        memory::count_live(-(version.document.memory_bytes() as i64));
     }
 
     /// Drops a version when nobody can look at it any more, a large one on the reaper thread.
@@ -89,9 +79,9 @@ impl Handle {
     /// It belongs to the caller, and new guards cannot reach it.
     pub(crate) unsafe fn retire(self, guard: &Guard) {
         // SAFETY: it is not dropped before `guard` ends.
-        let held = unsafe { self.0.as_ref() };
-        let live = held.document.memory_bytes();
-        let garbage = match held.has_successor.load(Ordering::Relaxed) {
+        let version = unsafe { self.0.as_ref() };
+        let live = version.document.memory_bytes();
+        let garbage = match version.has_successor.load(Ordering::Relaxed) {
             true => live.min(DIFFERENCE_BYTES),
             false => live,
         };
@@ -99,9 +89,9 @@ impl Handle {
         memory::count_garbage(garbage as i64);
         let last = move || {
             // SAFETY: nobody looks at it any more, and this runs once.
-            let held = unsafe { Box::from_raw({ self }.0.as_ptr()) };
+            let version = unsafe { Box::from_raw({ self }.0.as_ptr()) };
             let whole = Whole {
-                _held: held,
+                _version: version,
                 garbage,
             };
             if garbage > DROP_INLINE_BYTES {
@@ -115,7 +105,7 @@ impl Handle {
 
 /// A version that is dropped as a whole.
 struct Whole {
-    _held: Box<Held>,
+    _version: Box<Version>,
     garbage: usize,
 }
 
@@ -131,10 +121,20 @@ impl Drop for Whole {
     }
 }
 
-/// The large document behind an entry of [`Form::Handle`].
-pub(crate) fn of_entry(entry: Entry<'_>) -> &LargeDocument {
-    // SAFETY: the version belongs to the entry and is retired after it, so it lives as long as
-    // the entry's guard.
-    let held: &Held = unsafe { Handle::of(entry).0.as_ref() };
-    &held.document
+impl Version {
+    /// The version behind an entry of [`Form::Handle`].
+    pub(crate) fn of(entry: Entry<'_>) -> &Version {
+        // SAFETY: the version belongs to the entry and is retired after it, so it lives as long as
+        // the entry's guard.
+        unsafe { Handle::of(entry).0.as_ref() }
+    }
+
+    pub(crate) fn document(&self) -> &LargeDocument {
+        &self.document
+    }
+
+    /// Notes that an edit derived another version from this one.
+    pub(crate) fn note_successor(&self) {
+        self.has_successor.store(true, Ordering::Relaxed);
+    }
 }

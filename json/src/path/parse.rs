@@ -73,7 +73,8 @@ const IN_NAME: [bool; 256] = {
     let mut in_name = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        let is_ascii_part = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'-');
+        let is_ascii_part =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'-');
         in_name[byte] = is_ascii_part || byte >= 128;
         byte += 1;
     }
@@ -114,9 +115,30 @@ impl<'t> Parser<'t> {
     /// The segments up to the end of the text.
     fn segments(&mut self, out: &mut Segments<'t>) -> Result<(), PathError> {
         while self.at < self.text.len() {
-            out.push(self.segment()?);
+            // What most paths are made of, without a detour over results.
+            match self.dotted_name() {
+                Some(name) => out.push(Segment::child(Selector::Name(Cow::Borrowed(name)))),
+                None => out.push(self.segment()?),
+            }
         }
         Ok(())
+    }
+
+    /// A dot with a name right behind it, if that comes next.
+    #[inline]
+    fn dotted_name(&mut self) -> Option<&'t str> {
+        let name = self.text[self.at..].strip_prefix('.')?;
+        let name = &name[..self.name_bytes(name)];
+        self.at += usize::from(!name.is_empty()) + name.len();
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// How much of `text` is a name.
+    #[inline]
+    fn name_bytes(&self, text: &str) -> usize {
+        let in_name = |byte: u8| IN_NAME[usize::from(byte)] || (self.is_legacy && byte == b'$');
+        let end = text.bytes().position(|byte| !in_name(byte));
+        end.unwrap_or(text.len())
     }
 
     fn segment(&mut self) -> Result<Segment<'t>, PathError> {
@@ -149,11 +171,8 @@ impl<'t> Parser<'t> {
         if self.take(b'*') {
             return Ok(Selector::Wildcard);
         }
-        let is_legacy = self.is_legacy;
-        let in_name = |byte: u8| IN_NAME[usize::from(byte)] || (is_legacy && byte == b'$');
         let rest = &self.text[self.at..];
-        let end = rest.bytes().position(|byte| !in_name(byte));
-        let end = end.unwrap_or(rest.len());
+        let end = self.name_bytes(rest);
         if end == 0 {
             return Err(self.error(NAME_EXPECTED));
         }

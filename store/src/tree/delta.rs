@@ -1,5 +1,7 @@
 //! The difference between two versions of a value, in blocks.
 
+use std::mem::ManuallyDrop;
+
 use crate::document::Handle;
 use crate::memory::Block;
 use crate::reclaim::{self, Drain, Guard};
@@ -7,49 +9,54 @@ use crate::reclaim::{self, Drain, Guard};
 /// More blocks than this are freed by the reaper.
 const BLOCKS_INLINE_MAX: usize = 256;
 
-/// What an edit made and what it did away with: nothing at all where values are flat, which is
-/// why that costs one word.
+/// What an edit made and what it did away with: nothing at all where values are flat.
 #[derive(Debug, Default)]
-pub(crate) struct Delta(Option<Box<Parts>>);
+pub(crate) enum Delta {
+    #[default]
+    Nothing,
+    /// Of a tree.
+    Blocks(Box<Parts>),
+    /// The new version of a large document, which shares what it shares by its own means.
+    Document(Unpublished),
+}
 
-#[derive(Debug)]
-struct Parts {
+/// The blocks in which two versions of a tree differ.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
     /// Invariant: nobody but the edit has seen these.
     fresh: Vec<Block>,
     /// Invariant: reachable from the old version and not from the new one.
     replaced: Vec<Block>,
-    /// The new version, where it is a large document: nobody but the edit has seen it.
-    document: Option<Handle>,
 }
+
+/// Invariant: nobody but the edit has seen this version.
+#[derive(Debug)]
+pub(crate) struct Unpublished(Handle);
 
 impl Delta {
     pub(super) fn new(fresh: Vec<Block>, replaced: Vec<Block>) -> Delta {
-        Delta(Some(Box::new(Parts {
-            fresh,
-            replaced,
-            document: None,
-        })))
+        Delta::Blocks(Box::new(Parts { fresh, replaced }))
     }
 
-    /// A new document, which shares what it shares by its own means.
     pub(crate) fn of_document(document: Handle) -> Delta {
-        Delta(Some(Box::new(Parts {
-            fresh: Vec::new(),
-            replaced: Vec::new(),
-            document: Some(document),
-        })))
+        Delta::Document(Unpublished(document))
     }
 
     /// Appends a later edit of the same value.
     pub(crate) fn append(&mut self, later: &mut Delta) {
-        let Some(parts) = &mut self.0 else {
-            *self = std::mem::take(later);
-            return;
-        };
-        if let Some(later) = &mut later.0 {
-            debug_assert!(later.document.is_none(), "a document is never a difference");
-            parts.fresh.append(&mut later.fresh);
-            parts.replaced.append(&mut later.replaced);
+        match (&mut *self, std::mem::take(later)) {
+            (Delta::Blocks(parts), Delta::Blocks(mut later)) => {
+                parts.fresh.append(&mut later.fresh);
+                parts.replaced.append(&mut later.replaced);
+            }
+            (_, Delta::Nothing) => {}
+            (before, later) => {
+                debug_assert!(
+                    matches!(before, Delta::Nothing),
+                    "a document is never a difference"
+                );
+                *before = later;
+            }
         }
     }
 
@@ -59,22 +66,25 @@ impl Delta {
     }
 
     /// As [`Delta::abandoned`], when somebody under `guard` may still look at the new version.
-    pub(crate) fn retired(mut self, guard: &Guard) {
-        let document = self.0.as_mut().and_then(|parts| parts.document.take());
-        if let Some(document) = document {
+    pub(crate) fn retired(self, guard: &Guard) {
+        match self {
             // SAFETY: never published, so only holders of this guard know it.
-            unsafe { document.retire(guard) };
-        }
-        for block in self.into_fresh() {
-            // SAFETY: never published, so only holders of this guard know it.
-            unsafe { guard.retire(block) };
+            Delta::Document(document) => unsafe { document.into_handle().retire(guard) },
+            blocks => {
+                for block in blocks.into_fresh() {
+                    // SAFETY: never published, so only holders of this guard know it.
+                    unsafe { guard.retire(block) };
+                }
+            }
         }
     }
 
     /// What was made, which is the caller's to retire now.
     pub(crate) fn into_fresh(self) -> Vec<Block> {
-        let fresh = self.0.map(|mut parts| std::mem::take(&mut parts.fresh));
-        fresh.unwrap_or_default()
+        match self {
+            Delta::Blocks(mut parts) => std::mem::take(&mut parts.fresh),
+            Delta::Nothing | Delta::Document(_) => Vec::new(),
+        }
     }
 
     /// The new version was published: the old one's blocks go when their readers are gone.
@@ -82,12 +92,26 @@ impl Delta {
     /// # Safety
     /// New guards can no longer reach the old version.
     pub(crate) unsafe fn published(self, guard: &Guard) {
-        let Some(mut parts) = self.0 else {
-            return;
-        };
-        parts.fresh.clear();
-        parts.document = None;
-        let blocks = std::mem::take(&mut parts.replaced);
+        match self {
+            Delta::Nothing => {}
+            // It belongs to its entry now.
+            Delta::Document(document) => {
+                document.into_handle();
+            }
+            // SAFETY: passed on to the caller.
+            Delta::Blocks(parts) => unsafe { parts.published(guard) },
+        }
+    }
+}
+
+impl Parts {
+    /// As [`Delta::published`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn published(mut self, guard: &Guard) {
+        self.fresh.clear();
+        let blocks = std::mem::take(&mut self.replaced);
         if blocks.len() <= BLOCKS_INLINE_MAX {
             for block in blocks {
                 // SAFETY: only the old version used the block, and each edit lists it once.
@@ -105,16 +129,26 @@ impl Delta {
     }
 }
 
+impl Unpublished {
+    /// The version, which is the caller's now.
+    fn into_handle(self) -> Handle {
+        ManuallyDrop::new(self).0
+    }
+}
+
 impl Drop for Parts {
     fn drop(&mut self) {
         for block in self.fresh.drain(..) {
             // SAFETY: fresh blocks were never published, so nobody else knows them.
             unsafe { block.free() };
         }
-        if let Some(document) = self.document.take() {
-            // SAFETY: as above.
-            unsafe { document.free() };
-        }
+    }
+}
+
+impl Drop for Unpublished {
+    fn drop(&mut self) {
+        // SAFETY: it was never published, so nobody else knows it.
+        unsafe { self.0.free() };
     }
 }
 

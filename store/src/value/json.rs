@@ -9,7 +9,7 @@ use json::{Document, DocumentRef, LargeDocument};
 
 use super::string::check_len;
 use super::{Body, Delta, NewValue, Origin, of_kind};
-use crate::document::{self, Handle};
+use crate::document::{Handle, Version};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 
@@ -17,6 +17,16 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug)]
 pub struct JsonDoc<'g> {
     entry: Entry<'g>,
+    stored: Stored<'g>,
+}
+
+/// Where the document is.
+#[derive(Clone, Copy, Debug)]
+enum Stored<'g> {
+    /// In the entry.
+    Packed(&'g [u8]),
+    /// Beside it.
+    Large(&'g Version),
 }
 
 impl<'g> JsonDoc<'g> {
@@ -26,14 +36,18 @@ impl<'g> JsonDoc<'g> {
     /// [`Error::WrongType`].
     pub fn of(entry: Entry<'g>) -> Result<JsonDoc<'g>, Error> {
         let entry = of_kind(entry, Kind::Json)?;
-        Ok(JsonDoc { entry })
+        let stored = match entry.form() {
+            Form::Handle => Stored::Large(Version::of(entry)),
+            _ => Stored::Packed(entry.value_bytes()),
+        };
+        Ok(JsonDoc { entry, stored })
     }
 
     /// The document, to read and to edit.
     pub fn document(self) -> DocumentRef<'g> {
-        match self.entry.form() {
-            Form::Handle => DocumentRef::large(document::of_entry(self.entry)),
-            _ => DocumentRef::packed(self.entry.value_bytes()),
+        match self.stored {
+            Stored::Packed(bytes) => DocumentRef::packed(bytes),
+            Stored::Large(version) => DocumentRef::large(version.document()),
         }
     }
 
@@ -47,9 +61,8 @@ impl<'g> JsonDoc<'g> {
     /// # Errors
     /// [`Error::TooLong`].
     pub fn followed_by<'a>(self, document: Document) -> Result<NewValue<'a>, Error> {
-        if self.entry.form() == Form::Handle {
-            // SAFETY: the version belongs to the entry, which the guard of `'g` keeps.
-            unsafe { Handle::of(self.entry).note_successor() };
+        if let Stored::Large(version) = self.stored {
+            version.note_successor();
         }
         owned(document)
     }

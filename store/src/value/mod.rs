@@ -24,7 +24,7 @@
 
 use smallvec::SmallVec;
 
-use crate::document::{self, Handle};
+use crate::document::{Handle, Version};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 use crate::reclaim::Guard;
@@ -248,7 +248,7 @@ pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
         return of_tree(entry.kind(), tag, root, Origin::New(delta));
     }
     if entry.form() == Form::Handle {
-        return json::of_large(document::of_entry(entry).clone());
+        return json::of_large(Version::of(entry).document().clone());
     }
     let body = Body::default().borrowed(entry.value_bytes());
     NewValue::flat(entry.kind(), entry.form(), body)
@@ -272,7 +272,7 @@ pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
 pub fn memory_bytes(entry: Entry<'_>) -> usize {
     let behind = match entry.form() {
         Form::Tree => tree::memory_bytes(entry),
-        Form::Handle => document::of_entry(entry).memory_bytes(),
+        Form::Handle => Version::of(entry).document().memory_bytes(),
         Form::Plain | Form::Raw | Form::Text => 0,
     };
     entry.memory_bytes() + behind

@@ -114,18 +114,13 @@ pub(super) fn read<'c>(call: &Call<'c>, key: &[u8]) -> Result<Option<Found<'c>>,
     entry.map(|entry| document_of(call, entry)).transpose()
 }
 
-/// As [`Db::update`](store::Db::update), where a failure that is no matter of the store leaves the
-/// key as it is.
+/// As [`Db::update`], with the errors of commands.
 pub(super) fn update<'c, 'a, R>(
     db: &Db<'c>,
     key: &[u8],
-    mut decide: impl FnMut(Option<Entry<'c>>) -> Result<(Change<'a>, R), Error>,
+    decide: impl FnMut(Option<Entry<'c>>) -> Result<(Change<'a>, R), Error>,
 ) -> Result<R, Error> {
-    db.update(key, |entry| match decide(entry) {
-        Ok((change, result)) => Ok((change, Ok(result))),
-        Err(Error::Store(error)) => Err(error),
-        Err(error) => Ok((Change::Keep, Err(error))),
-    })?
+    db.update_or(key, decide)
 }
 
 /// Changes the document at a key at all that `path` means, and says what came of it.

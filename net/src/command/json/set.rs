@@ -54,6 +54,13 @@ enum Manner {
     Merge,
 }
 
+/// Whether a command looks at a key for the first time, and says what it costs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    Again,
+}
+
 /// A value and where it goes. What is wrong with them shows when the key is looked at.
 struct Request<'c> {
     path: Result<Path<'c>, PathError>,
@@ -106,8 +113,7 @@ fn run(
 ) -> Result<(), Error> {
     let request = Request::new(call, path, text, manner)?;
     let is_done = update(&call.db, key, |entry| {
-        request.weigh(call, entry)?;
-        request.decide(call, entry)
+        request.decide(call, entry, Look::First)
     })?;
     match is_done {
         true => call.reply.ok(),
@@ -127,8 +133,7 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
     let are_done = call.db.atomic(|db| {
         for (key, request) in &requests {
             let check = update(db, key, |entry| {
-                request.weigh(call, entry)?;
-                request.decide(call, entry)?;
+                request.decide(call, entry, Look::First)?;
                 Ok((Change::Keep, ()))
             });
             match check {
@@ -142,7 +147,7 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
         }
         let mut are_done = true;
         for (key, request) in &requests {
-            match update(db, key, |entry| request.decide(call, entry)) {
+            match update(db, key, |entry| request.decide(call, entry, Look::Again)) {
                 Ok(is_done) => are_done &= is_done,
                 Err(Error::Store(error)) => return Err(error),
                 // A change before has taken its place away.
@@ -159,32 +164,21 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 impl<'c> Request<'c> {
+    /// # Errors
+    /// The value is work for another thread.
+    #[inline(always)]
     fn new(
         call: &Call<'_>,
         path: &'c [u8],
         text: &[u8],
         manner: Manner,
     ) -> Result<Request<'c>, Error> {
-        let value = match parse_value(call, text) {
-            Err(Error::Offload) => return Err(Error::Offload),
-            value => value,
-        };
+        call.heavy(text.len() / KILOBYTE)?;
         Ok(Request {
             path: Path::parse(path),
-            value,
+            value: read_value(text),
             manner,
         })
-    }
-
-    /// Says what it costs to carry it out on what is there.
-    fn weigh(&self, call: &Call<'_>, entry: Option<Entry<'_>>) -> Result<(), Error> {
-        match (entry, &self.path) {
-            (Some(entry), Ok(path)) if !path.is_root() => {
-                let found = document_of(call, entry)?;
-                weigh(call, found.document(), [path], Reach::Surface)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// What becomes of what is there, and whether anything does.
@@ -192,6 +186,7 @@ impl<'c> Request<'c> {
         &'a self,
         call: &Call<'_>,
         entry: Option<Entry<'_>>,
+        look: Look,
     ) -> Result<(Change<'a>, bool), Error> {
         let means_root = self.path.as_ref().is_ok_and(Path::is_root);
         let value = self.value.as_ref().map_err(Clone::clone);
@@ -214,8 +209,14 @@ impl<'c> Request<'c> {
             });
         }
         let found = document_of(call, entry)?;
+        let path = self.path.as_ref().map_err(Clone::clone);
+        if look == Look::First
+            && let Ok(path) = path
+        {
+            weigh(call, found.document(), [path], Reach::Surface)?;
+        }
         let value = value?.borrow();
-        let path = self.path.as_ref().map_err(Clone::clone)?;
+        let path = path?;
         let edited = match self.manner {
             Manner::Set(condition) => found.document().set(path, value, condition)?,
             Manner::Merge => found.document().merge(path, value)?,
@@ -231,7 +232,14 @@ impl<'c> Request<'c> {
 }
 
 /// Reads a value from its text.
+///
+/// # Errors
+/// There is none, or it is work for another thread.
 pub(super) fn parse_value(call: &Call<'_>, text: &[u8]) -> Result<Document, Error> {
     call.heavy(text.len() / KILOBYTE)?;
+    read_value(text)
+}
+
+fn read_value(text: &[u8]) -> Result<Document, Error> {
     Document::parse(text).map_err(|error| Error::Owned(error.to_string()))
 }
