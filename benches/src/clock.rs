@@ -4,7 +4,7 @@
     reason = "measuring is reading the clock; here and nowhere else"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,4 +33,10 @@ impl Moment {
 pub fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The time of day, in seconds since 1970.
+pub fn unix_time_s() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("it is after 1970").as_secs()
 }

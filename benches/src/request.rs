@@ -25,6 +25,8 @@ pub enum Op {
     Mset,
     /// `MGET` of ten keys, all hits.
     Mget,
+    /// `EXISTS` of a hundred keys, all there: much to do for little that is sent back.
+    Exists,
     /// `HSET key field value` on many small hashes.
     Hset,
     /// `HSET hash key value` on one large hash.
@@ -65,6 +67,8 @@ pub const JSON_FIELD_VALUE: &str = "\"light\"";
 
 /// Keys in an MSET or MGET.
 pub const KEYS_PER_MULTI: usize = 10;
+/// Keys in an EXISTS.
+pub const KEYS_PER_EXISTS: usize = 100;
 /// The length of every key.
 pub const KEY_BYTES: usize = 16;
 const DIGITS: usize = 6;
@@ -81,6 +85,7 @@ impl Op {
             Op::Incr => "INCR",
             Op::Mset => "MSET(10)",
             Op::Mget => "MGET(10)",
+            Op::Exists => "EXISTS(100)",
             Op::Hset => "HSET, hash per key",
             Op::HsetOne => "HSET, one hash",
             Op::Sadd => "SADD, one set",
@@ -112,7 +117,7 @@ impl Op {
     /// What must run over all keys first, so that it finds something.
     pub fn filled_by(self) -> Op {
         match self {
-            Op::Get | Op::Set | Op::Mset | Op::Mget => Op::Set,
+            Op::Get | Op::Set | Op::Mset | Op::Mget | Op::Exists => Op::Set,
             other if other.protocol() == Protocol::Memcached => Op::MemcachedSet,
             other => other,
         }
@@ -151,6 +156,7 @@ impl Op {
     pub fn keys_per_request(self) -> usize {
         match self {
             Op::Mset | Op::Mget => KEYS_PER_MULTI,
+            Op::Exists => KEYS_PER_EXISTS,
             Op::MemcachedGetMany(keys) => keys,
             _ => 1,
         }
@@ -162,15 +168,15 @@ impl Op {
 pub struct Payload {
     /// The length of values.
     pub value_bytes: usize,
-    /// Whether SET and `set` give an expiry, a day away.
-    pub expires: bool,
+    /// When the keys of SET and `set` expire, in seconds since 1970.
+    pub expires_at_s: Option<u64>,
 }
 
 impl Default for Payload {
     fn default() -> Payload {
         Payload {
             value_bytes: 64,
-            expires: false,
+            expires_at_s: None,
         }
     }
 }
@@ -275,6 +281,10 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
             command.push(b"MGET");
             command.extend([&key[..]; KEYS_PER_MULTI]);
         }
+        Op::Exists => {
+            command.push(b"EXISTS");
+            command.extend([&key[..]; KEYS_PER_EXISTS]);
+        }
         Op::Mset => {
             command.push(b"MSET");
             command.extend([&key[..], &value].repeat(KEYS_PER_MULTI));
@@ -288,8 +298,9 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
         ]),
         _ => {}
     }
-    if op == Op::Set && payload.expires {
-        command.extend([&b"EX"[..], b"86400"]);
+    let expires_at_s = payload.expires_at_s.unwrap_or(0).to_string();
+    if op == Op::Set && payload.expires_at_s.is_some() {
+        command.extend([&b"EXAT"[..], expires_at_s.as_bytes()]);
     }
     let start = bytes.len();
     match op {
@@ -306,8 +317,7 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
         }
         Op::BinaryGet => bytes.extend([&binary_header(0x0d, KEY_BYTES as u8)[..], &key].concat()),
         Op::MemcachedSet => {
-            let expiry = if payload.expires { 86_400 } else { 0 };
-            let head = format!(" 0 {expiry} {}\r\n", value.len());
+            let head = format!(" 0 {expires_at_s} {}\r\n", value.len());
             bytes.extend([b"set ", &key[..], head.as_bytes(), &value, b"\r\n"].concat());
         }
         _ => bytes.extend(resp(&command)),

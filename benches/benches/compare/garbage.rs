@@ -32,7 +32,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
             let server = peer.start(1, &[SERVER_CORE])?;
             let payload = Payload {
                 value_bytes: 1_000,
-                expires: false,
+                expires_at_s: None,
             };
             fill(&server, Op::Set, payload, (0, KEYS))?;
             let filled = server.resident_bytes()?;

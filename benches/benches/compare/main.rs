@@ -13,6 +13,7 @@
 
 mod cpu;
 mod evict;
+mod expire;
 mod garbage;
 mod grow;
 mod hits;
@@ -34,8 +35,8 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, shifts, evict, stall, grow, garbage, threads, hits, json,
-    /// memcached; all when none is named.
+    /// What to measure: cpu, memory, shifts, evict, expire, stall, grow, garbage, threads, hits,
+    /// json, memcached; all when none is named.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only servers whose names start with one of these.
@@ -77,11 +78,12 @@ impl Plan {
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 11] = [
+const MODES: [(&str, Mode); 12] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
     ("shifts", shifts::measure),
     ("evict", evict::measure),
+    ("expire", expire::measure),
     ("stall", stall::measure),
     ("grow", grow::measure),
     ("garbage", garbage::measure),

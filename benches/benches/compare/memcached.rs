@@ -45,7 +45,7 @@ const CPU_SHARE_OF_MANY: f64 = 0.5;
 const RESIDENT_SHARE: f64 = 0.75;
 const PAYLOAD: Payload = Payload {
     value_bytes: 100,
-    expires: false,
+    expires_at_s: None,
 };
 /// Allocators give pages back some time after they were freed.
 const REST: Duration = Duration::from_millis(1_500);

@@ -6,6 +6,7 @@ use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
+use benches::clock::unix_time_s;
 use benches::report::Table;
 use benches::request::{KEY_BYTES, Op, Payload, Protocol};
 use benches::server::{Peer, pin_to};
@@ -17,6 +18,7 @@ use crate::{LOAD_CORE, Plan, SERVER_CORE};
 const VALUE_BYTES: [usize; 3] = [32, 100, 514];
 /// Sixteenths of a doubling, up to the full size.
 const STEPS: std::ops::RangeInclusive<u32> = 0..=8;
+const DAY_S: u64 = 86_400;
 /// Allocators give pages back some time after they were freed.
 const REST: Duration = Duration::from_millis(1_500);
 
@@ -34,11 +36,11 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     ]);
     for peer in &plan.peers {
         let mut cells = vec![peer.name.clone()];
-        for expires in [false, true] {
+        for expires_at_s in [None, Some(unix_time_s() + DAY_S)] {
             for value_bytes in VALUE_BYTES {
                 let payload = Payload {
                     value_bytes,
-                    expires,
+                    expires_at_s,
                 };
                 let (worst, at, last) = overhead(peer, payload, items)?;
                 let cell = format!("{last:.1} (worst {worst:.1} at {at})");
