@@ -16,8 +16,10 @@ use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::ThreadStats;
 
-/// The most keys that are fetched into the cache together: more would drive each other out.
-const BATCH_KEYS_MAX: usize = 256;
+/// So many keys are fetched into the cache together: more would wait long for their turn ...
+const BATCH_KEYS: usize = 256;
+/// ... unless one request has more, up to so many: beyond, they would drive each other out.
+const BATCH_KEYS_MAX: usize = 4096;
 /// The most words of a request: half a gigabyte to remember where they stand.
 const WORDS_MAX: usize = 1 << 24;
 
@@ -63,38 +65,46 @@ impl Connection {
     }
 
     async fn run_batch(&mut self, batch: &Batch<'_>) -> Result<(), End> {
-        let mut next = 0;
-        while next < batch.requests.len() {
-            let halt = self.run_until_halt(batch, &mut next);
+        let mut progress = Progress::default();
+        while progress.next < batch.requests.len() {
+            let halt = self.run_until_halt(batch, &mut progress);
             self.note_lookups(store::take_lookups());
             if halt == Halt::Heavy {
-                self.run_on_worker(&batch.requests[next], batch).await?;
-                next += 1;
+                let request = &batch.requests[progress.next];
+                self.run_on_worker(request, batch).await?;
+                progress.next += 1;
             }
             self.wait_for(halt).await?;
         }
         Ok(())
     }
 
-    /// Runs commands from `next` on until one has to wait.
-    fn run_until_halt(&mut self, batch: &Batch<'_>, next: &mut usize) -> Halt {
+    /// Runs commands from the next one on until one has to wait.
+    fn run_until_halt(&mut self, batch: &Batch<'_>, progress: &mut Progress) -> Halt {
         let mut watch = Stopwatch::since(self.now);
-        let halt = self.run_watched(batch, next, &mut watch);
+        let halt = self.run_watched(batch, progress, &mut watch);
         watch.next(None, self.shared.stats.of(self.thread));
         self.now = watch.now;
         halt
     }
 
-    fn run_watched(&mut self, batch: &Batch<'_>, next: &mut usize, watch: &mut Stopwatch) -> Halt {
+    fn run_watched(
+        &mut self,
+        batch: &Batch<'_>,
+        progress: &mut Progress,
+        watch: &mut Stopwatch,
+    ) -> Halt {
         let shared = &*self.shared;
         let now_ms = self.now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
-        if *next == 0 && batch.has_several_keys() {
-            batch.prefetch(&shared.store.db(self.session.db_index, &guard, now_ms));
-        }
+        let has_several_keys = batch.has_several_keys();
         let mut words = 0;
-        while let Some(request) = batch.requests.get(*next) {
+        while let Some(request) = batch.requests.get(progress.next) {
+            if has_several_keys && progress.next >= progress.fetched {
+                let db = shared.store.db(self.session.db_index, &guard, now_ms);
+                progress.fetched = batch.prefetch(progress.next, &db);
+            }
             let db = self.session.db(&shared.store, &guard, now_ms);
             watch.next(request.entry, shared.stats.of(self.thread));
             let outcome = dispatch::run(
@@ -111,7 +121,7 @@ impl Connection {
                 Outcome::Heavy => return Halt::Heavy,
                 Outcome::Paused => return Halt::Paused,
             }
-            *next += 1;
+            progress.next += 1;
             words += request.end - request.start;
             if self.session.is_closing {
                 return Halt::Closing;
@@ -296,11 +306,12 @@ impl<'b> Batch<'b> {
         self.requests.len() > 1 || self.words.len() > WORDS_OF_ONE_KEY
     }
 
-    /// Fetches what the commands will look at.
-    fn prefetch(&self, db: &Db<'_>) {
+    /// Fetches what the next commands will look at; before which one that has to be done again.
+    fn prefetch(&self, next: usize, db: &Db<'_>) -> usize {
         let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
-        for request in &self.requests {
-            let words = self.words(request);
+        let mut end = next;
+        for request in &self.requests[next..] {
+            let (words, before) = (self.words(request), keys.len());
             if let Some(entry) = request.entry {
                 entry.command.for_each_key(words, |at| {
                     if keys.len() < BATCH_KEYS_MAX {
@@ -308,7 +319,22 @@ impl<'b> Batch<'b> {
                     }
                 });
             }
+            if end > next && keys.len() > BATCH_KEYS {
+                keys.truncate(before);
+                break;
+            }
+            end += 1;
         }
         db.prefetch(keys);
+        end
     }
+}
+
+/// How far a batch was run.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The next request.
+    next: usize,
+    /// What the requests before this one look at was fetched.
+    fetched: usize,
 }
