@@ -21,11 +21,11 @@ const TICKS_PER_S: u32 = 10;
 /// Segments of a table that the sweeper looks at before it lets the thread's connections go on:
 /// a few hundred keys each, a fraction of a millisecond.
 const SWEEP_SEGMENTS: usize = 2;
-/// The sweeper takes a fortieth of the thread's time ...
+/// The sweeper takes a fortieth of the thread's time, ...
 const SWEEP_SHARE: Duration = Duration::from_micros(2_500);
-/// ... and up to a quarter ...
-const SWEEP_SHARE_MAX: Duration = Duration::from_millis(25);
-/// ... while more than one of so many entries had expired.
+/// ... and up to a third where all has expired that it looks at: the part that has, of this.
+const SWEEP_SHARE_MAX: Duration = Duration::from_millis(50);
+/// While more than one of so many entries had expired, it goes on, and worker threads help.
 const SWEEP_WORTHWHILE: usize = 10;
 /// How long a worker thread sweeps before it looks for other work.
 const HELP: Duration = Duration::from_millis(50);
@@ -34,8 +34,11 @@ const RELIEFS_PER_TICK_MAX: usize = 100;
 /// Compaction makes so many steps in a tick while entries are to be moved, each of a fraction of
 /// a millisecond.
 const COMPACTIONS_PER_TICK_MAX: usize = 100;
-/// So many pages of each nearly empty table are looked at per tick: 1 MB.
-const SHRINK_PAGES_PER_TICK: usize = 256;
+/// So many pages of each nearly empty table are looked at in a step of shrinking, a fraction of a
+/// millisecond; ...
+const SHRINK_PAGES: usize = 32;
+/// ... and so many steps are made in a tick while there is something to give back.
+const SHRINKS_PER_TICK_MAX: usize = 64;
 
 /// What changes by the second.
 #[derive(Debug, Default)]
@@ -105,7 +108,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         sweep(&shared, &helpers).await;
         relieve(&shared).await;
         evict_clients(&shared);
-        shared.store.shrink(SHRINK_PAGES_PER_TICK);
+        shrink(&shared).await;
         compact(&shared).await;
         shared
             .memcached
@@ -132,15 +135,10 @@ async fn sweep(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
     loop {
         let swept = shared.store.sweep(clock::now_ms(), SWEEP_SEGMENTS);
         let is_worthwhile = is_worthwhile(&swept);
-        let share = if is_worthwhile {
-            SWEEP_SHARE_MAX
-        } else {
-            SWEEP_SHARE
-        };
         if swept.is_around && !is_worthwhile {
             return;
         }
-        if start.elapsed() > share {
+        if start.elapsed() > share(&swept) {
             if is_worthwhile && helpers.get() == 0 {
                 call_helpers(shared, helpers);
             }
@@ -152,6 +150,12 @@ async fn sweep(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
 
 fn is_worthwhile(swept: &Swept) -> bool {
     swept.removed * SWEEP_WORTHWHILE > swept.visited
+}
+
+/// What of the thread's time goes into looking for what has expired, by what was found.
+fn share(swept: &Swept) -> Duration {
+    let visited = swept.visited.max(1) as u32;
+    SWEEP_SHARE.max(SWEEP_SHARE_MAX * swept.removed as u32 / visited)
 }
 
 fn call_helpers(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
@@ -177,6 +181,16 @@ fn call_helpers(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
 async fn relieve(shared: &Shared) {
     for _ in 0..RELIEFS_PER_TICK_MAX {
         if !shared.store.relieve(clock::now_ms()) {
+            return;
+        }
+        runtime::yield_now().await;
+    }
+}
+
+/// Gives pages of tables back that are nearly empty.
+async fn shrink(shared: &Shared) {
+    for _ in 0..SHRINKS_PER_TICK_MAX {
+        if !shared.store.shrink(SHRINK_PAGES) {
             return;
         }
         runtime::yield_now().await;

@@ -174,14 +174,17 @@ impl Store {
     }
 
     /// Gives pages of tables back that have become nearly empty: looks at `pages_max` pages of
-    /// each database that has less than a quarter of its slots taken. For a periodic task.
-    pub fn shrink(&self, pages_max: usize) {
+    /// each database that has less than a quarter of its slots taken. For a periodic task; whether
+    /// the next step should come soon.
+    pub fn shrink(&self, pages_max: usize) -> bool {
+        let mut is_fruitful = false;
         for index in 0..self.databases {
             let guard = self.pin();
             let database = self.keyspace(&guard).database(index);
             if database.keys.sum() * 4 > database.table.slots() {
                 continue;
             }
+            let slots = database.table.slots();
             let mut place = database.shrink_place.load(Ordering::Relaxed);
             for _ in 0..pages_max {
                 match database.table.shrink_at(place, &guard) {
@@ -193,7 +196,9 @@ impl Store {
                 }
             }
             database.shrink_place.store(place, Ordering::Relaxed);
+            is_fruitful |= database.table.slots() < slots;
         }
+        is_fruitful
     }
 
     /// What is allocated.

@@ -42,7 +42,8 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     }
     println!(
         "Misses in percent of the requests (megabytes by which the resident size grew; SETs for \
-         which there was no memory), GET and SET on a miss over one connection; server on core {SERVER_CORE}:\n\n{table}"
+         which there was no memory), GET and SET on a miss over one connection; server on core \
+         {SERVER_CORE}:\n\n{table}"
     );
     Ok(())
 }

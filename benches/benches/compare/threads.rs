@@ -2,9 +2,9 @@
 //!
 //! On two cores the load shares a core with one of them, so that the rate at the wire says more
 //! about the load than about the server. What tells is the server's CPU time per operation: as
-//! far as it stays the same with two threads, nothing is shared that costs. EXISTS of a hundred keys
-//! makes so little work for the load that its rate tells, too. The table by itself, without a load
-//! beside it, is measured on one and two threads by `--bench table`.
+//! far as it stays the same with two threads, nothing is shared that costs. EXISTS of a hundred
+//! keys makes so little work for the load that its rate tells, too. The table by itself, without a
+//! load beside it, is measured on one and two threads by `--bench table`.
 
 use std::io;
 
