@@ -140,7 +140,7 @@ impl Block {
             self.start.as_ptr().write_bytes(0xDB, self.bytes());
         }
         // SAFETY: passed on to the caller.
-        if unsafe { arena::free(self.start, self.bytes(), self.mobility) } {
+        if unsafe { arena::free(self.start, self.bytes()) } {
             count_in_arena(-(self.usable_bytes() as i64));
             return;
         }

@@ -24,6 +24,8 @@ struct Cache {
     len: u8,
     /// The age at which it was filled last.
     filled: u8,
+    /// How long the slots are, in fours: mostly as long as those of the cache's class.
+    slot_fours: u16,
     slots: [u16; BATCH_MAX],
 }
 
@@ -39,6 +41,7 @@ const NONE: Cache = Cache {
     slab: 0,
     len: 0,
     filled: 0,
+    slot_fours: 0,
     slots: [0; BATCH_MAX],
 };
 
@@ -63,7 +66,7 @@ pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<
     let Some(seat) = thread::seat() else {
         let mut one = NONE;
         fill(region, class, mobility, (&mut one, 1));
-        return one.pop(region, class);
+        return one.pop(region);
     };
     // SAFETY: the invariant of `Seat`; nothing called below comes back here.
     let caches = unsafe { &mut *SEATS[seat].0.get() };
@@ -72,18 +75,20 @@ pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<
         caches.tidy(region);
         let cache = &mut caches.by_class[mobility as usize][class];
         let batch = classes::class(class).batch as usize;
+        let batch = batch.min((region.slabs_in_use() / SLABS_PER_SLOT).max(BATCH_MIN));
         fill(region, class, mobility, (cache, batch));
-        return cache.pop(region, class);
+        return cache.pop(region);
     }
-    cache.pop(region, class)
+    cache.pop(region)
 }
 
 impl Cache {
-    fn pop(&mut self, region: &Region, class: usize) -> Option<NonNull<u8>> {
+    fn pop(&mut self, region: &Region) -> Option<NonNull<u8>> {
         self.len = self.len.checked_sub(1)?;
+        let slot_bytes = usize::from(self.slot_fours) * 4;
         let address = |at: usize| {
             let slot = usize::from(self.slots[at]);
-            region.address(self.slab, slot * classes::class(class).bytes as usize)
+            region.address(self.slab, slot * slot_bytes)
         };
         let len = usize::from(self.len);
         // The one after this, which was freed some time ago.
@@ -102,12 +107,41 @@ impl Cache {
     }
 }
 
+/// While there are few slabs, what a thread has of each class would be much of them: it takes one
+/// slot at a time for so many slabs in use, ...
+const SLABS_PER_SLOT: usize = 32;
+/// ... and at least so many.
+const BATCH_MIN: usize = 2;
+/// While fewer slabs than this are in use (128 MB), slots of longer classes serve too, ...
+const FEW_SLABS: usize = 2048;
+/// ... longer by an eighth, ...
+const LONGER_PART: usize = 8;
+/// ... and while there are fewer than this, ...
+const VERY_FEW_SLABS: usize = 1024;
+/// ... by a quarter.
+const LONGER_PART_OF_VERY_FEW: usize = 4;
+
+/// A slab of a longer class that has free slots, where a new slab would be much of all there is.
+/// The caller holds it.
+fn pop_longer(region: &Region, class: usize, mobility: Mobility) -> Option<u32> {
+    let in_use = region.slabs_in_use();
+    if mobility == Mobility::Fixed || in_use >= FEW_SLABS {
+        return None;
+    }
+    let part = match in_use < VERY_FEW_SLABS {
+        true => LONGER_PART_OF_VERY_FEW,
+        false => LONGER_PART,
+    };
+    classes::longer_ones(class, part).find_map(|longer| stack::of(longer, mobility).pop(region))
+}
+
 /// Fills an empty cache from a slab with free slots, or from a new one.
 #[cold]
 fn fill(region: &Region, class: usize, mobility: Mobility, (cache, batch): (&mut Cache, usize)) {
     let stack = stack::of(class, mobility);
     loop {
-        let index = match stack.pop(region) {
+        let known = stack.pop(region);
+        let index = match known.or_else(|| pop_longer(region, class, mobility)) {
             Some(index) => index,
             None => match region.take() {
                 Some(index) => {
@@ -124,6 +158,7 @@ fn fill(region: &Region, class: usize, mobility: Mobility, (cache, batch): (&mut
             // Popped from the end: addresses then rise.
             cache.slots[..taken].reverse();
             cache.slab = index;
+            cache.slot_fours = (classes::class(slab.class()).bytes / 4) as u16;
             cache.len = taken as u8;
             cache.filled = AGE.load(Ordering::Relaxed);
             return;

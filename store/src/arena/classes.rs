@@ -62,7 +62,7 @@ pub(super) struct Class {
 /// A thread has at most about so many bytes of a class in its cache.
 const BATCH_BYTES: u32 = 8 << 10;
 /// A thread has at most so many slots of a class in its cache.
-pub(super) const BATCH_MAX: usize = 29;
+pub(super) const BATCH_MAX: usize = 28;
 
 const TABLE: [Class; CLASSES] = {
     let mut table = [Class {
@@ -84,7 +84,7 @@ const TABLE: [Class; CLASSES] = {
             worthwhile: if slots < 32 { 1 } else { slots / 32 },
             batch: match batch {
                 0 | 1 => 2,
-                2..29 => batch,
+                2..28 => batch,
                 _ => BATCH_MAX as u32,
             },
         };
@@ -117,6 +117,17 @@ pub(super) fn of_bytes(bytes: usize, mobility: Mobility) -> usize {
 
 pub(super) fn class(index: usize) -> Class {
     CLASSES_TABLE[index]
+}
+
+/// The classes whose slots may serve for one of this class, the nearest first: longer by no more
+/// than one byte in `part`. None for one whose slots are aligned to cache lines.
+pub(super) fn longer_ones(index: usize, part: usize) -> impl Iterator<Item = usize> {
+    let bytes = class(index).bytes as usize;
+    let longest = match bytes.is_power_of_two() {
+        true => bytes,
+        false => bytes + bytes / part,
+    };
+    (index + 1..CLASSES).take_while(move |&longer| class(longer).bytes as usize <= longest)
 }
 
 /// The bytes a block takes that was asked for with `bytes`, at most [`BYTES_MAX`].
@@ -152,6 +163,18 @@ mod tests {
         assert_eq!(class_bytes(132, Mobility::Movable), 132);
         assert_eq!(class_bytes(132, Mobility::Fixed), 136);
         assert_eq!(class_bytes(4096, Mobility::Fixed), 4096);
+    }
+
+    #[test]
+    fn a_little_longer_ones_serve_but_for_blocks_that_are_aligned_to_lines() {
+        for index in 0..CLASSES {
+            let bytes = class(index).bytes;
+            let longer: Vec<u32> = longer_ones(index, 8).map(|at| class(at).bytes).collect();
+            assert!(longer.is_sorted() && longer.iter().all(|&one| one > bytes));
+            assert!(longer.iter().all(|&one| one - bytes <= bytes / 8));
+            assert!(longer.is_empty() || !bytes.is_power_of_two());
+        }
+        assert_eq!(longer_ones(of_bytes(132, Mobility::Movable), 8).count(), 4);
     }
 
     #[test]

@@ -18,6 +18,8 @@
 //! - *Allocating*: a thread has a handful of slots of each class it uses in a cache of its own
 //!   (`cache`); it shares nothing while these last. Then it takes a slab from the class's stack,
 //!   takes some free slots out by swapping bits, and puts the slab back if more are left.
+//!   While there are few slabs, a slot of a somewhat longer class does as well as a new slab: of a
+//!   small limit, a slab for each class would be most.
 //! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
 //!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
 //!   worth its while, and leaves 1.6 percent of the slots idle on average.
@@ -101,19 +103,15 @@ pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> 
 /// Takes room back; false if it is not the arena's.
 ///
 /// # Safety
-/// If it came from [`allocate`], then with the same arguments, and nobody uses it any more.
-pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize, mobility: Mobility) -> bool {
+/// If it came from [`allocate`], then with the same `bytes`, and nobody uses it any more.
+pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
     if bytes > BYTES_MAX {
         return false;
     }
     let Some((region, index, offset)) = located(start) else {
         return false;
     };
-    region.slab(index).give(
-        region,
-        index,
-        classes::slot_at(classes::of_bytes(bytes, mobility), offset),
-    );
+    region.slab(index).give_at(region, index, offset);
     true
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Slab {
 const _: () = assert!(size_of::<Slab>() == 16 + WORDS * 8);
 
 impl Slab {
-    fn class(&self) -> usize {
+    pub(super) fn class(&self) -> usize {
         usize::from(self.class.load(Ordering::Relaxed))
     }
 
@@ -98,6 +98,11 @@ impl Slab {
     pub(super) fn prefetch(&self, slot: usize) {
         prefetch((&raw const self.state).addr());
         prefetch((&raw const self.free[slot / 64]).addr());
+    }
+
+    /// Sets the slot free at an offset.
+    pub(super) fn give_at(&self, region: &Region, index: u32, offset: usize) {
+        self.give(region, index, classes::slot_at(self.class(), offset));
     }
 
     /// Sets a slot free.

@@ -11,7 +11,6 @@ use super::*;
 struct Filled {
     start: NonNull<u8>,
     bytes: usize,
-    mobility: Mobility,
     with: u8,
 }
 // SAFETY: an address; the block has one owner at a time.
@@ -26,12 +25,7 @@ impl Filled {
         }
         // SAFETY: the block is new and so long.
         unsafe { start.as_ptr().write_bytes(with, bytes) };
-        Some(Filled {
-            start,
-            bytes,
-            mobility,
-            with,
-        })
+        Some(Filled { start, bytes, with })
     }
 
     /// Fails if anybody else wrote into the block.
@@ -43,7 +37,7 @@ impl Filled {
             "blocks overlap"
         );
         // SAFETY: it came from the arena with this length, and this is its owner.
-        assert!(unsafe { free(self.start, self.bytes, self.mobility) });
+        assert!(unsafe { free(self.start, self.bytes) });
     }
 }
 
