@@ -311,6 +311,7 @@ impl<'g> Db<'g> {
             self.overlay(|overlay| overlay.put(at, made, self.guard));
             return Ok(entry);
         }
+        self.store.eviction().foresee(key.hash, self.guard);
         let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
         let sight = looked.as_ref().map_err(|error| *error)?;
         let made = self.provisional(&key, sight.entry, sight.version_floor(), &mut draft);

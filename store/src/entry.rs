@@ -22,7 +22,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::arena::Mobility;
+use crate::arena::{Mobility, Slot};
 use crate::eviction;
 use crate::memory::Block;
 use crate::reclaim::Guard;
@@ -426,6 +426,27 @@ impl<'g> Entry<'g> {
         let bytes = key_at + key_bytes + value_bytes;
         // SAFETY: `allocate` asked for exactly the sum of the parts.
         unsafe { Block::from_parts(self.start.cast(), bytes, Mobility::Movable) }
+    }
+
+    /// What is the key of the entry in a slot, if there is one: what an earlier block left there
+    /// can look like one.
+    pub(crate) fn key_in(slot: Slot<'g>) -> Option<&'g [u8]> {
+        let entry = Entry {
+            start: slot.start().cast(),
+            _guard: PhantomData,
+        };
+        // What says how long it is must be in the slot before it is asked.
+        let fits = HEADER_BYTES + OPTIONAL_BYTES_MAX <= slot.bytes() || entry.is_plain();
+        let (key_at, key_bytes, value_bytes) = fits.then(|| entry.spans())?;
+        (key_at + key_bytes + value_bytes <= slot.bytes()).then(|| entry.key())
+    }
+
+    /// Whether there are no optional parts.
+    fn is_plain(self) -> bool {
+        let header = self.header();
+        !self.has(HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS)
+            && header.key_bytes != KEY_BYTES_ESCAPE
+            && header.value_bytes != VALUE_BYTES_ESCAPE
     }
 
     /// The same entry elsewhere, to take this one's place in its slot.

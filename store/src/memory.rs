@@ -135,9 +135,10 @@ impl Block {
 
     unsafe fn release(self) {
         #[cfg(debug_assertions)]
-        // SAFETY: the block is ours and `bytes` long; poison makes a late reader fail loudly.
-        unsafe {
-            self.start.as_ptr().write_bytes(0xDB, self.bytes());
+        // Who empties a slab may look at what was there.
+        if !arena::is_evacuated(self.start) {
+            // SAFETY: the block is ours and `bytes` long; poison makes a late reader fail loudly.
+            unsafe { self.start.as_ptr().write_bytes(0xDB, self.bytes()) };
         }
         // SAFETY: passed on to the caller.
         if unsafe { arena::free(self.start, self.bytes()) } {
@@ -204,7 +205,7 @@ struct Counters {
     /// Of both, what [`TOLD_BYTES`] does not have yet.
     untold_bytes: AtomicI64,
     /// Of those in the arena, what [`TOLD_ARENA_BYTES`] does not have yet.
-    untold_arena_bytes: AtomicI64,
+    unarena_bytes_now: AtomicI64,
 }
 
 static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
@@ -217,7 +218,7 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
         retired_bytes: AtomicI64::new(0),
         arena_bytes: AtomicI64::new(0),
         untold_bytes: AtomicI64::new(0),
-        untold_arena_bytes: AtomicI64::new(0),
+        unarena_bytes_now: AtomicI64::new(0),
     });
     [ZERO; thread::THREADS_MAX]
 };
@@ -285,22 +286,29 @@ const SLACK_ALLOWED: u64 = 64;
 /// 1/8. Under a limit of a few megabytes most of it is the process's, whatever is evicted.
 const EXCESS_CHARGED_MAX: u64 = 8;
 
-/// The bytes that count against the memory limit, to a few steps of each thread. One load each
-/// of two words that seldom change: cheap enough for every write.
+/// The bytes that count against the memory limit, to a step of each other thread: what this one
+/// writes counts at once, so that it evicts as steadily as it writes. A load each of two words that
+/// seldom change and of one of the thread's own: cheap enough for every write.
 pub(crate) fn charged_bytes() -> u64 {
-    let told = TOLD_BYTES.load(Ordering::Relaxed).max(0) as u64;
-    told + BESIDE_BYTES.load(Ordering::Relaxed)
+    let untold = COUNTERS[thread::index()]
+        .untold_bytes
+        .load(Ordering::Relaxed);
+    let told = TOLD_BYTES.load(Ordering::Relaxed) + untold;
+    told.max(0) as u64 + BESIDE_BYTES.load(Ordering::Relaxed)
 }
 
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
-/// back to the kernel now. To a few steps of each thread, and as cheap as [`charged_bytes`].
+/// back to the kernel now. As exact as [`charged_bytes`], and as cheap.
 pub(crate) fn physical_bytes() -> u64 {
-    charged_bytes().saturating_sub(told_arena_bytes()) + slab_bytes()
+    charged_bytes().saturating_sub(arena_bytes_now()) + slab_bytes()
 }
 
-/// What of them stands in the arena, to a few steps of each thread.
-pub(crate) fn told_arena_bytes() -> u64 {
-    TOLD_ARENA_BYTES.load(Ordering::Relaxed).max(0) as u64
+/// What of them stands in the arena, as exact as [`charged_bytes`].
+pub(crate) fn arena_bytes_now() -> u64 {
+    let untold = COUNTERS[thread::index()]
+        .unarena_bytes_now
+        .load(Ordering::Relaxed);
+    (TOLD_ARENA_BYTES.load(Ordering::Relaxed) + untold).max(0) as u64
 }
 
 /// What slabs with blocks take.
@@ -326,7 +334,7 @@ pub(crate) fn count_retired(bytes: i64) {
 fn count_in_arena(bytes: i64) {
     let counters = &COUNTERS[thread::index()];
     add(&counters.arena_bytes, bytes);
-    tell(&counters.untold_arena_bytes, bytes, &TOLD_ARENA_BYTES);
+    tell(&counters.unarena_bytes_now, bytes, &TOLD_ARENA_BYTES);
 }
 
 fn count(live: i64, retired: i64) {

@@ -199,6 +199,13 @@ impl Guard {
         self.note(bytes);
     }
 
+    /// Runs `last`, which frees nothing, when every guard that exists now is gone, this one
+    /// included.
+    pub(crate) fn when_others_are_gone(&self, last: impl FnOnce() + Send + 'static) {
+        // SAFETY: whatever `last` holds lives as long as it does.
+        unsafe { self.inner.defer_unchecked(last) };
+    }
+
     fn note(&self, bytes: usize) {
         let is_time = UNFLUSHED.try_with(|unflushed| unflushed.borrow_mut().note(bytes));
         if is_time != Ok(false) {

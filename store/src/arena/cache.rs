@@ -71,7 +71,8 @@ pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<
     // SAFETY: the invariant of `Seat`; nothing called below comes back here.
     let caches = unsafe { &mut *SEATS[seat].0.get() };
     let cache = &mut caches.by_class[mobility as usize][class];
-    if cache.len == 0 {
+    if cache.len == 0 || region.evacuated.has(cache.slab) {
+        cache.empty(region);
         caches.tidy(region);
         let cache = &mut caches.by_class[mobility as usize][class];
         let batch = classes::class(class).batch as usize;
@@ -213,6 +214,7 @@ pub(super) fn has(class: usize, mobility: Mobility) -> bool {
 }
 
 /// Gives back what this thread has of a class.
+#[cfg(test)]
 pub(super) fn empty(region: &Region, class: usize, mobility: Mobility) {
     if let Some(seat) = thread::seat() {
         // SAFETY: the invariant of `Seat`.

@@ -37,6 +37,8 @@
 //!   its count reach the bound: one compare-and-swap says who.
 //! - A count is raised after its bit is set and lowered after the bit is taken: a count equal to
 //!   the slab's slots means that every bit is set and nobody is about to set one.
+//! - An entry's room is taken under the guard under which it gets its name, or is given back, and
+//!   none is taken in a slab whose `evacuated` bit could be seen (`evacuation`).
 //! - A slab goes to the pool only from the hands of its holder and with that count, and stays held
 //!   there: so one that is not held is in use.
 //!
@@ -53,6 +55,7 @@
 
 mod cache;
 mod classes;
+mod evacuation;
 mod region;
 mod slab;
 mod stack;
@@ -62,6 +65,7 @@ mod tests;
 use std::ptr::NonNull;
 
 pub(crate) use classes::{BYTES_MAX, CLASSES, class_bytes};
+pub(crate) use evacuation::{Evacuated, Slot};
 pub(crate) use region::{SLAB_BYTES, release};
 pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
 
@@ -125,10 +129,10 @@ pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility
     }
 }
 
-/// Whether the block at an address lies in a slab that is to be emptied. Where there are no slabs
-/// every block does, so that tests see everything move.
+/// Whether the block at an address lies in a slab that is to be emptied.
+#[cfg(any(test, debug_assertions))]
 pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
-    !IS_USED || located(start).is_some_and(|(region, index, _)| region.evacuated.has(index))
+    located(start).is_some_and(|(region, index, _)| region.evacuated.has(index))
 }
 
 /// Whose slab an address is, and where in it.
@@ -159,6 +163,7 @@ pub(crate) fn age_caches() {
 }
 
 /// Gives back what this thread has in its cache of a class.
+#[cfg(test)]
 pub(crate) fn empty_cache(bytes: usize, mobility: Mobility) {
     if let Some(region) = region() {
         cache::empty(region, classes::of_bytes(bytes, mobility), mobility);

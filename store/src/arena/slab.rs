@@ -93,6 +93,11 @@ impl Slab {
         taken
     }
 
+    /// Whether a slot was free a moment ago.
+    pub(super) fn is_free(&self, slot: usize) -> bool {
+        self.free[slot / 64].load(Ordering::Acquire) >> (slot % 64) & 1 != 0
+    }
+
     /// Fetches what [`Slab::give`] will change. Both are changed by locked instructions, of which
     /// neither would begin before the one before it had its line.
     pub(super) fn prefetch(&self, slot: usize) {

@@ -2,24 +2,31 @@
 //!
 //! Values of another size need slabs of another class, while the slabs of the old class empty at
 //! random and none of them wholly. So some slabs are set aside, the sparsest of a class, so that
-//! nothing new gets into them; one [`pass`] over the tables looks at every slot's address, and
-//! what lies in such a slab is copied elsewhere, put in its place by a compare-and-swap, and
+//! nothing new gets into them. When they are quiet ([`Evacuated`](crate::arena::Evacuated)) a
+//! [`pass`] goes over what stands in them, finds for each entry the slot that names it, by its key,
+//! and copies it elsewhere: the copy is put in its place by a compare-and-swap, and the entry
 //! retired. A move is no change of the key: version, token and usage bits stay. What could not be
 //! moved (a transaction's descriptor stands in the slot, somebody was faster) is left for the next
 //! time. Where nothing of a slab is left it goes to the arena's pool, and from there to the kernel.
 //!
+//! The cost is that of what is moved: about as much as a write for each entry, however many keys
+//! there are beside.
+//!
 //! # How much
+//!
+//! Work is counted in bytes of slabs that are gone over.
 //!
 //! - *At leisure*: while more than a part of the arena lies idle, a periodic task makes steps
 //!   ([`Store::compact`]), and only as many slabs are set aside as the holes of the others can
 //!   take in. Under random removals a class that shrinks by a byte costs about one byte of
 //!   copying; where the sizes stay what they are, nothing is moved at all.
-//! - *For holes*: when a twelfth lies idle, writers make the steps, so many for each byte they
-//!   bring that about as much becomes free: the periodic task alone is too slow for a load that
-//!   changes its sizes at full speed.
-//! - *Pressed*: when what is physical ([`memory::physical_bytes`]) exceeds the limit a little,
-//!   writers make the steps, so many for each byte they bring that a pass is over before its gain
-//!   is used up, but for a few bytes no more than a few ([`press`]).
+//! - *For holes*: when a twelfth lies idle, writers take part, in proportion to the bytes they
+//!   bring: the periodic task alone is too slow for a load that changes its sizes at full speed.
+//! - *Pressed*: when what is physical ([`memory::physical_bytes`]) comes near a 64th above the
+//!   limit, writers take part. How much they do for each byte grows with what is too much, and so
+//!   does what eviction lets go beyond the limit ([`excess_bytes`]): entries that are gone make
+//!   slabs sparse, and sparse ones are cheap to empty. Between the two there is a balance, without
+//!   a threshold at which a writer suddenly has much to do.
 //! - *Hard pressed*: when it exceeds the limit by more, or a large value comes, while there are few
 //!   holes. Then slabs that are nearly full are set aside too, and half of what is in them goes for
 //!   good, if the policy has such ([`Verdict`]); the rest moves, but for
@@ -29,12 +36,13 @@
 //! # Invariants
 //!
 //! One lock, which is tried for a moment and never waited for, guards the bookkeeping: which slabs
-//! are set aside, and which stretch of which table is walked next. The walks themselves run outside
-//! of it, on as many threads as like; a pass is over when all stretches were walked.
+//! are set aside, and which stretch of their slots is next. The stretches themselves are gone over
+//! outside of it, on as many threads as like; a pass is over when all were.
 
 mod pass;
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
 use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility, SLAB_BYTES};
@@ -42,7 +50,7 @@ use crate::db::Db;
 use crate::eviction::Verdict;
 use crate::memory;
 use crate::store::Store;
-use pass::Pass;
+use pass::{Pass, STRETCH_BYTES, Stretch};
 
 /// Nothing is moved at leisure while less than one byte in so many of the slabs in use is idle; ...
 const IDLE_PART: u64 = 32;
@@ -68,12 +76,15 @@ const SPARE_WHEN_HARD_PRESSED: Evacuation = Evacuation {
 };
 /// While more than one byte in so many is idle, writers fill holes, ...
 const IDLE_PART_FOR_WRITERS: u64 = 12;
-/// ... but some are always there, ...
+/// ... but some are always there.
 const IDLE_BYTES_MIN: u64 = 4 << 20;
-/// ... each when it has written so much.
-const SHARE_BYTES: u64 = 4096;
-/// Writers are pressed when what is physical is above the limit by a 64th of it, ...
+/// From so much above the limit on writers are pressed, ...
 const PRESSED: Excess = Excess {
+    part: 128,
+    bytes_min: 512 << 10,
+};
+/// ... and do all they can at so much, ...
+const PRESSED_FULLY: Excess = Excess {
     part: 64,
     bytes_min: 1 << 20,
 };
@@ -90,20 +101,30 @@ const REFUSED: Excess = Excess {
 /// Nothing goes for the sake of physical memory while less than this part of the limit, in
 /// quarters, is charged: then the slabs are too coarse for the limit.
 const CHARGED_QUARTERS_MIN: u64 = 3;
+/// Where much is physical that is too much, so many times more goes than that, ...
+const EXCESS_GAIN: u64 = 4;
+/// ... but no more than this part of the limit.
+const EXCESS_PART_MAX: u64 = 32;
 /// A pressed pass takes one slab in so many, and not less than ...
 const PASS_PART: usize = 32;
 /// ... so many.
 const PASS_SLABS_MIN: usize = 8;
-/// One for holes has more time, and takes more: it walks over whole tables in any case.
-const PASS_PART_FOR_HOLES: usize = 8;
-/// A pass is to be over when one byte was written for so many that it may gain.
+/// Passes that wait until they are quiet, and the one that goes on.
+const PASSES_MAX: usize = 2;
+/// For each byte written, so many of slabs that are set aside are gone over at most.
 const PACE: u64 = 8;
 /// A writer of a large value has a part in so many passes.
 const ROUNDS_MAX: usize = 4;
-/// A writer of few bytes walks at most so many stretches, ...
-const STRETCHES_MAX: u64 = 2;
+/// A writer of few bytes takes at most so many stretches, ...
+const STRETCHES_MAX: u64 = 4;
 /// ... and one more for so many bytes: only who brings much waits for much.
 const BYTES_PER_STRETCH: u64 = 1024;
+/// A periodic step takes so many.
+const STRETCHES_PER_STEP: u64 = (SLAB_BYTES / STRETCH_BYTES) as u64;
+/// A writer looks at so many classes for something to empty, ...
+const CLASSES_PER_WRITE: usize = 32;
+/// ... and not again before so much more was due.
+const REST_BYTES: u64 = 64 << 10;
 /// At leisure so many classes are looked at in a step.
 const CLASSES_PER_STEP: usize = 8;
 /// Slabs are looked at in so many periodic steps, after the walk, for what was retired to be freed.
@@ -138,11 +159,12 @@ pub(crate) struct Compaction {
     next_slab: u32,
     /// Slabs set aside for the next pass at leisure, while the classes are looked at.
     chosen: Vec<u32>,
-    pass: Option<Pass>,
+    /// The first goes on, those behind it wait until they are quiet.
+    passes: VecDeque<Pass>,
     /// Of passes that are over, the slabs that are not empty yet.
     settling: Vec<Settling>,
-    /// So many bytes are written before a pressed writer looks again: there was nothing to empty.
-    fruitless_bytes: u64,
+    /// So much is due before a writer looks again: there was nothing to empty.
+    rest_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -168,19 +190,32 @@ impl Store {
     pub fn compact(&self, now_ms: u64) -> Compacted {
         let guard = self.pin();
         let db = self.db(0, &guard, now_ms);
+        if !arena::IS_USED {
+            let moved = pass::move_all(&db);
+            return Compacted {
+                moved,
+                ..Compacted::default()
+            };
+        }
         let Ok(mut compaction) = self.compaction().try_lock() else {
             return Compacted::default();
         };
         compaction.settle(1);
-        if compaction.pass.is_none() && !compaction.begin_pressed(&db, 0) {
-            compaction.look_for_idle(self);
+        if compaction.passes.is_empty() && !compaction.begin_pressed(&db, 0) {
+            compaction.look_for_idle(&db);
         }
         let released_bytes = compaction.release(SLABS_RELEASED_PER_STEP);
-        let moved = walk(&db, compaction);
+        let is_busy = !compaction.passes.is_empty();
+        drop(compaction);
+        let moved = (0..STRETCHES_PER_STEP).map_while(|_| walk(&db)).sum();
+        if is_busy && moved == 0 {
+            // The pass waits until it is quiet.
+            guard.flush();
+        }
         Compacted {
-            moved: moved.unwrap_or(0),
+            moved,
             released_bytes,
-            is_busy: moved.is_some(),
+            is_busy,
         }
     }
 
@@ -204,61 +239,71 @@ impl Store {
     }
 }
 
-/// Does a writer's share of filling holes where there are many: it is about to write so many bytes.
-pub(crate) fn fill_holes(db: &Db<'_>, bytes: u64) {
-    thread_local! {
-        static WRITTEN_BYTES: Cell<u64> = const { Cell::new(0) };
-    }
-    if !has_many_holes() || db.is_in_transaction() {
-        return;
-    }
-    let written = WRITTEN_BYTES.get() + bytes;
-    if written < SHARE_BYTES {
-        WRITTEN_BYTES.set(written);
-        return;
-    }
-    WRITTEN_BYTES.set(0);
-    if work(db, (written, 0), |compaction| {
-        compaction.begin_for_holes(db)
-    }) {
-        db.guard().flush();
-    }
-}
-
-fn has_many_holes() -> bool {
-    let used = memory::slab_bytes();
-    let idle = used.saturating_sub(memory::told_arena_bytes());
-    idle > (used / IDLE_PART_FOR_WRITERS).max(IDLE_BYTES_MIN)
-}
-
-/// Does a writer's share of emptying slabs, if it is pressed: it is about to write so many bytes.
-/// Whether it should not write if nothing may be evicted.
+/// Does a writer's share of emptying slabs: it is about to write so many bytes. Whether it should
+/// not write if nothing may be evicted.
 pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
-    let store = db.store();
-    let limit = store.memory_bytes_max();
-    if memory::physical_bytes() + bytes <= PRESSED.above(limit) || db.is_in_transaction() {
+    thread_local! {
+        static DUE_BYTES: Cell<u64> = const { Cell::new(0) };
+    }
+    let limit = db.store().memory_bytes_max();
+    let pace_parts = pace_parts(limit, bytes);
+    if pace_parts == 0 || db.is_in_transaction() {
         return false;
     }
-    let rounds = match bytes < SLAB_BYTES as u64 {
-        true => 1,
-        false => ROUNDS_MAX,
-    };
-    for _ in 0..rounds {
+    let due = DUE_BYTES.get() + bytes * PACE * pace_parts / PARTS;
+    if due < STRETCH_BYTES as u64 {
+        DUE_BYTES.set(due);
+        return false;
+    }
+    DUE_BYTES.set(due % STRETCH_BYTES as u64);
+    if limit == 0 || bytes < SLAB_BYTES as u64 {
+        work(db, (bytes, due), |compaction| compaction.begin(db, bytes));
+    } else {
+        press_much(db, bytes);
+    }
+    limit > 0 && memory::physical_bytes() + bytes > REFUSED.above(limit) && is_full(limit)
+}
+
+/// The share of who writes a large value.
+fn press_much(db: &Db<'_>, bytes: u64) {
+    let limit = db.store().memory_bytes_max();
+    for _ in 0..ROUNDS_MAX {
         let physical = physical_bytes() + bytes;
         let over = physical.saturating_sub(HARD_PRESSED.above(limit));
-        if physical <= PRESSED.above(limit) || !press_once(db, (bytes, over)) || over == 0 {
+        let due = PACE * (bytes + over);
+        let begin = |compaction: &mut Compaction| compaction.begin(db, bytes + over);
+        if physical <= PRESSED.above(limit) || !work(db, (bytes, due), begin) || over == 0 {
             break;
         }
     }
     db.guard().flush();
-    memory::physical_bytes() + bytes > REFUSED.above(limit) && is_full(limit)
 }
 
-/// A pressed writer's share, for so many bytes that it brings and so many that are too much.
-fn press_once(db: &Db<'_>, (bytes, over): (u64, u64)) -> bool {
-    work(db, (bytes, over), |compaction| {
-        compaction.begin_pressed(db, bytes + over);
-    })
+/// What one of these is of the pace.
+const PARTS: u64 = 16;
+
+/// At which part of the pace slabs are to be emptied for a write of so many bytes.
+fn pace_parts(limit: u64, bytes: u64) -> u64 {
+    if limit > 0 {
+        let over = (memory::physical_bytes() + bytes).saturating_sub(PRESSED.above(limit));
+        let span = PRESSED_FULLY.above(limit) - PRESSED.above(limit);
+        if over > 0 {
+            return (over * PARTS).div_ceil(span).min(PARTS);
+        }
+    }
+    if has_many_holes() { PARTS } else { 0 }
+}
+
+fn has_many_holes() -> bool {
+    let used = memory::slab_bytes();
+    let idle = used.saturating_sub(memory::arena_bytes_now());
+    idle > (used / IDLE_PART_FOR_WRITERS).max(IDLE_BYTES_MIN)
+}
+
+/// By how much less may be charged, so that slabs become sparse enough for what is physical.
+pub(crate) fn excess_bytes(limit: u64) -> u64 {
+    let excess = memory::physical_bytes().saturating_sub(PRESSED.above(limit));
+    (EXCESS_GAIN * excess).min(limit / EXCESS_PART_MAX)
 }
 
 /// What is physical and does not become free by itself when the last readers of what was retired
@@ -267,29 +312,26 @@ fn physical_bytes() -> u64 {
     memory::physical_bytes().saturating_sub(memory::usage().retired_bytes)
 }
 
-/// Walks as much as is due for so many bytes and what is too much, of a pass that `begin` begins if
-/// there is none; whether there was something to walk.
-fn work(db: &Db<'_>, (bytes, over): (u64, u64), begin: impl FnOnce(&mut Compaction)) -> bool {
+/// Goes over as much as is due for a write of so many bytes, of a pass that `begin` begins if there
+/// is none; whether there was something to do.
+fn work(db: &Db<'_>, (bytes, due): (u64, u64), begin: impl FnOnce(&mut Compaction)) -> bool {
     let store = db.store();
     let Some(mut compaction) = store.compaction_soon() else {
         return false;
     };
-    compaction.settle(0);
-    if compaction.pass.is_none() && !compaction.rests(bytes + over) {
-        begin(&mut compaction);
-    }
-    compaction.release(SLABS_RELEASED_PER_WRITE);
-    let steps = compaction.steps_due(bytes + over);
-    let steps = steps.min(STRETCHES_MAX + bytes / BYTES_PER_STRETCH);
-    drop(compaction);
-    for _ in 0..steps {
-        if let Some(compaction) = store.compaction_soon()
-            && walk(db, compaction).is_none()
-        {
-            break;
+    if compaction.is_next_wanted() {
+        compaction.settle(0);
+        if !compaction.rests(due) {
+            begin(&mut compaction);
         }
+        compaction.release(SLABS_RELEASED_PER_WRITE);
     }
-    steps > 0
+    let is_begun = !compaction.passes.is_empty();
+    drop(compaction);
+    let stretches = due / STRETCH_BYTES as u64;
+    let stretches = stretches.min(STRETCHES_MAX + bytes / BYTES_PER_STRETCH);
+    let walked = (0..stretches).map_while(|_| walk(db)).count();
+    is_begun && walked > 0
 }
 
 /// Whether what is charged comes near the limit.
@@ -297,11 +339,9 @@ fn is_full(limit: u64) -> bool {
     memory::charged_bytes() >= limit / 4 * CHARGED_QUARTERS_MIN
 }
 
-/// Walks a stretch of the pass that goes on; how many entries were moved, none if there was nothing
-/// to walk.
-fn walk(db: &Db<'_>, mut compaction: MutexGuard<'_, Compaction>) -> Option<usize> {
-    let stretch = compaction.pass.as_mut()?.claim(db)?;
-    drop(compaction);
+/// Goes over a stretch; how many entries were moved, none if there is nothing to do.
+fn walk(db: &Db<'_>) -> Option<usize> {
+    let stretch = db.store().compaction_soon()?.claim()?;
     Some(stretch.walk(db))
 }
 
@@ -311,12 +351,31 @@ fn idle_bytes() -> u64 {
 }
 
 impl Compaction {
-    /// Ends a pass that is over; puts slabs in which nothing is left into the pool, and those back
+    /// The next stretch of what is quiet.
+    fn claim(&mut self) -> Option<Stretch> {
+        self.passes.iter_mut().find_map(Pass::claim)
+    }
+
+    /// Whether it is time to set slabs aside, so that they are quiet when they are needed.
+    fn is_next_wanted(&self) -> bool {
+        let waiting = self.passes.iter().filter(|pass| !pass.is_quiet());
+        waiting.count() == 0
+            && self
+                .passes
+                .iter()
+                .filter(|pass| !pass.is_given_out())
+                .count()
+                < PASSES_MAX
+    }
+
+    /// Ends passes that are over; puts slabs in which nothing is left into the pool, and those back
     /// that were looked at often.
     fn settle(&mut self, steps: u32) {
-        if let Some(pass) = self.pass.take_if(|pass| pass.is_over()) {
-            let slabs = pass.slabs;
-            self.settling.push(Settling { slabs, steps: 0 });
+        for pass in std::mem::take(&mut self.passes) {
+            match pass.ended() {
+                Ok(slabs) => self.settling.push(Settling { slabs, steps: 0 }),
+                Err(pass) => self.passes.push_back(pass),
+            }
         }
         for settling in &mut self.settling {
             settling.steps += steps;
@@ -336,7 +395,7 @@ impl Compaction {
     }
 
     /// Looks at some classes, of which slabs are set aside if too much of the arena lies idle.
-    fn look_for_idle(&mut self, store: &Store) {
+    fn look_for_idle(&mut self, db: &Db<'_>) {
         let (used, idle) = (memory::slab_bytes(), idle_bytes());
         let evacuation = match () {
             () if idle < used / IDLE_PART => None,
@@ -347,11 +406,8 @@ impl Compaction {
             let slabs = self.survey_next(evacuation);
             self.chosen.extend(slabs);
             if self.next_class == 0 {
-                // Where there is no arena everything moves, so that tests see it.
-                if !self.chosen.is_empty() || !arena::IS_USED {
-                    let slabs = std::mem::take(&mut self.chosen);
-                    self.pass = Some(Pass::new(store, slabs, None));
-                }
+                let slabs = std::mem::take(&mut self.chosen);
+                self.push(db, slabs, None);
                 return;
             }
         }
@@ -369,66 +425,65 @@ impl Compaction {
         arena::survey(class, Mobility::Movable, evacuation)
     }
 
+    /// Begins a pass for a write of so many bytes, if there is something to empty.
+    fn begin(&mut self, db: &Db<'_>, bytes: u64) {
+        let is_begun =
+            self.begin_pressed(db, bytes) || has_many_holes() && self.begin_for_holes(db);
+        if !is_begun {
+            self.rest_bytes = REST_BYTES;
+        }
+    }
+
     /// Begins a pass if what is physical demands one for a write of so many bytes and there is
     /// something to empty; whether it does.
     fn begin_pressed(&mut self, db: &Db<'_>, bytes: u64) -> bool {
-        let store = db.store();
-        let limit = store.memory_bytes_max();
+        let limit = db.store().memory_bytes_max();
         if limit == 0 || physical_bytes() + bytes <= PRESSED.above(limit) {
             return false;
         }
-        // A slot in a thread's cache keeps a slab of a class that nobody needs any more.
+        // A slot in an idle thread's cache keeps a slab of a class that nobody needs any more.
         arena::age_caches();
         let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
         let mut slabs = std::mem::take(&mut self.chosen);
-        if idle_bytes() >= memory::slab_bytes() / IDLE_PART_MUCH {
-            self.survey_all(&mut slabs, wanted, SPARE_WHEN_MUCH);
-        }
+        self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);
         // Again: slabs that were found empty are in the pool by now.
         let physical = physical_bytes();
         // Holes would not do for a large value either.
         let is_hard = physical > HARD_PRESSED.above(limit)
-            || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED.above(limit);
+            || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED_FULLY.above(limit);
         let mut verdict = None;
         if slabs.is_empty() && is_hard && is_full(limit) {
             verdict = db.verdict();
         }
         if verdict.is_some() {
-            self.survey_all(&mut slabs, wanted, SPARE_WHEN_HARD_PRESSED);
+            self.survey_some(&mut slabs, wanted, SPARE_WHEN_HARD_PRESSED);
             let slabs_max = wanted.saturating_sub(slabs.len());
             slabs.extend(arena::seize(&mut self.next_slab, slabs_max));
         }
-        self.begin(store, slabs, verdict, wanted)
+        self.push(db, slabs, verdict)
     }
 
-    /// Begins a pass over the sparsest slabs, if there are any.
-    fn begin_for_holes(&mut self, db: &Db<'_>) {
+    /// Begins a pass over the sparsest slabs; whether there are any.
+    fn begin_for_holes(&mut self, db: &Db<'_>) -> bool {
         arena::age_caches();
-        let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART_FOR_HOLES);
+        let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
         let mut slabs = std::mem::take(&mut self.chosen);
-        self.survey_all(&mut slabs, wanted, SPARE_WHEN_MUCH);
-        self.begin(db.store(), slabs, None, wanted);
+        self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);
+        self.push(db, slabs, None)
     }
 
-    /// Begins a pass over these slabs, of so many that were wanted; whether there are any.
-    fn begin(
-        &mut self,
-        store: &Store,
-        slabs: Vec<u32>,
-        verdict: Option<Verdict>,
-        wanted: usize,
-    ) -> bool {
-        if slabs.is_empty() {
-            self.fruitless_bytes = (wanted * SLAB_BYTES) as u64 / PACE;
-            return false;
+    /// Begins a pass over these slabs; whether there are any.
+    fn push(&mut self, db: &Db<'_>, slabs: Vec<u32>, verdict: Option<Verdict>) -> bool {
+        let is_any = !slabs.is_empty();
+        if is_any {
+            self.passes.push_back(Pass::new(db, slabs, verdict));
         }
-        self.pass = Some(Pass::new(store, slabs, verdict));
-        true
+        is_any
     }
 
-    /// Looks at the classes in turn until so many slabs are set aside.
-    fn survey_all(&mut self, slabs: &mut Vec<u32>, wanted: usize, spare: Evacuation) {
-        for _ in 0..CLASSES {
+    /// Looks at some classes in turn until so many slabs are set aside.
+    fn survey_some(&mut self, slabs: &mut Vec<u32>, wanted: usize, spare: Evacuation) {
+        for _ in 0..CLASSES_PER_WRITE {
             let slabs_max = wanted.saturating_sub(slabs.len());
             slabs.extend(self.survey_next(Some(Evacuation { slabs_max, ..spare })));
             if slabs.len() >= wanted {
@@ -437,29 +492,21 @@ impl Compaction {
         }
     }
 
-    /// Whether a pressed writer of so many bytes need not look for something to empty.
-    fn rests(&mut self, bytes: u64) -> bool {
-        let rests = self.fruitless_bytes > 0;
-        self.fruitless_bytes = self.fruitless_bytes.saturating_sub(bytes.max(1));
+    /// Whether a writer for whom so much is due need not look for something to empty.
+    fn rests(&mut self, due: u64) -> bool {
+        let rests = self.rest_bytes > 0;
+        self.rest_bytes = self.rest_bytes.saturating_sub(due);
         rests
-    }
-
-    /// How many stretches a writer of so many bytes has to walk.
-    fn steps_due(&self, bytes: u64) -> u64 {
-        self.pass.as_ref().map_or(0, |pass| {
-            let gain_bytes = (pass.slabs.len() * SLAB_BYTES) as u64;
-            (bytes * PACE * pass.stretches).div_ceil(gain_bytes.max(1))
-        })
     }
 }
 
 impl Drop for Compaction {
     fn drop(&mut self) {
-        let of_pass = self.pass.take().map(|pass| pass.slabs);
+        let of_passes = self.passes.drain(..).map(Pass::abandoned);
         let chosen = std::mem::take(&mut self.chosen);
         let settling = self.settling.drain(..).map(|settling| settling.slabs);
         settling
-            .chain(of_pass)
+            .chain(of_passes)
             .chain([chosen])
             .for_each(arena::end_evacuation);
     }

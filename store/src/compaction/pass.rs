@@ -1,141 +1,176 @@
-//! One walk over all tables, in stretches, to empty the slabs that were set aside.
+//! Emptying the slabs that were set aside, in stretches of their slots.
 
-use std::ptr::NonNull;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::arena::{self, Mobility};
+use smallvec::SmallVec;
+
+use crate::arena::{self, Evacuated};
 use crate::db::Db;
 use crate::entry::Entry;
 use crate::eviction::Verdict;
 use crate::keyspace;
 use crate::publish;
-use crate::reclaim::Guard;
-use crate::store::Store;
-use crate::table::{Occupied, Spot};
+use crate::table::{Foreseen, Key, Spot};
 
-/// A stretch is so many segments of a table, of a few hundred slots each.
-const SEGMENTS_PER_STRETCH: usize = 8;
+/// A stretch is so many bytes of slots, or one slot.
+pub(super) const STRETCH_BYTES: usize = 4096;
 
-/// A walk that goes on.
+/// Slabs that are being emptied.
 #[derive(Debug)]
 pub(super) struct Pass {
-    /// What is to be emptied.
-    pub(super) slabs: Vec<u32>,
-    /// About how many stretches there are.
-    pub(super) stretches: u64,
+    /// Each stretch that is being walked has it, too.
+    evacuated: Arc<Evacuated>,
     /// What of the entries goes; without one, all move.
     verdict: Option<Verdict>,
-    /// Database and place of the next stretch; none when all are given out.
-    next: Option<(usize, u64)>,
-    /// Each stretch that is being walked has a copy.
-    token: Arc<()>,
+    /// The next stretch: which of the slabs, and from which slot on.
+    next: (usize, usize),
 }
 
-/// A part of the walk.
+/// Some slots of a slab.
 #[derive(Debug)]
 pub(super) struct Stretch {
-    database: usize,
-    first: u64,
-    /// Behind it; none at the end of the table.
-    end: Option<u64>,
+    evacuated: Arc<Evacuated>,
+    /// Which of the slabs.
+    at: usize,
+    slots: Range<usize>,
     verdict: Option<Verdict>,
-    _token: Arc<()>,
 }
 
 impl Pass {
-    pub(super) fn new(store: &Store, slabs: Vec<u32>, verdict: Option<Verdict>) -> Pass {
-        let guard = store.pin();
-        let segments: u64 = (0..store.databases())
-            .map(|index| store.keyspace(&guard).database(index).table.segments())
-            .sum();
+    pub(super) fn new(db: &Db<'_>, slabs: Vec<u32>, verdict: Option<Verdict>) -> Pass {
         Pass {
-            slabs,
-            stretches: segments.div_ceil(SEGMENTS_PER_STRETCH as u64),
+            evacuated: Arc::new(Evacuated::new(slabs, db.guard())),
             verdict,
-            next: Some((0, 0)),
-            token: Arc::default(),
+            next: (0, 0),
         }
     }
 
-    /// The next stretch, if there is one.
-    pub(super) fn claim(&mut self, db: &Db<'_>) -> Option<Stretch> {
-        let (database, first) = self.next?;
-        let table = &db.outside(database).database().table;
-        let mut end = Some(first);
-        for _ in 0..SEGMENTS_PER_STRETCH {
-            end = end.and_then(|place| table.behind(place, db.guard()));
+    /// Whether it may go on: somebody may still write into the slabs.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.evacuated.is_quiet()
+    }
+
+    /// The next stretch, if there is one by now.
+    pub(super) fn claim(&mut self) -> Option<Stretch> {
+        let (at, first) = self.next;
+        if at == self.evacuated.slabs().len() || !self.is_quiet() {
+            return None;
         }
-        self.next = match end {
-            Some(place) => Some((database, place)),
-            None => Some((database + 1, 0)).filter(|_| database + 1 < db.store().databases()),
+        let (slots, bytes) = self.evacuated.shape(at);
+        let end = slots.min(first + (STRETCH_BYTES / bytes).max(1));
+        self.next = match end == slots {
+            true => (at + 1, 0),
+            false => (at, end),
         };
         Some(Stretch {
-            database,
-            first,
-            end,
+            evacuated: Arc::clone(&self.evacuated),
+            at,
+            slots: first..end,
             verdict: self.verdict,
-            _token: Arc::clone(&self.token),
         })
     }
 
-    /// Whether all stretches were walked.
-    pub(super) fn is_over(&self) -> bool {
-        self.next.is_none() && Arc::strong_count(&self.token) == 1
+    /// Whether all stretches were given out.
+    pub(super) fn is_given_out(&self) -> bool {
+        self.next.0 == self.evacuated.slabs().len()
+    }
+
+    /// The slabs, if all stretches were walked; else the pass.
+    pub(super) fn ended(self) -> Result<Vec<u32>, Pass> {
+        if !self.is_given_out() {
+            return Err(self);
+        }
+        let Pass {
+            evacuated,
+            verdict,
+            next,
+        } = self;
+        let evacuated = Arc::try_unwrap(evacuated);
+        evacuated
+            .map(Evacuated::into_slabs)
+            .map_err(|evacuated| Pass {
+                evacuated,
+                verdict,
+                next,
+            })
+    }
+
+    /// The slabs, walked or not, of a store that nobody uses any more.
+    pub(super) fn abandoned(self) -> Vec<u32> {
+        self.evacuated.slabs().to_vec()
     }
 }
 
 impl Stretch {
-    /// Empties what of the slabs is found here; how many entries were moved.
+    /// Empties the slots; how many entries were moved.
     pub(super) fn walk(&self, db: &Db<'_>) -> usize {
-        let db = db.outside(self.database);
+        let range = (self.at, self.slots.clone());
         let table = &db.database().table;
+        let mut standing: SmallVec<[(Key<'_>, usize); 32]> = SmallVec::new();
+        let mut foreseen: SmallVec<[Foreseen<'_>; 32]> = SmallVec::new();
+        for slot in self.evacuated.taken(range, db.guard()) {
+            if let Some(bytes) = Entry::key_in(slot) {
+                let key = Key::new(bytes, db.store().hash(bytes));
+                foreseen.push(table.foresee(&key, db.guard()));
+                standing.push((key, slot.start().as_ptr().addr()));
+            }
+        }
         let mut moved = 0;
-        let mut next = Some(self.first);
-        // Segments may have been split or merged since.
-        while let Some(place) = next
-            && self.end.is_none_or(|end| place < end)
-        {
-            next = table.relocate_at(place, db.guard(), is_evacuated, |spot| {
-                let entry = keyspace::entry_of(spot.occupied(), db.guard());
-                let is_gone = self.verdict.is_some_and(|verdict| {
-                    // The last of a class would only go round from slab to slab.
-                    let is_costly = !arena::has_spare(entry.block().bytes());
-                    db.goes(entry, &verdict, is_costly)
-                });
-                moved += usize::from(!is_gone && relocate(&db, entry, spot, db.guard()));
+        let mut near = db.outside(db.index());
+        for (key, address) in standing {
+            let Some((at, spot)) = find(&near, &key, address) else {
+                continue;
+            };
+            near = at;
+            let entry = keyspace::entry_of(spot.occupied(), db.guard());
+            let is_gone = self.verdict.is_some_and(|verdict| {
+                // The last of a class would only go round from slab to slab.
+                let is_costly = !arena::has_spare(entry.block().bytes());
+                near.goes(entry, &verdict, is_costly)
             });
+            moved += usize::from(!is_gone && relocate(&near, entry, &spot));
         }
         moved
     }
 }
 
+/// In which database a key's slot names what stands at an address, and where, from one database
+/// on; none if it was removed or replaced, or if there is no entry.
+fn find<'g>(from: &Db<'g>, key: &Key<'_>, address: usize) -> Option<(Db<'g>, Spot<'g>)> {
+    let databases = from.store().databases();
+    (0..databases).find_map(|at| {
+        let db = from.outside((from.index() + at) % databases);
+        let table = &db.database().table;
+        let spot = table.naming(key, address, db.guard())?;
+        Some((db, spot))
+    })
+}
+
 /// Puts a copy in an entry's place, unless somebody was faster.
-fn relocate(db: &Db<'_>, old: Entry<'_>, spot: &Spot<'_>, guard: &Guard) -> bool {
-    let copy = dense_copy(old);
+fn relocate(db: &Db<'_>, old: Entry<'_>, spot: &Spot<'_>) -> bool {
+    let copy = old.copied();
     let table = &db.database().table;
     let is_in = table
-        .replace(spot, keyspace::occupied(copy), guard)
+        .replace(spot, keyspace::occupied(copy), db.guard())
         .is_some();
     match is_in {
-        true => publish::retire_block(old, guard),
+        true => publish::retire_block(old, db.guard()),
         false => publish::discard_block(copy),
     }
     is_in
 }
 
-fn is_evacuated(occupied: Occupied) -> bool {
-    arena::is_evacuated(occupied.address().cast())
-}
-
-/// A copy that does not lie where this thread still had slots of a slab set aside.
-fn dense_copy(old: Entry<'_>) -> Entry<'_> {
-    let copy = old.copied();
-    let start: NonNull<u8> = copy.address().cast();
-    if !arena::is_evacuated(start) {
-        return copy;
+/// Moves every entry: where there is no arena, so that tests see entries move.
+pub(super) fn move_all(db: &Db<'_>) -> usize {
+    let mut moved = 0;
+    for index in 0..db.store().databases() {
+        let db = db.outside(index);
+        let table = &db.database().table;
+        table.relocate_all(db.guard(), |spot| {
+            let entry = keyspace::entry_of(spot.occupied(), db.guard());
+            moved += usize::from(relocate(&db, entry, spot));
+        });
     }
-    arena::empty_cache(copy.block().bytes(), Mobility::Movable);
-    let denser = old.copied();
-    publish::discard_block(copy);
-    denser
+    moved
 }

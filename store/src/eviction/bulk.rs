@@ -5,6 +5,8 @@
 //! has to be emptied while memory is full (`compaction`): what is worth keeping moves, the rest
 //! goes.
 
+use smallvec::SmallVec;
+
 use super::{Order, Policy, Sampled, VIEW, View};
 use crate::db::Db;
 use crate::entry::Entry;
@@ -40,7 +42,7 @@ impl Db<'_> {
         let ruling = store.eviction().rivals.ruling();
         let now = store.eviction().present(self.now_ms());
         let mut ranks = Vec::new();
-        let mut drawn = Vec::new();
+        let mut drawn = SmallVec::new();
         for _ in 0..DRAWS {
             let index = store.draw_database(policy.is_volatile(), self)?;
             drawn.clear();

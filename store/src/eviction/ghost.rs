@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::memory;
+use crate::table::prefetch;
 
 const WAYS: usize = 31;
 
@@ -48,6 +49,11 @@ impl Ghosts {
         // Two parts of the hash that have nothing to do with each other.
         let line = ((hash >> 32) * lines) >> 32;
         (&self.lines[line as usize], (hash as u16).max(1))
+    }
+
+    /// A hint that a key will soon be remembered or forgotten.
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch((&raw const *self.place(hash).0).addr());
     }
 
     /// Remembers a key.

@@ -85,6 +85,8 @@ pub(crate) use bulk::Verdict;
 pub use policy::Policy;
 pub use rivals::Order as CacheOrder;
 
+use smallvec::SmallVec;
+
 use crate::compaction;
 use crate::db::Db;
 use crate::entry::Entry;
@@ -94,7 +96,7 @@ use crate::memory;
 use crate::reclaim::Guard;
 use crate::store::Store;
 use crate::sync::AtomicPtr;
-use crate::table::Occupied;
+use crate::table::{DRAWN, Occupant, Occupied, Start, Table};
 use crate::usage::{Present, STAMPS, Usage, tick_of};
 use crate::value;
 use ghost::Ghosts;
@@ -275,6 +277,15 @@ impl Eviction {
         unsafe { self.ghosts.load(Ordering::Acquire).as_ref() }
     }
 
+    /// A hint that a key will soon be admitted or go: fetches what that looks at.
+    pub(crate) fn foresee(&self, hash: u64, guard: &Guard) {
+        if self.policy() == Policy::CacheMode
+            && let Some(ghosts) = self.ghosts(guard)
+        {
+            ghosts.prefetch(hash);
+        }
+    }
+
     /// Remembers a key that went; makes room for as many as there are keys.
     fn remember(&self, hash: u64, keys: u64, guard: &Guard) {
         let now = self.ghosts(guard);
@@ -356,13 +367,12 @@ impl Db<'_> {
     /// [`Error::OutOfMemory`] if the limit is reached and nothing may go.
     pub fn make_room(&self, bytes: usize) -> Result<(), Error> {
         let bytes = bytes as u64;
-        compaction::fill_holes(self, bytes);
+        let is_tight = compaction::press(self, bytes);
         let store = self.store();
         let limit = store.memory_bytes_max();
         if limit == 0 {
             return Ok(());
         }
-        let is_tight = compaction::press(self, bytes);
         let charged = memory::charged_bytes();
         if store.policy() == Policy::NoEviction {
             return match charged > limit || is_tight {
@@ -370,7 +380,8 @@ impl Db<'_> {
                 false => Ok(()),
             };
         }
-        if charged + bytes + reserve_bytes(limit) <= limit || self.is_in_transaction() {
+        let spared = reserve_bytes(limit) + compaction::excess_bytes(limit);
+        if charged + bytes + spared <= limit || self.is_in_transaction() {
             return Ok(());
         }
         let over = store.over_bytes(bytes, self.guard());
@@ -406,7 +417,7 @@ impl Db<'_> {
         if swept > 0 {
             return Step::Freed(swept);
         }
-        let mut drawn = Vec::with_capacity(32);
+        let mut drawn = SmallVec::new();
         for round in 0..DRAWS_MAX {
             drawn.clear();
             let Some(index) = store.draw_database(policy.is_volatile(), self) else {
@@ -426,7 +437,7 @@ impl Db<'_> {
         Step::Again
     }
 
-    fn draw(&self, is_volatile: bool, samples: usize, drawn: &mut Vec<Occupied>) {
+    fn draw(&self, is_volatile: bool, samples: usize, drawn: &mut Drawn) {
         let database = self.database();
         if is_volatile {
             if let Some(region) = database.expiring_regions.draw() {
@@ -438,8 +449,10 @@ impl Db<'_> {
         }
         // From two places, since what stands together may be of one mind.
         let half = samples.div_ceil(2);
-        database.table.draw(half, self.guard(), drawn);
-        database.table.draw(samples - half, self.guard(), drawn);
+        let starts = foresee(&database.table, half, self.guard());
+        for (start, len_max) in starts.into_iter().zip([half, samples]) {
+            database.table.draw(start, len_max, self.guard(), drawn);
+        }
     }
 
     /// Lets one of those that were drawn go, or promotes or spares one.
@@ -447,7 +460,7 @@ impl Db<'_> {
         let store = self.store();
         let now = store.eviction().present(self.now_ms());
         let sampled = |&occupied| self.sampled(self.entry_of(occupied), now);
-        let sampled: Vec<Sampled<'_>> = drawn.iter().map(sampled).collect();
+        let sampled: SmallVec<[Sampled<'_>; DRAWN]> = drawn.iter().map(sampled).collect();
         if let Some(expired) = sampled.iter().find(|s| s.entry.is_expired(self.now_ms())) {
             let bytes = expired.bytes as u64;
             return match self.take_expired(expired.entry) {
@@ -507,6 +520,9 @@ impl Db<'_> {
     fn let_go(&self, chosen: &Sampled<'_>, keys: u64) -> bool {
         let Sampled { entry, usage, .. } = *chosen;
         let hash = self.store().hash(entry.key());
+        if usage.is_small() {
+            self.store().eviction().foresee(hash, self.guard());
+        }
         if !self.take_unless_changed(entry) {
             return false;
         }
@@ -518,6 +534,26 @@ impl Db<'_> {
         self.store().count_evicted(!usage.is_fetched());
         true
     }
+}
+
+/// What was drawn.
+type Drawn = SmallVec<[Occupied; DRAWN]>;
+
+/// Where to draw from, of which this thread fetched the slots two draws ago, and one draw ago what
+/// they name, about so many from each.
+fn foresee<O: Occupant>(table: &Table<O>, count: usize, guard: &Guard) -> [Start; 2] {
+    thread_local! {
+        static FORESEEN: Cell<[Option<[Start; 2]>; 2]> = const { Cell::new([None; 2]) };
+    }
+    let random = || [Start::random(), Start::random()];
+    let [this, next] = FORESEEN.get().map(|starts| starts.unwrap_or_else(random));
+    let last = random();
+    FORESEEN.set([Some(next), Some(last)]);
+    for (near, far) in next.into_iter().zip(last) {
+        table.foresee_drawn(near, count, guard);
+        table.foresee_draw(far, guard);
+    }
+    this
 }
 
 /// What is asked for stays: in the main queue, or for one of its uses.
@@ -568,7 +604,8 @@ impl Store {
         if retired > reserve {
             guard.flush();
         }
-        (charged + bytes + reserve).saturating_sub(limit + retired)
+        let spared = reserve + compaction::excess_bytes(limit);
+        (charged + bytes + spared).saturating_sub(limit + retired)
     }
 
     /// Evicts for a little while if more is in memory than should be: for a periodic task.

@@ -49,7 +49,7 @@ mod tests;
 use directory::Root;
 pub(crate) use find::{Look, Spot};
 pub(crate) use prefetch::{Foreseen, prefetch};
-pub(crate) use sample::Region;
+pub(crate) use sample::{DRAWN, Region, Start};
 use segment::{CAPACITY, Segment};
 pub(crate) use word::Occupied;
 
@@ -146,11 +146,6 @@ impl<O: Occupant> Table<O> {
     /// How many slots there are, taken or not.
     pub(crate) fn slots(&self) -> u64 {
         self.segments.sum() * CAPACITY as u64
-    }
-
-    /// How many segments there are.
-    pub(crate) fn segments(&self) -> u64 {
-        self.segments.sum()
     }
 
     /// What the segments and the directory take.

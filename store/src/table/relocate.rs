@@ -5,27 +5,49 @@
 
 use super::find::Spot;
 use super::segment::Segment;
-use super::word::Occupied;
-use super::{Occupant, Table};
+use super::word::Word;
+use super::{Key, Occupant, Table};
 use crate::reclaim::Guard;
 
 impl<O: Occupant> Table<O> {
-    /// Shows `relocate` the slots of the segment of `place` that name an entry `is_wanted` wants.
-    /// Returns the next segment's place; none at the end.
-    pub(crate) fn relocate_at<'g>(
+    /// The slot that names what stands at an address and would have this key. Nothing is read
+    /// there: it may be anything.
+    pub(crate) fn naming<'g>(
         &self,
-        place: u64,
+        key: &Key<'_>,
+        address: usize,
         guard: &'g Guard,
-        is_wanted: impl Fn(Occupied) -> bool,
-        mut relocate: impl FnMut(&Spot<'g>),
-    ) -> Option<u64> {
-        let segment = self.live_segment(place, guard);
-        for position in Segment::positions() {
-            let word = segment.word(position);
-            if word.is_empty() || word.is_tentative() || word.occupied().is_descriptor() {
-                continue;
-            }
-            if is_wanted(word.occupied()) {
+    ) -> Option<Spot<'g>> {
+        let segment = self.live_segment(key.place, guard);
+        let home = Segment::home_of(key.hash);
+        let buckets = match segment.control(home).stashed() {
+            0 => 2,
+            _ => usize::MAX,
+        };
+        Segment::buckets_of(home).take(buckets).find_map(|bucket| {
+            let words = segment.bucket_words(bucket);
+            let is_it = |word: &Word| word.names(address);
+            let slot = words.iter().position(is_it)?;
+            Some(Spot {
+                segment,
+                position: Segment::position(bucket, slot),
+                home,
+                place: key.place,
+                word: words[slot],
+            })
+        })
+    }
+
+    /// Shows `relocate` all slots that name an entry.
+    pub(crate) fn relocate_all<'g>(&self, guard: &'g Guard, mut relocate: impl FnMut(&Spot<'g>)) {
+        let mut next = Some(0);
+        while let Some(place) = next {
+            let segment = self.live_segment(place, guard);
+            for position in Segment::positions() {
+                let word = segment.word(position);
+                if word.is_empty() || word.is_tentative() || word.occupied().is_descriptor() {
+                    continue;
+                }
                 // SAFETY: a committed word, seen under the guard.
                 let home = Segment::home_of(unsafe { self.hash_of(word) });
                 relocate(&Spot {
@@ -36,7 +58,7 @@ impl<O: Occupant> Table<O> {
                     word,
                 });
             }
+            next = segment.behind(place);
         }
-        segment.behind(place)
     }
 }

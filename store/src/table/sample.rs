@@ -1,9 +1,14 @@
 //! Looking at some slots of the table, for who evicts and for who sweeps.
 
+use smallvec::SmallVec;
+
 use super::segment::{BUCKETS, Segment};
 use super::word::{Occupied, Word};
 use super::{Occupant, Table, place_of};
 use crate::reclaim::Guard;
+
+/// So many are drawn without an allocation.
+pub(crate) const DRAWN: usize = 16;
 
 /// Which slots are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +51,57 @@ impl Region {
     }
 }
 
+/// Where slots are drawn from: a random place, and the bucket of its segment that is the first.
+/// Places are drawn as hashes are distributed, so that each key has the same chance, whichever
+/// segment it is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    place: u64,
+    bucket: usize,
+}
+
+impl Start {
+    pub(crate) fn random() -> Start {
+        Start {
+            place: place_of(fastrand::u64(..)),
+            bucket: fastrand::usize(..BUCKETS),
+        }
+    }
+}
+
 impl<O: Occupant> Table<O> {
-    /// Collects what some slots name, from a random bucket on, until `count` are found or the
-    /// segment has no more. Each of its keys has the same chance, whichever segment it is in:
-    /// places are drawn as hashes are distributed.
-    pub(crate) fn draw(&self, count: usize, guard: &Guard, drawn: &mut Vec<Occupied>) {
-        let segment = self.live_segment(place_of(fastrand::u64(..)), guard);
-        collect(segment, Wanted::Entries, drawn.len() + count, drawn);
+    /// Collects what some slots name until `drawn` has `len_max` or the segment has no more.
+    pub(crate) fn draw(
+        &self,
+        start: Start,
+        len_max: usize,
+        guard: &Guard,
+        drawn: &mut SmallVec<[Occupied; DRAWN]>,
+    ) {
+        let segment = self.live_segment(start.place, guard);
+        collect(segment, Wanted::Entries, (start.bucket, len_max), drawn);
+    }
+
+    /// A hint that there will be a draw from here: fetches what it looks at first. Draws miss the
+    /// cache wherever they begin, so they are foreseen.
+    pub(crate) fn foresee_draw(&self, start: Start, guard: &Guard) {
+        let segment = self.segment(start.place, guard);
+        segment.prefetch_bucket(0);
+        segment.prefetch_bucket(start.bucket);
+        segment.prefetch_bucket((start.bucket + 1) % BUCKETS);
+    }
+
+    /// A hint that there will soon be a draw of about so many from here, which was foreseen some
+    /// time ago: fetches what the slots name.
+    pub(crate) fn foresee_drawn(&self, start: Start, count: usize, guard: &Guard) {
+        let segment = self.segment(start.place, guard);
+        let buckets = [start.bucket, (start.bucket + 1) % BUCKETS];
+        buckets
+            .into_iter()
+            .flat_map(|bucket| segment.bucket_words(bucket))
+            .filter(|&word| Wanted::Entries.has(word))
+            .take(count)
+            .for_each(Word::prefetch_start);
     }
 
     /// As [`Table::draw`], of the entries with an expiry in a region; looks at all of it if
@@ -62,14 +111,15 @@ impl<O: Occupant> Table<O> {
         region: Region,
         count: usize,
         guard: &Guard,
-        drawn: &mut Vec<Occupied>,
+        drawn: &mut SmallVec<[Occupied; DRAWN]>,
     ) {
         let start = fastrand::u64(region.first()..=region.last());
         let (mut place, mut is_again) = (start, false);
         let len_max = drawn.len() + count;
         while drawn.len() < len_max {
             let segment = self.live_segment(place, guard);
-            collect(segment, Wanted::Expiring, len_max, drawn);
+            let first = fastrand::usize(..BUCKETS);
+            collect(segment, Wanted::Expiring, (first, len_max), drawn);
             match segment.behind(place).filter(|&next| next <= region.last()) {
                 Some(next) => place = next,
                 None if is_again => return,
@@ -100,8 +150,12 @@ impl<O: Occupant> Table<O> {
     }
 }
 
-fn collect(segment: &Segment, wanted: Wanted, len_max: usize, drawn: &mut Vec<Occupied>) {
-    let first = fastrand::usize(..BUCKETS);
+fn collect(
+    segment: &Segment,
+    wanted: Wanted,
+    (first, len_max): (usize, usize),
+    drawn: &mut SmallVec<[Occupied; DRAWN]>,
+) {
     for bucket in (first..BUCKETS).chain(0..first) {
         let words = segment.bucket_words(bucket);
         for word in words.into_iter().filter(|&word| wanted.has(word)) {

@@ -94,6 +94,11 @@ impl Word {
         self.0 & ADDRESS == 0
     }
 
+    /// Whether it names the entry at an address.
+    pub(super) fn names(self, address: usize) -> bool {
+        address_in(self.0) == address && self.0 & (OWNED | TENTATIVE) == 0
+    }
+
     pub(super) fn has_tag(self, tag: u16) -> bool {
         self.tag() == tag
     }
