@@ -103,8 +103,10 @@ const REFUSED: Excess = Excess {
 const CHARGED_QUARTERS_MIN: u64 = 3;
 /// Where much is physical that is too much, so many times more goes than that, ...
 const EXCESS_GAIN: u64 = 4;
-/// ... but no more than this part of the limit.
+/// ... but no more than this part of the limit, ...
 const EXCESS_PART_MAX: u64 = 32;
+/// ... and by one byte more or less for so many that are written.
+const EXCESS_STEP_PART: u64 = 4;
 /// A pressed pass takes one slab in so many, and not less than ...
 const PASS_PART: usize = 32;
 /// ... so many.
@@ -300,10 +302,24 @@ fn has_many_holes() -> bool {
     idle > (used / IDLE_PART_FOR_WRITERS).max(IDLE_BYTES_MIN)
 }
 
-/// By how much less may be charged, so that slabs become sparse enough for what is physical.
-pub(crate) fn excess_bytes(limit: u64) -> u64 {
-    let excess = memory::physical_bytes().saturating_sub(PRESSED.above(limit));
-    (EXCESS_GAIN * excess).min(limit / EXCESS_PART_MAX)
+/// By how much less may be charged, so that slabs become sparse enough for what is physical, when
+/// so many bytes are about to be written.
+///
+/// What is physical goes up and down by whole slabs. What is too much is therefore followed slowly
+/// by each thread, so that it evicts as steadily as it writes.
+pub(crate) fn excess_bytes(limit: u64, bytes: u64) -> u64 {
+    thread_local! {
+        static EXCESS_BYTES: Cell<u64> = const { Cell::new(0) };
+    }
+    let physical = memory::physical_bytes();
+    let excess = EXCESS_GAIN * physical.saturating_sub(PRESSED.above(limit));
+    let step = bytes / EXCESS_STEP_PART;
+    let before = EXCESS_BYTES.get();
+    let now = excess
+        .clamp(before.saturating_sub(step), before + step)
+        .min(limit / EXCESS_PART_MAX);
+    EXCESS_BYTES.set(now);
+    now
 }
 
 /// What is physical and does not become free by itself when the last readers of what was retired

@@ -380,11 +380,11 @@ impl Db<'_> {
                 false => Ok(()),
             };
         }
-        let spared = reserve_bytes(limit) + compaction::excess_bytes(limit);
+        let spared = reserve_bytes(limit) + compaction::excess_bytes(limit, bytes);
         if charged + bytes + spared <= limit || self.is_in_transaction() {
             return Ok(());
         }
-        let over = store.over_bytes(bytes, self.guard());
+        let over = store.over_bytes(bytes, spared, self.guard());
         let wanted = over.min(2 * bytes + EXTRA_BYTES);
         // A large value may need many small ones to go.
         let victims_max = VICTIMS_MAX + (bytes / BYTES_PER_VICTIM) as usize;
@@ -593,18 +593,16 @@ fn reserve_bytes(limit: u64) -> u64 {
 }
 
 impl Store {
-    /// How much has to go so that `bytes` more keep the reserve free. What is retired does not
+    /// How much has to go so that `bytes` more leave `spared` free. What is retired does not
     /// count: it goes by itself, and if there is more of it than the reserve, it is pushed.
-    fn over_bytes(&self, bytes: u64, guard: &Guard) -> u64 {
+    fn over_bytes(&self, bytes: u64, spared: u64, guard: &Guard) -> u64 {
         let limit = self.memory_bytes_max();
-        let reserve = reserve_bytes(limit);
         // In this order: what is freed in between is not taken off twice.
         let charged = memory::charged_bytes();
         let retired = memory::usage().retired_bytes;
-        if retired > reserve {
+        if retired > reserve_bytes(limit) {
             guard.flush();
         }
-        let spared = reserve + compaction::excess_bytes(limit);
         (charged + bytes + spared).saturating_sub(limit + retired)
     }
 
@@ -612,11 +610,13 @@ impl Store {
     /// Whether there is more to do.
     pub fn relieve(&self, now_ms: u64) -> bool {
         const VICTIMS: usize = 256;
-        if self.memory_bytes_max() == 0 || self.policy() == Policy::NoEviction {
+        let limit = self.memory_bytes_max();
+        if limit == 0 || self.policy() == Policy::NoEviction {
             return false;
         }
         let guard = self.pin();
-        let over = self.over_bytes(0, &guard);
+        let spared = reserve_bytes(limit) + compaction::excess_bytes(limit, 0);
+        let over = self.over_bytes(0, spared, &guard);
         if over == 0 {
             return false;
         }
