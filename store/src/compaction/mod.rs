@@ -122,11 +122,11 @@ const STRETCHES_MAX: u64 = 4;
 /// ... and one more for so many bytes: only who brings much waits for much.
 const BYTES_PER_STRETCH: u64 = 1024;
 /// A periodic step takes so many.
-const STRETCHES_PER_STEP: u64 = (SLAB_BYTES / STRETCH_BYTES) as u64;
+const STRETCHES_PER_STEP: u64 = 8;
 /// A writer looks at so many classes for something to empty, ...
-const CLASSES_PER_WRITE: usize = 32;
+const CLASSES_PER_WRITE: usize = 16;
 /// ... and not again before so much more was due.
-const REST_BYTES: u64 = 64 << 10;
+const REST_BYTES: u64 = 128 << 10;
 /// At leisure so many classes are looked at in a step.
 const CLASSES_PER_STEP: usize = 8;
 /// Slabs are looked at in so many periodic steps, after the walk, for what was retired to be freed.
@@ -436,6 +436,7 @@ impl Compaction {
         debug_assert!(fixed.is_empty());
         self.next_class = (class + 1) % CLASSES;
         if self.next_class == 0 {
+            // A slot in a thread's cache keeps a slab of a class that nobody needs any more.
             arena::age_caches();
         }
         arena::survey(class, Mobility::Movable, evacuation)
@@ -457,8 +458,6 @@ impl Compaction {
         if limit == 0 || physical_bytes() + bytes <= PRESSED.above(limit) {
             return false;
         }
-        // A slot in an idle thread's cache keeps a slab of a class that nobody needs any more.
-        arena::age_caches();
         let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
         let mut slabs = std::mem::take(&mut self.chosen);
         self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);
@@ -481,7 +480,6 @@ impl Compaction {
 
     /// Begins a pass over the sparsest slabs; whether there are any.
     fn begin_for_holes(&mut self, db: &Db<'_>) -> bool {
-        arena::age_caches();
         let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
         let mut slabs = std::mem::take(&mut self.chosen);
         self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);

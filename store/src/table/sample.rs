@@ -101,7 +101,7 @@ impl<O: Occupant> Table<O> {
             .flat_map(|bucket| segment.bucket_words(bucket))
             .filter(|&word| Wanted::Entries.has(word))
             .take(count)
-            .for_each(Word::prefetch_start);
+            .for_each(Word::prefetch_header);
     }
 
     /// As [`Table::draw`], of the entries with an expiry in a region; looks at all of it if
@@ -162,7 +162,7 @@ fn collect(
             if drawn.len() >= len_max {
                 return;
             }
-            word.prefetch_start();
+            word.prefetch_header();
             drawn.push(word.occupied());
         }
     }

@@ -18,6 +18,8 @@ use std::ptr::NonNull;
 /// How many bits of a hash the tag has.
 const TAG_BITS: u32 = 14;
 const TAG_SHIFT: u32 = 64 - TAG_BITS;
+/// What stands at the start of each entry.
+const HEADER_BYTES: usize = 16;
 /// What is named has an expiry.
 const EXPIRES: u64 = 1 << 49;
 const ADDRESS: u64 = (EXPIRES - 1) & !FLAGS;
@@ -135,6 +137,12 @@ impl Word {
     /// Fetches the first line of what it names: all that a hash needs, mostly.
     pub(super) fn prefetch_start(self) {
         super::prefetch(address_in(self.0));
+    }
+
+    /// Fetches what eviction goes by of what it names: a few bytes, which can be on two lines.
+    pub(super) fn prefetch_header(self) {
+        self.prefetch_start();
+        super::prefetch(address_in(self.0) + HEADER_BYTES - 1);
     }
 
     /// Fetches two lines of what it names: most entries whole.
