@@ -1,11 +1,13 @@
 //! The arena against a naive model, from one thread and from several.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::reclaim;
 
 /// A block that knows what was written into it.
 struct Filled {
@@ -159,8 +161,7 @@ fn a_sparse_class_gives_slabs_up() {
         .filter_map(|_| Filled::new(BYTES, Mobility::Movable, 7))
         .collect();
     let is_inside = |block: &Filled| is_evacuated(block.start);
-    let cached = classes::class(class).batch as usize;
-    assert!(fresh.iter().filter(|block| is_inside(block)).count() <= cached);
+    assert!(!fresh.iter().any(is_inside));
     let inside = kept.iter().filter(|(_, block)| is_inside(block)).count();
     assert!(!IS_USED || inside > 0);
     kept.into_iter().for_each(|(_, block)| block.free());
@@ -168,4 +169,109 @@ fn a_sparse_class_gives_slabs_up() {
     empty_cache(BYTES, Mobility::Movable);
     put_empty(&mut chosen);
     assert!(chosen.is_empty(), "{chosen:?}");
+}
+
+/// Sets aside what of a class is not full.
+fn set_aside(bytes: usize) -> Vec<u32> {
+    let evacuation = Evacuation {
+        spare_slabs_min: 1,
+        spare_part: 1,
+        part_min: Some(1),
+        slabs_max: 4,
+    };
+    let class = classes::of_bytes(bytes, Mobility::Movable);
+    survey(class, Mobility::Movable, Some(evacuation))
+}
+
+/// Waits until the slabs are quiet; none if there are none.
+fn quiet(slabs: Vec<u32>) -> Option<Evacuated> {
+    let evacuated = Evacuated::new(slabs, &reclaim::pin());
+    while !evacuated.is_quiet() {
+        reclaim::pin().flush();
+        std::thread::yield_now();
+    }
+    (!evacuated.slabs().is_empty()).then_some(evacuated)
+}
+
+#[test]
+fn what_stands_in_a_slab_is_found_when_it_is_quiet() {
+    const BYTES: usize = 4_300;
+    let blocks: Vec<_> = (0..200u32)
+        .filter_map(|at| Filled::new(BYTES, Mobility::Movable, at as u8))
+        .collect();
+    let (kept, gone): (Vec<_>, Vec<_>) = blocks
+        .into_iter()
+        .enumerate()
+        .partition(|(at, _)| at % 2 == 0);
+    gone.into_iter().for_each(|(_, block)| block.free());
+    empty_cache(BYTES, Mobility::Movable);
+    let guard = reclaim::pin();
+    let evacuated = Evacuated::new(set_aside(BYTES), &guard);
+    let starts = |guard: &reclaim::Guard| {
+        let mut starts = HashSet::new();
+        for at in 0..evacuated.slabs().len() {
+            let slots = 0..evacuated.shape(at).0;
+            starts.extend(evacuated.taken((at, slots), guard).map(|slot| slot.start()));
+        }
+        starts
+    };
+    assert!(starts(&guard).is_empty(), "somebody may write there");
+    drop(guard);
+    while !evacuated.is_quiet() {
+        reclaim::pin().flush();
+    }
+    let inside = kept.iter().map(|(_, block)| block.start);
+    let inside: HashSet<_> = inside.filter(|&start| is_evacuated(start)).collect();
+    assert_eq!(starts(&reclaim::pin()), inside);
+    assert!(!IS_USED || inside.len() > 4);
+    kept.into_iter().for_each(|(_, block)| block.free());
+    end_evacuation(evacuated.into_slabs());
+}
+
+#[test]
+fn nobody_writes_to_what_stands_in_a_quiet_slab() {
+    const BYTES: usize = 3_100;
+    const ROUNDS: usize = 300;
+    let is_over = AtomicBool::new(false);
+    let write = |seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut live = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            let guard = reclaim::pin();
+            for _ in 0..random.usize(..8) {
+                live.extend(Filled::new(BYTES, Mobility::Movable, random.u8(..)));
+            }
+            drop(guard);
+            while live.len() > 60 {
+                live.swap_remove(random.usize(..live.len())).free();
+            }
+        }
+        live.into_iter().for_each(Filled::free);
+    };
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            scope.spawn({
+                let write = &write;
+                move || write(seed)
+            });
+        }
+        for _ in 0..ROUNDS {
+            let Some(evacuated) = quiet(set_aside(BYTES)) else {
+                continue;
+            };
+            let guard = reclaim::pin();
+            for at in 0..evacuated.slabs().len() {
+                let slots = 0..evacuated.shape(at).0;
+                for slot in evacuated.taken((at, slots), &guard) {
+                    // SAFETY: it is so long, and nobody writes to it.
+                    let content =
+                        unsafe { std::slice::from_raw_parts(slot.start().as_ptr(), BYTES) };
+                    assert!(content.iter().all(|&byte| byte == content[0]), "half written");
+                }
+            }
+            drop(guard);
+            end_evacuation(evacuated.into_slabs());
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }

@@ -62,8 +62,10 @@
 //!
 //! Writers make room before they write ([`Db::make_room`]): if what is charged against the limit
 //! comes within a reserve (a 64th of it), they evict about as much as they bring, in any case
-//! boundedly many entries; nobody waits for anybody. Where holes between entries keep memory from
-//! falling, slabs are emptied beside (`compaction`), and of what is in them a part goes (`bulk`).
+//! boundedly many entries; nobody waits for anybody. What a thread itself has written counts at
+//! once, so that it evicts a little for each write, and not much for some. Where holes between
+//! entries keep memory from falling, slabs are emptied beside (`compaction`), the reserve grows
+//! until they are sparse enough, and far above the limit a part of what is in them goes (`bulk`).
 //! What is retired and not yet freed is left
 //! out, so that eviction does not chase garbage; the reserve is there for it. A background task
 //! ([`Store::relieve`]) does what is left when a limit was lowered. Expired keys go before live
