@@ -30,6 +30,19 @@ impl Filled {
         Some(Filled { start, bytes, with })
     }
 
+    /// Writes something else, with a pause in between.
+    fn refill(&mut self, with: u8) {
+        let half = self.bytes / 2;
+        // SAFETY: the block is live and so long.
+        unsafe { self.start.as_ptr().write_bytes(with, half) };
+        std::thread::yield_now();
+        // SAFETY: the second half of it.
+        let rest = unsafe { self.start.as_ptr().add(half) };
+        // SAFETY: as above.
+        unsafe { rest.write_bytes(with, self.bytes - half) };
+        self.with = with;
+    }
+
     /// Fails if anybody else wrote into the block.
     fn free(self) {
         // SAFETY: the block is live and was filled.
@@ -228,10 +241,19 @@ fn what_stands_in_a_slab_is_found_when_it_is_quiet() {
     end_evacuation(evacuated.into_slabs());
 }
 
+/// Says that a test is over, also when it fails.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn nobody_writes_to_what_stands_in_a_quiet_slab() {
-    const BYTES: usize = 3_100;
-    const ROUNDS: usize = 300;
+    const BYTES: usize = 620;
+    const SLOTS: usize = 100_000;
     let is_over = AtomicBool::new(false);
     let write = |seed| {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -239,7 +261,11 @@ fn nobody_writes_to_what_stands_in_a_quiet_slab() {
         while !is_over.load(Ordering::Relaxed) {
             let guard = reclaim::pin();
             for _ in 0..random.usize(..8) {
-                live.extend(Filled::new(BYTES, Mobility::Movable, random.u8(..)));
+                let block = Filled::new(BYTES, Mobility::Movable, random.u8(..));
+                live.extend(block.map(|mut block| {
+                    block.refill(random.u8(..));
+                    block
+                }));
             }
             drop(guard);
             while live.len() > 60 {
@@ -255,23 +281,28 @@ fn nobody_writes_to_what_stands_in_a_quiet_slab() {
                 move || write(seed)
             });
         }
-        for _ in 0..ROUNDS {
+        let _last = OnDrop(&is_over);
+        let mut seen = 0;
+        while seen < SLOTS && IS_USED {
             let Some(evacuated) = quiet(set_aside(BYTES)) else {
                 continue;
             };
             let guard = reclaim::pin();
             for at in 0..evacuated.slabs().len() {
                 let slots = 0..evacuated.shape(at).0;
+                seen += slots.len();
                 for slot in evacuated.taken((at, slots), &guard) {
                     // SAFETY: it is so long, and nobody writes to it.
                     let content =
                         unsafe { std::slice::from_raw_parts(slot.start().as_ptr(), BYTES) };
-                    assert!(content.iter().all(|&byte| byte == content[0]), "half written");
+                    assert!(
+                        content.iter().all(|&byte| byte == content[0]),
+                        "half written"
+                    );
                 }
             }
             drop(guard);
             end_evacuation(evacuated.into_slabs());
         }
-        is_over.store(true, Ordering::Relaxed);
     });
 }
