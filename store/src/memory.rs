@@ -205,7 +205,7 @@ struct Counters {
     /// Of both, what [`TOLD_BYTES`] does not have yet.
     untold_bytes: AtomicI64,
     /// Of those in the arena, what [`TOLD_ARENA_BYTES`] does not have yet.
-    unarena_bytes_now: AtomicI64,
+    untold_arena_bytes: AtomicI64,
 }
 
 static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
@@ -218,7 +218,7 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
         retired_bytes: AtomicI64::new(0),
         arena_bytes: AtomicI64::new(0),
         untold_bytes: AtomicI64::new(0),
-        unarena_bytes_now: AtomicI64::new(0),
+        untold_arena_bytes: AtomicI64::new(0),
     });
     [ZERO; thread::THREADS_MAX]
 };
@@ -306,7 +306,7 @@ pub(crate) fn physical_bytes() -> u64 {
 /// What of them stands in the arena, as exact as [`charged_bytes`].
 pub(crate) fn arena_bytes_now() -> u64 {
     let untold = COUNTERS[thread::index()]
-        .unarena_bytes_now
+        .untold_arena_bytes
         .load(Ordering::Relaxed);
     (TOLD_ARENA_BYTES.load(Ordering::Relaxed) + untold).max(0) as u64
 }
@@ -334,7 +334,7 @@ pub(crate) fn count_retired(bytes: i64) {
 fn count_in_arena(bytes: i64) {
     let counters = &COUNTERS[thread::index()];
     add(&counters.arena_bytes, bytes);
-    tell(&counters.unarena_bytes_now, bytes, &TOLD_ARENA_BYTES);
+    tell(&counters.untold_arena_bytes, bytes, &TOLD_ARENA_BYTES);
 }
 
 fn count(live: i64, retired: i64) {
