@@ -21,7 +21,7 @@ use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::{Scope, Sight, resolve_visited};
 use crate::transaction::overlay::{Failure, Overlay};
-use crate::value::{NewValue, same_value};
+use crate::value::{self, NewValue, same_value};
 
 /// What an update does with a key.
 #[derive(Debug)]
@@ -487,6 +487,20 @@ impl<'g> Db<'g> {
             .map(|key| table.foresee(&self.key(key), self.guard))
             .collect();
         Foreseen::prefetch_all(&foreseen);
+    }
+
+    /// A hint that elements of one hash or set will be wanted soon, to be changed or not: fetches
+    /// what that needs into the cache.
+    pub fn prefetch_elements<'k>(
+        &self,
+        key: &[u8],
+        elements: impl Iterator<Item = &'k [u8]>,
+        is_to_change: bool,
+    ) {
+        let entry = self.scope().entry(self.index, &self.key(key));
+        if let Some(entry) = entry {
+            value::prefetch_elements(entry, elements, is_to_change);
+        }
     }
 
     /// The database of this number, outside of the transaction if there is one.

@@ -1,11 +1,9 @@
 //! A tree made from elements that come in order, in linear time.
 
 use super::edit::encode;
+use super::inner::{FANOUT_MAX, Slot, allocate_inner};
 use super::ledger::{free_fresh, free_fresh_outside};
-use super::node::{
-    self, FANOUT_MAX, Items, LEAF_BYTES_MAX, Link, Slot, allocate_inner, allocate_leaf,
-    leaf_bytes_of,
-};
+use super::node::{self, Items, LEAF_BYTES_MAX, Link, allocate_leaf, leaf_bytes_of};
 use super::{Tree, TreeEdit, hash_of, split};
 use crate::memory::usable_bytes;
 
@@ -130,7 +128,7 @@ impl<const ARITY: usize> Builder<ARITY> {
     fn close_inner(&mut self, level: usize) {
         let slots = &mut self.levels[level];
         let slot = Slot {
-            link: allocate_inner(level as u8 + 1, slots),
+            link: allocate_inner(level as u8 + 1, slots, 0),
             count: slots.iter().map(|slot| slot.count).sum(),
             first: slots[0].first,
         };

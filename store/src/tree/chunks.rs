@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::ledger::{Grown, Ledger, Slots, free_fresh};
-use super::node::{CHUNK_BYTES, Link, Node, Slot, allocate_chunk};
+use super::inner::Slot;
+use super::ledger::{Grown, Ledger, free_fresh};
+use super::node::{CHUNK_BYTES, Link, Node, allocate_chunk};
 use super::{Delta, Root};
 use crate::entry::Entry;
 
@@ -52,13 +53,10 @@ impl<'g> Chunks<'g> {
         loop {
             match pieces.node(link) {
                 Node::Inner(inner) => {
-                    let mut child = 0;
-                    while before >= inner.counts[child] {
-                        before -= inner.counts[child];
-                        child += 1;
-                    }
-                    pieces.path.push(&inner.links[child + 1..]);
-                    link = inner.links[child];
+                    let child;
+                    (child, before) = inner.child_at(before);
+                    pieces.path.push((link, child + 1));
+                    link = inner.link(child);
                 }
                 Node::Leaf(items) => {
                     pieces.enter(&items.chunk()[before as usize..]);
@@ -72,8 +70,8 @@ impl<'g> Chunks<'g> {
 /// Iterator over bytes in pieces, none of them empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Pieces<'g> {
-    /// From the root down, the children that are still to come.
-    path: SmallVec<[&'g [Link]; 4]>,
+    /// From the root down, the nodes with the number of the child that is to come next.
+    path: SmallVec<[(Link, usize); 4]>,
     piece: &'g [u8],
     /// How many bytes there are, those of `piece` included.
     bytes_left: usize,
@@ -96,14 +94,18 @@ impl<'g> Pieces<'g> {
 
     fn next_chunk(&mut self) -> Option<&'g [u8]> {
         loop {
-            let rest = self.path.last_mut()?;
-            let Some((&link, others)) = rest.split_first() else {
+            let &(parent, child) = self.path.last()?;
+            let Node::Inner(inner) = self.node(parent) else {
+                unreachable!("a leaf has no children")
+            };
+            if child == inner.len() {
                 self.path.pop();
                 continue;
-            };
-            *rest = others;
+            }
+            self.path.last_mut()?.1 += 1;
+            let link = inner.link(child);
             match self.node(link) {
-                Node::Inner(inner) => self.path.push(inner.links),
+                Node::Inner(_) => self.path.push((link, 0)),
                 Node::Leaf(items) => return Some(items.chunk()),
             }
         }
@@ -142,7 +144,7 @@ impl<'a> ChunksEdit<'a> {
         ChunksEdit {
             link: Some(old.root.link),
             len: old.root.len,
-            ledger: Ledger::new(old.root.memory_bytes),
+            ledger: Ledger::new(old.root.memory_bytes, 0),
             _old: PhantomData,
         }
     }
@@ -152,7 +154,7 @@ impl<'a> ChunksEdit<'a> {
         ChunksEdit {
             link: None,
             len: 0,
-            ledger: Ledger::new(0),
+            ledger: Ledger::new(0, 0),
             _old: PhantomData,
         }
     }
@@ -230,8 +232,8 @@ impl<'a> ChunksEdit<'a> {
     fn append_below(&mut self, link: Link, bytes: &[u8]) -> Grown {
         let (last, child, level) = match self.ledger.node(link) {
             Node::Inner(inner) => {
-                let last = inner.links.len() - 1;
-                (last, inner.links[last], inner.level)
+                let last = inner.len() - 1;
+                (last, inner.link(last), inner.level)
             }
             Node::Leaf(items) => {
                 let chunk = items.chunk();
@@ -255,19 +257,20 @@ impl<'a> ChunksEdit<'a> {
                 Grown::One(self.ledger.with_child(link, last, child, count))
             }
             Grown::Two((child, count), right) => {
-                let mut slots: Slots = self.ledger.inner(link).slots().collect();
+                let mut slots = self.ledger.inner(link).slots();
                 slots[last].link = child;
                 slots[last].count = count;
                 slots.push(right);
                 self.ledger.discard(link);
-                self.ledger.grow_inner(level, &slots)
+                // What is appended next belongs to the right.
+                self.ledger.grow_inner(level, &slots, slots.len() - 1)
             }
         }
     }
 
     fn overwrite_below(&mut self, link: Link, offset: usize, patch: &[u8]) -> Link {
         let children = match self.ledger.node(link) {
-            Node::Inner(inner) => inner.links.len(),
+            Node::Inner(inner) => inner.len(),
             Node::Leaf(items) => {
                 let (before, behind) = items.chunk().split_at(offset);
                 let behind = &behind[patch.len()..];

@@ -2,12 +2,17 @@
 
 use std::mem::ManuallyDrop;
 
+use smallvec::SmallVec;
+
 use crate::document::Handle;
 use crate::memory::Block;
 use crate::reclaim::{self, Drain, Guard};
 
 /// More blocks than this are freed by the reaper.
 const BLOCKS_INLINE_MAX: usize = 256;
+
+/// The blocks of one list: those of an edit of one element need no allocation.
+pub(super) type Blocks = SmallVec<[Block; 3]>;
 
 /// What an edit made and what it did away with: nothing at all where values are flat.
 #[derive(Debug, Default)]
@@ -24,9 +29,9 @@ pub(crate) enum Delta {
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     /// Invariant: nobody but the edit has seen these.
-    fresh: Vec<Block>,
+    fresh: Blocks,
     /// Invariant: reachable from the old version and not from the new one.
-    replaced: Vec<Block>,
+    replaced: Blocks,
 }
 
 /// Invariant: nobody but the edit has seen this version.
@@ -34,7 +39,7 @@ pub(crate) struct Parts {
 pub(crate) struct Unpublished(Handle);
 
 impl Delta {
-    pub(super) fn new(fresh: Vec<Block>, replaced: Vec<Block>) -> Delta {
+    pub(super) fn new(fresh: Blocks, replaced: Blocks) -> Delta {
         Delta::Blocks(Box::new(Parts { fresh, replaced }))
     }
 
@@ -80,10 +85,10 @@ impl Delta {
     }
 
     /// What was made, which is the caller's to retire now.
-    pub(crate) fn into_fresh(self) -> Vec<Block> {
+    pub(crate) fn into_fresh(self) -> Blocks {
         match self {
             Delta::Blocks(mut parts) => std::mem::take(&mut parts.fresh),
-            Delta::Nothing | Delta::Document(_) => Vec::new(),
+            Delta::Nothing | Delta::Document(_) => Blocks::new(),
         }
     }
 
@@ -123,7 +128,7 @@ impl Parts {
         for block in &blocks {
             block.count_retired();
         }
-        let last = move || reclaim::reap(Box::new(Blocks(blocks)));
+        let last = move || reclaim::reap(Box::new(Retired(blocks)));
         // SAFETY: as above.
         unsafe { guard.retire_with(bytes, last) };
     }
@@ -153,9 +158,9 @@ impl Drop for Unpublished {
 }
 
 /// Retired blocks that nobody looks at any more.
-struct Blocks(Vec<Block>);
+struct Retired(Blocks);
 
-impl Drain for Blocks {
+impl Drain for Retired {
     fn drain_slice(&mut self) -> bool {
         let left = self.0.len().saturating_sub(BLOCKS_INLINE_MAX);
         for block in self.0.drain(left..) {

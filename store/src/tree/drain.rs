@@ -52,7 +52,9 @@ impl Drain for TreeDrain {
             };
             // SAFETY: the invariant.
             match unsafe { link.node() } {
-                Node::Inner(inner) => self.nodes.extend_from_slice(inner.links),
+                Node::Inner(inner) => self
+                    .nodes
+                    .extend(inner.slots().iter().map(|slot| slot.link)),
                 Node::Leaf(items) => {
                     for outside in items.all_outside() {
                         // SAFETY: the invariant; only this leaf names the block.

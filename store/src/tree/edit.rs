@@ -1,14 +1,15 @@
-//! Changes of a tree: copy the path, then work on the copy.
+//! Changes of a tree: copy the leaf, and amend or copy the nodes above it.
 
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 use smallvec::SmallVec;
 
-use super::ledger::{Grown, Ledger, Slots, free_fresh};
+use super::inner::{AMENDMENTS_MAX, FANOUT_MAX, FANOUT_MIN, Slot};
+use super::ledger::{Grown, Ledger, free_fresh};
 use super::node::{
-    self, FANOUT_MAX, FANOUT_MIN, INLINE_BYTES_MAX, Inner, Items, LEAF_BYTES_MAX, LEAF_BYTES_MIN,
-    Link, Node, Outside, Slot, allocate_inner, allocate_leaf, leaf_bytes,
+    self, INLINE_BYTES_MAX, Items, LEAF_BYTES_MAX, LEAF_BYTES_MIN, Link, Node, Outside,
+    allocate_leaf, leaf_bytes,
 };
 use super::{Delta, Root, Tree, hash_of, split};
 use crate::entry::Entry;
@@ -31,7 +32,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         TreeEdit {
             link: Some(root.link),
             len: root.len,
-            ledger: Ledger::new(root.memory_bytes),
+            ledger: Ledger::new(root.memory_bytes, AMENDMENTS_MAX),
             _old: PhantomData,
         }
     }
@@ -41,7 +42,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         TreeEdit {
             link,
             len,
-            ledger: Ledger::new(memory_bytes),
+            ledger: Ledger::new(memory_bytes, AMENDMENTS_MAX),
             _old: PhantomData,
         }
     }
@@ -97,7 +98,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         self.link = self.remove_below(link, hash_of(key), key);
         while let Some(link) = self.link {
             match self.ledger.node(link) {
-                Node::Inner(Inner { links: [only], .. }) => self.link = Some(*only),
+                Node::Inner(inner) if inner.len() == 1 => self.link = Some(inner.link(0)),
                 Node::Inner(_) | Node::Leaf(_) => break,
             }
             self.ledger.discard(link);
@@ -116,8 +117,9 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             Node::Leaf(_) => return self.put_leaf(link, element),
             Node::Inner(inner) => {
                 let at = inner.child_of(element.hash[0]);
-                inner.links[at].prefetch();
-                (at, inner.links[at])
+                let child = inner.link(at);
+                child.prefetch();
+                (at, child)
             }
         };
         let before = self.len;
@@ -129,13 +131,13 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             }
             Grown::Two((child, count), right) => {
                 let inner = self.ledger.inner(link);
-                let mut slots: Slots = inner.slots().collect();
+                let mut slots = inner.slots();
                 slots[at].link = child;
                 slots[at].count = count;
                 slots.insert(at + 1, right);
                 let level = inner.level;
                 self.ledger.discard(link);
-                self.ledger.grow_inner(level, &slots)
+                self.ledger.grow_inner(level, &slots, slots.len() / 2)
             }
         }
     }
@@ -145,6 +147,15 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             unreachable!("the caller looked")
         };
         let (before, after) = match place::<ARITY>(items, element) {
+            Ok(at) if element.outside.is_none() && items.is_inline_of(at, element.body.len()) => {
+                // SAFETY: a leaf with that element, of which no view is used any more.
+                let changed = unsafe { link.with_element(at, &element.body) };
+                if !link.is_fresh() {
+                    self.ledger.made(changed);
+                    self.ledger.discard(link);
+                }
+                return Grown::One(changed);
+            }
             Ok(at) => {
                 if let Some(Outside { block, is_fresh }) = items.outside(at) {
                     // The leaf that names the block goes below, before anyone reads on.
@@ -197,7 +208,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             Node::Leaf(_) => return self.remove_leaf(link, hash, key),
             Node::Inner(inner) => {
                 let at = inner.child_of(hash);
-                (at, inner.links[at])
+                (at, inner.link(at))
             }
         };
         if let Some(child) = self.remove_below(child, hash, key) {
@@ -208,11 +219,11 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             });
         }
         let inner = self.ledger.inner(link);
-        let mut slots: Slots = inner.slots().collect();
+        let mut slots = inner.slots();
         slots.remove(at);
         let level = inner.level;
         self.ledger.discard(link);
-        (!slots.is_empty()).then(|| self.ledger.made(allocate_inner(level, &slots)))
+        (!slots.is_empty()).then(|| self.ledger.made_inner(level, &slots))
     }
 
     fn remove_leaf(&mut self, link: Link, hash: u32, key: &[u8]) -> Option<Link> {
@@ -234,14 +245,14 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
     fn is_small(&self, link: Link) -> bool {
         match self.ledger.node(link) {
             Node::Leaf(items) => leaf_bytes(&[items]) < LEAF_BYTES_MIN,
-            Node::Inner(inner) => inner.links.len() < FANOUT_MIN,
+            Node::Inner(inner) => inner.len() < FANOUT_MIN,
         }
     }
 
     /// Joins a small child with a neighbour if both fit in one node.
     fn join_child(&mut self, link: Link, at: usize) -> Link {
         let inner = self.ledger.inner(link);
-        let (level, len) = (inner.level, inner.links.len());
+        let (level, len) = (inner.level, inner.len());
         for left in [at.checked_sub(1), Some(at)].into_iter().flatten() {
             let right = left + 1;
             if right >= len {
@@ -250,14 +261,14 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             let Some(joined) = self.joined(inner.slot(left), inner.slot(right)) else {
                 continue;
             };
-            let mut slots: Slots = inner.slots().collect();
+            let mut slots = inner.slots();
             let gone = slots.remove(right);
             self.ledger.discard(gone.link);
             self.ledger.discard(slots[left].link);
             slots[left].link = joined;
             slots[left].count += gone.count;
             self.ledger.discard(link);
-            return self.ledger.made(allocate_inner(level, &slots));
+            return self.ledger.made_inner(level, &slots);
         }
         link
     }
@@ -270,10 +281,11 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
                 (leaf_bytes(&runs) <= LEAF_BYTES_MAX)
                     .then(|| self.ledger.made(allocate_leaf(&runs)))
             }
-            (Node::Inner(a), Node::Inner(b)) if a.links.len() + b.links.len() <= FANOUT_MAX => {
-                let mut slots: Slots = a.slots().chain(b.slots()).collect();
-                slots[a.links.len()].first = right.first;
-                Some(self.ledger.made(allocate_inner(a.level, &slots)))
+            (Node::Inner(a), Node::Inner(b)) if a.len() + b.len() <= FANOUT_MAX => {
+                let mut slots = a.slots();
+                slots.extend(b.slots());
+                slots[a.len()].first = right.first;
+                Some(self.ledger.made_inner(a.level, &slots))
             }
             _ => None,
         }

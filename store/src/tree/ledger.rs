@@ -1,13 +1,10 @@
 //! What an edit made and did away with, and the steps all edits share.
 
-use smallvec::SmallVec;
-
-use super::node::{FANOUT_MAX, Inner, Items, Link, Node, Outside, Slot, allocate_inner};
+use super::delta::Blocks;
+use super::inner::{FANOUT_MAX, Inner, Slot, allocate_inner};
+use super::node::{Items, Link, Node, Outside};
 use super::{Delta, Root};
 use crate::memory::{Block, usable_bytes};
-
-/// The children of one node, with room for one too many.
-pub(super) type Slots = SmallVec<[Slot; FANOUT_MAX + 1]>;
 
 /// The blocks of one edit.
 ///
@@ -17,7 +14,9 @@ pub(super) type Slots = SmallVec<[Slot; FANOUT_MAX + 1]>;
 pub(super) struct Ledger {
     /// What all blocks of the tree take now, as the allocator rounds it.
     pub(super) memory_bytes: u64,
-    replaced: Vec<Block>,
+    /// For how many amendments new inner nodes have room.
+    pub(super) room: usize,
+    replaced: Blocks,
 }
 
 /// What became of a node that was put into.
@@ -28,10 +27,11 @@ pub(super) enum Grown {
 
 impl Ledger {
     /// For a tree whose blocks take so many bytes.
-    pub(super) fn new(memory_bytes: u64) -> Ledger {
+    pub(super) fn new(memory_bytes: u64, room: usize) -> Ledger {
         Ledger {
             memory_bytes,
-            replaced: Vec::new(),
+            room,
+            replaced: Blocks::new(),
         }
     }
 
@@ -56,6 +56,11 @@ impl Ledger {
         link
     }
 
+    /// A new inner node.
+    pub(super) fn made_inner(&mut self, level: u8, slots: &[Slot]) -> Link {
+        self.made(allocate_inner(level, slots, self.room))
+    }
+
     /// Does without a node.
     pub(super) fn discard(&mut self, link: Link) {
         // SAFETY: the node is there until now.
@@ -78,7 +83,8 @@ impl Ledger {
         self.memory_bytes += block.usable_bytes() as u64;
     }
 
-    /// The inner node with another child, in place if it is fresh.
+    /// The inner node with another child, which the edit made or amended: in place if the node is
+    /// fresh, amended if it can be.
     pub(super) fn with_child(
         &mut self,
         link: Link,
@@ -86,9 +92,13 @@ impl Ledger {
         child: Link,
         count: impl FnOnce(u64) -> u64,
     ) -> Link {
-        let count = count(self.inner(link).counts[at]);
+        let count = count(self.inner(link).count(at));
         let mut target = link;
         if !link.is_fresh() {
+            // SAFETY: an inner node with that child, which nobody views.
+            if let Some(amended) = unsafe { link.amend(at, child, count) } {
+                return amended;
+            }
             // SAFETY: the node is there.
             let copy = unsafe { link.copy() };
             target = self.made(copy);
@@ -99,16 +109,16 @@ impl Ledger {
         target
     }
 
-    /// An inner node of these children, or two.
-    pub(super) fn grow_inner(&mut self, level: u8, slots: &[Slot]) -> Grown {
+    /// An inner node of these children, or two: the left one then has the first `left` of them.
+    pub(super) fn grow_inner(&mut self, level: u8, slots: &[Slot], left: usize) -> Grown {
         if slots.len() <= FANOUT_MAX {
-            return Grown::One(self.made(allocate_inner(level, slots)));
+            return Grown::One(self.made_inner(level, slots));
         }
-        let (left, right) = slots.split_at(slots.len() / 2);
+        let (left, right) = slots.split_at(left);
         let count = |slots: &[Slot]| slots.iter().map(|slot| slot.count).sum::<u64>();
-        let left_link = self.made(allocate_inner(level, left));
+        let left_link = self.made_inner(level, left);
         let right_slot = Slot {
-            link: self.made(allocate_inner(level, right)),
+            link: self.made_inner(level, right),
             count: count(right),
             first: right[0].first,
         };
@@ -127,12 +137,12 @@ impl Ledger {
         };
         let first = 0;
         let left = Slot { link, count, first };
-        self.made(allocate_inner(level + 1, &[left, right]))
+        self.made_inner(level + 1, &[left, right])
     }
 
     /// The version under `link`, and what it takes to publish it.
     pub(super) fn finish(self, link: Link, len: u64) -> (Root, Delta) {
-        let mut fresh = Vec::with_capacity(8);
+        let mut fresh = Blocks::new();
         settle(link, &mut fresh);
         let root = Root {
             link: link.settled(),
@@ -143,52 +153,44 @@ impl Ledger {
     }
 }
 
-/// Takes the marks of freshness from all links below and lists the blocks that had one.
-fn settle(link: Link, fresh: &mut Vec<Block>) {
-    if !link.is_fresh() {
+/// Takes the edit's marks from all links below and lists the blocks it made.
+fn settle(link: Link, fresh: &mut Blocks) {
+    if !link.is_marked() {
         return;
     }
-    // SAFETY: fresh nodes are there until the edit is published or dropped.
-    let children = match unsafe { link.node() } {
-        Node::Leaf(_) => {
-            // SAFETY: a fresh leaf, and the view above has ended.
-            unsafe { link.settle_outside(|block| fresh.push(block)) };
-            0
-        }
-        Node::Inner(inner) => inner.links.len(),
-    };
-    for at in 0..children {
-        // SAFETY: as above; each view ends before the write.
-        let Node::Inner(inner) = (unsafe { link.node() }) else {
-            unreachable!("it has children")
-        };
-        let Slot {
-            link: child, count, ..
-        } = inner.slot(at);
-        if child.is_fresh() {
-            settle(child, fresh);
-            // SAFETY: a fresh inner node with that child, which nobody views.
-            unsafe { link.write_child(at, child.settled(), count) };
+    // SAFETY: the edit's nodes are there until it is published or dropped.
+    match unsafe { link.node() } {
+        // SAFETY: a fresh leaf, and the view above is not used.
+        Node::Leaf(_) => unsafe { link.settle_outside(|block| fresh.push(block)) },
+        Node::Inner(inner) => {
+            link.own_children(inner)
+                .for_each(|child| settle(child, fresh));
+            // SAFETY: made or amended by the edit, and the view above has ended.
+            unsafe { link.settle_children() };
         }
     }
-    // SAFETY: the node is there.
-    fresh.push(unsafe { link.block() });
+    if link.is_fresh() {
+        // SAFETY: the node is there.
+        fresh.push(unsafe { link.block() });
+    }
 }
 
 /// Frees all fresh blocks below.
 pub(super) fn free_fresh(link: Link) {
-    if !link.is_fresh() {
+    if !link.is_marked() {
         return;
     }
-    // SAFETY: fresh nodes are there until the edit is published or dropped.
+    // SAFETY: the edit's nodes are there until it is published or dropped.
     match unsafe { link.node() } {
         Node::Leaf(items) => free_fresh_outside(items),
-        Node::Inner(inner) => inner.links.iter().copied().for_each(free_fresh),
+        Node::Inner(inner) => link.own_children(inner).for_each(free_fresh),
     }
-    // SAFETY: the node is there.
-    let block = unsafe { link.block() };
-    // SAFETY: only this edit knew it.
-    unsafe { block.free() };
+    if link.is_fresh() {
+        // SAFETY: the node is there.
+        let block = unsafe { link.block() };
+        // SAFETY: only this edit knew it.
+        unsafe { block.free() };
+    }
 }
 
 /// Frees the blocks of fresh elements.

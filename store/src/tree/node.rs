@@ -1,28 +1,24 @@
 //! How nodes lie in memory: read through slices, written once, then only by the edit that made
-//! them.
+//! them. Inner nodes, which may be amended later, are in `inner`.
 //!
 //! ```text
-//! inner: | header 16 | firsts 4·n, to a multiple of 8 | links 8·n | counts 8·n |
 //! leaf:  | header 16 | hashes 4·n | ends 2·n (wide: 4·n) | body |
 //! chunk: | header 16 | bytes |                        (a leaf without elements, so to say)
 //! ```
 //!
-//! Every node is exactly as long as its content. `firsts` are lower bounds of the children's
-//! hashes (the one at 0 is never looked at); `counts` say how many elements are below a child.
-//! A leaf's element number `i` is the bytes of the body from `ends[i - 1]` to `ends[i]`; the top
-//! bit of an end says that these are not the element but name a block of its own: address and
-//! length. Ends are wide in the rare leaf whose body is too long for 15 bits.
+//! A leaf is exactly as long as its content. Its element number `i` is the bytes of the body from
+//! `ends[i - 1]` to `ends[i]`; the top bit of an end says that these are not the element but name
+//! a block of its own: address and length. Ends are wide in the rare leaf whose body is too long
+//! for 15 bits.
 
 use std::ops::Range;
 use std::ptr::NonNull;
 
+use super::inner::Inner;
 use crate::arena::Mobility;
 use crate::memory::Block;
+use crate::table::prefetch;
 
-/// The most children of an inner node.
-pub(super) const FANOUT_MAX: usize = 64;
-/// An inner node with fewer children is joined with a neighbour if both fit in one.
-pub(super) const FANOUT_MIN: usize = 16;
 /// A leaf beyond this many bytes is split, if its elements' hashes differ.
 pub(super) const LEAF_BYTES_MAX: usize = 1024;
 /// A leaf below this many bytes is joined with a neighbour if both fit in one.
@@ -35,7 +31,15 @@ pub(super) const CHUNK_BYTES: usize = 4096 - HEADER_BYTES;
 
 /// In a link: the node was made by the edit in progress, which alone knows it.
 const FRESH: usize = 1;
-const HEADER_BYTES: usize = size_of::<Header>();
+/// In a link: the edit in progress has amended the node.
+const AMENDED: usize = 2;
+/// Where a link says how many amendments of the node count.
+const AMENDMENTS_SHIFT: u32 = 56;
+const ADDRESS: usize = ((1 << AMENDMENTS_SHIFT) - 1) & !(FRESH | AMENDED);
+pub(super) const HEADER_BYTES: usize = size_of::<Header>();
+const LINE_BYTES: usize = 64;
+/// So many lines of a node are fetched at once, before anything is known of it.
+const LINES_FIRST: usize = 4;
 const OUTSIDE_BYTES: usize = 16;
 /// A narrow end has one bit for [`OUTSIDE_NARROW`].
 const NARROW_MAX: usize = (1 << 15) - 1;
@@ -46,16 +50,17 @@ const HAS_OUTSIDE: u8 = 2;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-struct Header {
-    bytes: u32,
-    len: u32,
-    level: u8,
-    flags: u8,
+pub(super) struct Header {
+    pub(super) bytes: u32,
+    pub(super) len: u32,
+    pub(super) level: u8,
+    /// Of a leaf, what there is to know of its elements; of an inner node, its room.
+    pub(super) flags: u8,
 }
 
 const _: () = assert!(HEADER_BYTES == 16);
 
-/// A node's address, and whether it is fresh.
+/// A node's address, how many of its amendments count, and what the edit in progress did to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(super) struct Link(NonNull<u8>);
@@ -67,7 +72,7 @@ unsafe impl Send for Link {}
 unsafe impl Sync for Link {}
 
 impl Link {
-    fn fresh(block: Block) -> Link {
+    pub(super) fn fresh(block: Block) -> Link {
         Link(block.start().map_addr(|address| address | FRESH))
     }
 
@@ -86,20 +91,42 @@ impl Link {
         self.0.addr().get() & FRESH != 0
     }
 
-    /// The link to a node that is no longer the edit's alone.
-    pub(super) fn settled(self) -> Link {
-        Link(self.start())
+    /// Whether the edit in progress has amended the node.
+    pub(super) fn is_amended(self) -> bool {
+        self.0.addr().get() & AMENDED != 0
     }
 
-    fn start(self) -> NonNull<u8> {
-        // A block's address has its low bits clear and is not zero.
-        let address = self.0.as_ptr().map_addr(|address| address & !FRESH);
+    /// Whether the edit in progress has made or amended the node.
+    pub(super) fn is_marked(self) -> bool {
+        self.is_fresh() || self.is_amended()
+    }
+
+    /// How many amendments of the node count.
+    pub(super) fn amendments(self) -> usize {
+        self.0.addr().get() >> AMENDMENTS_SHIFT
+    }
+
+    /// The link to the same node when the edit in progress has amended it so often.
+    pub(super) fn with_amendments(self, count: usize) -> Link {
+        let start = self.start();
+        Link(start.map_addr(|address| address | AMENDED | count << AMENDMENTS_SHIFT))
+    }
+
+    /// The link to a node of which nothing is the edit's alone any more.
+    pub(super) fn settled(self) -> Link {
+        let address = |link: *mut u8| link.map_addr(|address| address & !(FRESH | AMENDED));
+        Link(NonNull::new(address(self.0.as_ptr())).expect("a block's address"))
+    }
+
+    pub(super) fn start(self) -> NonNull<u8> {
+        // A block's address has the other bits clear and is not zero.
+        let address = self.0.as_ptr().map_addr(|address| address & ADDRESS);
         NonNull::new(address).expect("a block's address")
     }
 
     /// # Safety
     /// The node is there.
-    unsafe fn header(self) -> Header {
+    pub(super) unsafe fn header(self) -> Header {
         // SAFETY: every node starts with a header.
         unsafe { self.start().cast::<Header>().read() }
     }
@@ -107,9 +134,7 @@ impl Link {
     /// Fetches what a search looks at first: of an inner node the header and the firsts, of a
     /// leaf the header, the hashes and the ends. One by one they would each be a cache miss.
     pub(super) fn prefetch(self) {
-        for line in 0..4 {
-            prefetch(self.0.as_ptr().wrapping_add(64 * line));
-        }
+        prefetch_lines(self.start().as_ptr(), LINES_FIRST * LINE_BYTES);
     }
 
     /// The node.
@@ -125,20 +150,6 @@ impl Link {
         } else {
             // SAFETY: passed on to the caller.
             Node::Inner(unsafe { self.inner(header) })
-        }
-    }
-
-    unsafe fn inner<'g>(self, header: Header) -> Inner<'g> {
-        let len = header.len as usize;
-        let links_at = links_at(len);
-        Inner {
-            level: header.level,
-            // SAFETY: the layout of an inner node.
-            firsts: unsafe { self.slice(HEADER_BYTES, len) },
-            // SAFETY: the layout of an inner node.
-            links: unsafe { self.slice(links_at, len) },
-            // SAFETY: the layout of an inner node.
-            counts: unsafe { self.slice(links_at + 8 * len, len) },
         }
     }
 
@@ -167,7 +178,7 @@ impl Link {
 
     /// # Safety
     /// `len` values of `T` lie at `offset` of the node and do not change during `'g`.
-    unsafe fn slice<'g, T>(self, offset: usize, len: usize) -> &'g [T] {
+    pub(super) unsafe fn slice<'g, T>(self, offset: usize, len: usize) -> &'g [T] {
         // SAFETY: inside the node's block.
         let start = unsafe { self.start().add(offset) }.cast::<T>();
         debug_assert!(start.is_aligned());
@@ -195,48 +206,6 @@ impl Link {
         unsafe { self.header() }.bytes as usize
     }
 
-    /// How many children or elements the node has.
-    ///
-    /// # Safety
-    /// The node is there.
-    pub(super) unsafe fn len(self) -> usize {
-        // SAFETY: passed on to the caller.
-        unsafe { self.header() }.len as usize
-    }
-
-    /// A fresh copy.
-    ///
-    /// # Safety
-    /// The node is there.
-    pub(super) unsafe fn copy(self) -> Link {
-        // SAFETY: passed on to the caller.
-        let old = unsafe { self.block() };
-        let new = Block::allocate(old.bytes());
-        let (source, target) = (old.start().as_ptr(), new.start().as_ptr());
-        // SAFETY: both blocks are that long, and one is new.
-        unsafe { target.copy_from_nonoverlapping(source, old.bytes()) };
-        Link::fresh(new)
-    }
-
-    /// Changes one child of a fresh inner node.
-    ///
-    /// # Safety
-    /// The node is an inner one with more than `index` children, fresh, and nobody views it.
-    pub(super) unsafe fn write_child(self, index: usize, link: Link, count: u64) {
-        debug_assert!(self.is_fresh());
-        // SAFETY: the node is there.
-        let len = unsafe { self.len() };
-        assert!(index < len);
-        // SAFETY: the layout of an inner node.
-        let link_at = unsafe { self.start().add(links_at(len) + 8 * index) };
-        // SAFETY: fresh, so nobody else looks.
-        unsafe { link_at.cast::<Link>().write(link) };
-        // SAFETY: the layout of an inner node.
-        let count_at = unsafe { self.start().add(links_at(len) + 8 * (len + index)) };
-        // SAFETY: fresh, so nobody else looks.
-        unsafe { count_at.cast::<u64>().write(count) };
-    }
-
     /// Changes bytes of a fresh chunk.
     ///
     /// # Safety
@@ -247,6 +216,34 @@ impl Link {
         let block = unsafe { self.block() };
         // SAFETY: passed on to the caller.
         unsafe { write_all(block, HEADER_BYTES + offset, patch) };
+    }
+
+    /// The leaf with other bytes in the place of element number `index`: as many, and neither is
+    /// in a block of its own. In place if the leaf is fresh.
+    ///
+    /// # Safety
+    /// The node is a leaf with that element, and nobody views it if it is fresh.
+    pub(super) unsafe fn with_element(self, index: usize, bytes: &[u8]) -> Link {
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.header() };
+        // SAFETY: the view ends before the write below.
+        let items: Items<'_> = unsafe { self.leaf(header) };
+        assert_eq!(items.raw(index).len(), bytes.len());
+        let at = header.bytes as usize - items.body.len() + items.start(index);
+        let mut leaf = self;
+        if !self.is_fresh() {
+            let copy = Block::allocate(header.bytes as usize);
+            // SAFETY: passed on to the caller.
+            let all: &[u8] = unsafe { self.slice(0, header.bytes as usize) };
+            // SAFETY: the copy is as long.
+            unsafe { write_all(copy, 0, all) };
+            leaf = Link::fresh(copy);
+        }
+        // SAFETY: the node is there.
+        let block = unsafe { leaf.block() };
+        // SAFETY: a fresh leaf, in which the element lies there.
+        unsafe { write_all(block, at, bytes) };
+        leaf
     }
 
     /// Takes the mark of freshness from every outside element of a fresh leaf and visits the
@@ -281,14 +278,8 @@ impl Link {
     }
 }
 
-#[allow(unused_variables, reason = "not every architecture has a stable hint")]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address is a hint without effect on memory.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
+fn prefetch_lines(start: *const u8, bytes: usize) {
+    (0..bytes.div_ceil(LINE_BYTES)).for_each(|line| prefetch(start.addr() + LINE_BYTES * line));
 }
 
 /// A node, read.
@@ -298,76 +289,9 @@ pub(super) enum Node<'g> {
     Inner(Inner<'g>),
 }
 
-/// An inner node, read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Inner<'g> {
-    /// The height above the leaves, from 1.
-    pub(super) level: u8,
-    pub(super) links: &'g [Link],
-    pub(super) counts: &'g [u64],
-    pub(super) firsts: &'g [u32],
-}
-
-impl<'g> Inner<'g> {
-    /// The child below which an element of `hash` is, if it is anywhere.
-    pub(super) fn child_of(self, hash: u32) -> usize {
-        self.firsts[1..].partition_point(|&first| first <= hash)
-    }
-
-    pub(super) fn slot(self, index: usize) -> Slot {
-        Slot {
-            link: self.links[index],
-            count: self.counts[index],
-            first: self.firsts[index],
-        }
-    }
-
-    pub(super) fn slots(self) -> impl Iterator<Item = Slot> + use<'g> {
-        (0..self.links.len()).map(move |index| self.slot(index))
-    }
-}
-
-/// A child of an inner node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
-    pub(super) link: Link,
-    pub(super) count: u64,
-    pub(super) first: u32,
-}
-
-/// Where the links of an inner node of `len` children start.
-fn links_at(len: usize) -> usize {
-    HEADER_BYTES + (4 * len).next_multiple_of(8)
-}
-
-/// A fresh inner node with these children.
-pub(super) fn allocate_inner(level: u8, slots: &[Slot]) -> Link {
-    debug_assert!(level > 0 && (1..=FANOUT_MAX).contains(&slots.len()));
-    let len = slots.len();
-    let links_at = links_at(len);
-    let block = Block::allocate(links_at + 16 * len);
-    let header = Header {
-        bytes: block.bytes() as u32,
-        len: len as u32,
-        level,
-        flags: 0,
-    };
-    // SAFETY: the block is ours and longer than a header.
-    unsafe { block.start().cast().write(header) };
-    for (index, slot) in slots.iter().enumerate() {
-        // SAFETY: the layout of an inner node of `len` children.
-        unsafe { write(block, HEADER_BYTES + 4 * index, slot.first) };
-        // SAFETY: as above.
-        unsafe { write(block, links_at + 8 * index, slot.link) };
-        // SAFETY: as above.
-        unsafe { write(block, links_at + 8 * (len + index), slot.count) };
-    }
-    Link::fresh(block)
-}
-
 /// # Safety
 /// A `T` fits and is aligned at `offset` of the block, which nobody else knows.
-unsafe fn write<T>(block: Block, offset: usize, value: T) {
+pub(super) unsafe fn write<T>(block: Block, offset: usize, value: T) {
     debug_assert!(offset + size_of::<T>() <= block.bytes());
     // SAFETY: inside the block.
     let target = unsafe { block.start().add(offset) };
@@ -377,7 +301,7 @@ unsafe fn write<T>(block: Block, offset: usize, value: T) {
 
 /// # Safety
 /// The values fit at `offset` of the block, which nobody else knows.
-unsafe fn write_all<T: Copy>(block: Block, offset: usize, values: &[T]) {
+pub(super) unsafe fn write_all<T: Copy>(block: Block, offset: usize, values: &[T]) {
     debug_assert!(offset + size_of_val(values) <= block.bytes());
     // SAFETY: inside the block.
     let target = unsafe { block.start().add(offset) };
@@ -473,10 +397,33 @@ impl<'g> Items<'g> {
         }
     }
 
+    /// Fetches what of a leaf [`Link::prefetch`] did not.
+    pub(super) fn prefetch_all(self) {
+        let fetched = LINES_FIRST * LINE_BYTES - HEADER_BYTES;
+        let start = self.hashes.as_ptr().cast::<u8>().wrapping_add(fetched);
+        let end = self.body.as_ptr_range().end;
+        prefetch_lines(start, end.addr().saturating_sub(start.addr()));
+    }
+
+    /// Fetches the first element of `hash`.
+    pub(super) fn prefetch_one(self, hash: u32) {
+        let index = self.equal_range(hash).start;
+        if index < self.len() {
+            let bytes = self.raw(index);
+            prefetch_lines(bytes.as_ptr(), bytes.len());
+        }
+    }
+
     /// The block of an element that has one.
     pub(super) fn outside(self, index: usize) -> Option<Outside> {
         let is_outside = self.has_outside && self.ends.is_outside(index);
         is_outside.then(|| Outside::from_bytes(self.raw(index).try_into().expect("16 bytes")))
+    }
+
+    /// Whether element number `index` stands in the leaf, in so many bytes.
+    pub(super) fn is_inline_of(self, index: usize, bytes: usize) -> bool {
+        let is_outside = self.has_outside && self.ends.is_outside(index);
+        !is_outside && self.raw(index).len() == bytes
     }
 
     /// The blocks of all elements that have one.

@@ -117,16 +117,16 @@ fn check_shape(tree: Tree<'_, 2>) {
             }
             Node::Inner(inner) => {
                 assert!(level.is_none_or(|level| level == inner.level));
-                assert!((1..=node::FANOUT_MAX).contains(&inner.links.len()));
-                for at in 0..inner.links.len() {
-                    assert!(link.is_fresh() || !inner.links[at].is_fresh());
-                    let low = if at == 0 { low } else { inner.firsts[at] };
-                    let next = inner.firsts.get(at + 1);
-                    let high = next.map_or(high, |&first| u64::from(first));
-                    let count = below(inner.links[at], Some(inner.level - 1), low, high);
-                    assert_eq!(count, inner.counts[at]);
+                assert!((1..=inner::FANOUT_MAX).contains(&inner.len()));
+                for at in 0..inner.len() {
+                    assert!(link.is_marked() || !inner.link(at).is_marked());
+                    let low = if at == 0 { low } else { inner.slot(at).first };
+                    let next = (at + 1 < inner.len()).then(|| inner.slot(at + 1).first);
+                    let high = next.map_or(high, u64::from);
+                    let count = below(inner.link(at), Some(inner.level - 1), low, high);
+                    assert_eq!(count, inner.count(at));
                 }
-                inner.counts.iter().sum()
+                inner.slots().iter().map(|slot| slot.count).sum()
             }
         }
     }
@@ -316,4 +316,50 @@ fn a_deep_tree_grows_and_shrinks_in_one_edit_and_in_many() {
     }
     assert!(version.is_none());
     assert_eq!(memory::counted_here().0, before);
+}
+
+#[test]
+fn older_versions_see_no_later_amendments() {
+    const LEN: u32 = 5_000;
+    let before = memory::counted_here();
+    let guard = reclaim::pin();
+    let mut edit = Builder::new().finish();
+    let mut model = Model::new();
+    for number in 0..LEN {
+        apply(&mut edit, &mut model, (true, number, 20));
+    }
+    let publish = |edit: TreeEdit<'_, 2>| {
+        let (root, delta) = edit.finish().expect("elements");
+        // SAFETY: the guard lives longer than all views of older versions.
+        unsafe { delta.published(&guard) };
+        Version::publish(root)
+    };
+    let mut versions = vec![(publish(edit), model.clone())];
+    for step in 0..60 {
+        let (last, _) = versions.last().expect("at least one");
+        if step % 7 == 3 {
+            let mut lost = TreeEdit::of(last.0);
+            for number in 0..step {
+                lost.put([&key_of(number * 31 % LEN), b"lost"]);
+            }
+        }
+        let mut edit = TreeEdit::of(last.0);
+        for number in 0..=step % 3 {
+            let number = (step * 97 + number) % (LEN + 50);
+            apply(&mut edit, &mut model, (step % 5 != 4, number, 20));
+        }
+        versions.push((publish(edit), model.clone()));
+    }
+    for (version, model) in &versions {
+        check(version.tree(), model);
+    }
+    let (last, _) = versions.pop().expect("at least one");
+    last.free();
+    for (version, _) in versions {
+        // SAFETY: no other thread knows the entry.
+        unsafe { version.0.block().free() };
+    }
+    drop(guard);
+    reclaim::settle();
+    assert_eq!(memory::counted_here().0, before.0);
 }

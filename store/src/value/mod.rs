@@ -254,6 +254,17 @@ pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
     NewValue::flat(entry.kind(), entry.form(), body)
 }
 
+/// A hint that these elements of a hash or set will be wanted soon.
+pub(crate) fn prefetch_elements<'k>(
+    entry: Entry<'_>,
+    elements: impl Iterator<Item = &'k [u8]>,
+    is_to_change: bool,
+) {
+    if entry.form() == Form::Tree && matches!(entry.kind(), Kind::Hash | Kind::Set) {
+        tree::prefetch(entry, elements, is_to_change);
+    }
+}
+
 /// Retires everything that hangs on an entry which was replaced or removed as a whole. The
 /// entry's own block stays the caller's.
 ///
