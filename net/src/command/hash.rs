@@ -9,8 +9,13 @@ use super::Keys::{At, For};
 use super::Use::{Delete, Insert, Look, Update};
 use super::collection::{self, Sample, ScanOptions};
 use super::scan::parse_cursor;
-use super::{Call, Command, Error, Family, Reply, error};
+use super::{Call, Command, Error, Family, Keys, Reply, error};
 use crate::protocol::resp::Version;
+
+/// A hash, then fields.
+const FIELDS: Keys = Keys::Holder { at: 1, step: 1 };
+/// A hash, then fields, each with something of its own.
+const PAIRS: Keys = Keys::Holder { at: 1, step: 2 };
 
 pub(super) const FAMILY: Family = Family {
     name: "hash",
@@ -22,7 +27,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, Fast],
-            keys: &[For(Delete, &At(1))],
+            keys: &[For(Delete, &FIELDS)],
             body: Run(hdel),
         },
         Command {
@@ -32,7 +37,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[For(Look, &At(1))],
+            keys: &[For(Look, &FIELDS)],
             body: Run(hexists),
         },
         Command {
@@ -42,7 +47,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[FIELDS],
             body: Run(hget),
         },
         Command {
@@ -62,7 +67,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[PAIRS],
             body: Run(hincrby),
         },
         Command {
@@ -72,7 +77,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.6.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
-            keys: &[At(1)],
+            keys: &[PAIRS],
             body: Run(hincrbyfloat),
         },
         Command {
@@ -102,7 +107,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[FIELDS],
             body: Run(hmget),
         },
         Command {
@@ -112,7 +117,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, DenyOom, Fast],
-            keys: &[For(Update, &At(1))],
+            keys: &[For(Update, &PAIRS)],
             body: Run(hmset),
         },
         Command {
@@ -142,7 +147,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, DenyOom, Fast],
-            keys: &[For(Update, &At(1))],
+            keys: &[For(Update, &PAIRS)],
             body: Run(hset),
         },
         Command {
@@ -152,7 +157,7 @@ pub(super) const FAMILY: Family = Family {
             since: "2.0.0",
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
-            keys: &[For(Insert, &At(1))],
+            keys: &[For(Insert, &PAIRS)],
             body: Run(hsetnx),
         },
         Command {
@@ -162,7 +167,7 @@ pub(super) const FAMILY: Family = Family {
             since: "3.2.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[For(Look, &At(1))],
+            keys: &[For(Look, &FIELDS)],
             body: Run(hstrlen),
         },
         Command {

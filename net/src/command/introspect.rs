@@ -227,7 +227,7 @@ fn flags(command: &Command) -> Vec<&'static str> {
 fn legacy_range(command: &Command) -> (i64, i64, i64) {
     fn range(keys: Keys) -> Option<(i64, i64, i64)> {
         match keys {
-            Keys::At(at) => Some((at as i64, at as i64, 1)),
+            Keys::At(at) | Keys::Holder { at, .. } => Some((at as i64, at as i64, 1)),
             Keys::From { first, last, step } => Some((first as i64, last as i64, step as i64)),
             Keys::Counted { .. } => None,
             Keys::For(_, keys) | Keys::By(_, keys) => range(*keys),
@@ -286,7 +286,7 @@ fn categories(entry: &Entry) -> Vec<&'static str> {
 /// the first, and the step between them.
 fn place(keys: Keys) -> (usize, Option<(isize, usize)>) {
     match keys {
-        Keys::At(at) => (at, Some((0, 1))),
+        Keys::At(at) | Keys::Holder { at, .. } => (at, Some((0, 1))),
         Keys::From { first, last, step } => {
             let last = match last {
                 ..0 => last,

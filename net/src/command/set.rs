@@ -13,7 +13,7 @@ use super::Keys::{At, Counted, For, From};
 use super::Use::{Delete, Insert, Look, Overwrite, Read, Take};
 use super::collection::{self, Sample, ScanOptions};
 use super::scan::parse_cursor;
-use super::{Call, Command, Error, Family, error};
+use super::{Call, Command, Error, Family, Keys, error};
 
 /// Sets are collected on the stack up to this many keys.
 const KEYS_INLINE: usize = 8;
@@ -22,6 +22,9 @@ const NOT_POSITIVE: Error = Error::Text("ERR value is out of range, must be posi
 const NO_KEYS: Error = Error::Text("ERR numkeys should be greater than 0");
 const TOO_FEW_KEYS: Error = Error::Text("ERR Number of keys can't be greater than number of args");
 const NEGATIVE_LIMIT: Error = Error::Text("ERR LIMIT can't be negative");
+
+/// A set, then members.
+const MEMBERS: Keys = Keys::Holder { at: 1, step: 1 };
 
 pub(super) const FAMILY: Family = Family {
     name: "set",
@@ -33,7 +36,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members given",
             flags: &[Write, DenyOom, Fast],
-            keys: &[For(Insert, &At(1))],
+            keys: &[For(Insert, &MEMBERS)],
             body: Run(sadd),
         },
         Command {
@@ -103,7 +106,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(1)",
             flags: &[Readonly, Fast],
-            keys: &[For(Look, &At(1))],
+            keys: &[For(Look, &MEMBERS)],
             body: Run(sismember),
         },
         Command {
@@ -123,7 +126,7 @@ pub(super) const FAMILY: Family = Family {
             since: "6.2.0",
             complexity: "O(N) with N the number of members given",
             flags: &[Readonly, Fast],
-            keys: &[At(1)],
+            keys: &[MEMBERS],
             body: Run(smismember),
         },
         Command {
@@ -163,7 +166,7 @@ pub(super) const FAMILY: Family = Family {
             since: "1.0.0",
             complexity: "O(N) with N the number of members given",
             flags: &[Write, Fast],
-            keys: &[For(Delete, &At(1))],
+            keys: &[For(Delete, &MEMBERS)],
             body: Run(srem),
         },
         Command {
@@ -199,12 +202,12 @@ pub(super) const FAMILY: Family = Family {
     ],
 };
 
-const ALL_KEYS: super::Keys = From {
+const ALL_KEYS: Keys = From {
     first: 1,
     last: -1,
     step: 1,
 };
-const STORE_KEYS: super::Keys = From {
+const STORE_KEYS: Keys = From {
     first: 2,
     last: -1,
     step: 1,

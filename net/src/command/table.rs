@@ -1,5 +1,6 @@
 //! The facts about a command, each said once, and what follows from them.
 
+use std::iter::StepBy;
 use std::ops::RangeInclusive;
 
 use super::{FAMILIES, Handler};
@@ -102,6 +103,13 @@ impl Flag {
 pub(crate) enum Keys {
     /// One key at this word.
     At(usize),
+    /// One key at this word, of whose elements the words behind it name some.
+    Holder {
+        /// The key's word.
+        at: usize,
+        /// From one element to the next.
+        step: usize,
+    },
     /// Keys from `first` to `last` (from the end when negative: -1 is the last word), every
     /// `step` words.
     From {
@@ -174,8 +182,8 @@ impl Keys {
     /// Calls `visit` with the index of each word that is one of these.
     pub(crate) fn for_each(self, words: &[&[u8]], visit: &mut impl FnMut(usize)) {
         match self {
-            Keys::At(at) if at < words.len() => visit(at),
-            Keys::At(_) => {}
+            Keys::At(at) | Keys::Holder { at, .. } if at < words.len() => visit(at),
+            Keys::At(_) | Keys::Holder { .. } => {}
             Keys::From { first, last, step } => {
                 let end = match last {
                     0.. => last as usize + 1,
@@ -199,10 +207,24 @@ impl Keys {
         match self {
             Keys::Counted { .. } => true,
             Keys::For(_, keys) | Keys::By(_, keys) => keys.are_counted(),
-            Keys::At(_) | Keys::From { .. } => false,
+            Keys::At(_) | Keys::Holder { .. } | Keys::From { .. } => false,
+        }
+    }
+
+    /// The key that holds the elements that the words name, and those.
+    fn elements<'w>(self, words: &'w [&'w [u8]]) -> Option<(&'w [u8], Elements<'w>)> {
+        match self {
+            Keys::Holder { at, step } if at + 1 < words.len() => {
+                Some((words[at], words[at + 1..].iter().step_by(step)))
+            }
+            Keys::For(_, keys) | Keys::By(_, keys) => keys.elements(words),
+            _ => None,
         }
     }
 }
+
+/// Words that name elements of a collection.
+pub(crate) type Elements<'w> = StepBy<std::slice::Iter<'w, &'w [u8]>>;
 
 impl Command {
     /// How many words the command has, its name included; negative: at least so many.
@@ -245,6 +267,11 @@ impl Command {
             0.. => least..=least,
             _ => least..=usize::MAX,
         }
+    }
+
+    /// The collection of which the words name elements, and those.
+    pub(crate) fn elements<'w>(&self, words: &'w [&'w [u8]]) -> Option<(&'w [u8], Elements<'w>)> {
+        self.keys.first()?.elements(words)
     }
 
     /// Calls `visit` with the index of each word that is a key.

@@ -9,6 +9,7 @@ use store::Db;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock::{self, Moment};
+use crate::command::Flag;
 use crate::command::dispatch::{self, Entry, Outcome};
 use crate::config::Setting;
 use crate::protocol::resp::{Limits, Parser, ProtocolError};
@@ -20,6 +21,8 @@ use crate::stats::ThreadStats;
 const BATCH_KEYS: usize = 256;
 /// ... unless one request has more, up to so many: beyond, they would drive each other out.
 const BATCH_KEYS_MAX: usize = 4096;
+/// The most elements of large collections that are fetched ahead.
+const BATCH_ELEMENTS_MAX: usize = 64;
 /// The most words of a request: half a gigabyte to remember where they stand.
 const WORDS_MAX: usize = 1 << 24;
 
@@ -263,6 +266,13 @@ struct Request {
     end: usize,
 }
 
+/// An element of a collection that a request names.
+struct Wanted<'w> {
+    key: &'w [u8],
+    element: &'w [u8],
+    is_write: bool,
+}
+
 impl<'b> Batch<'b> {
     fn parse(
         &mut self,
@@ -326,7 +336,35 @@ impl<'b> Batch<'b> {
             end += 1;
         }
         db.prefetch(keys);
+        self.prefetch_elements(&self.requests[next..end], db);
         end
+    }
+
+    /// Fetches elements of large collections, where several of one are asked for in a row.
+    fn prefetch_elements(&self, requests: &[Request], db: &Db<'_>) {
+        let mut wanted: SmallVec<[Wanted<'_>; BATCH_ELEMENTS_MAX]> = SmallVec::new();
+        for request in requests {
+            let Some(command) = request.entry.map(|entry| entry.command) else {
+                continue;
+            };
+            let Some((key, elements)) = command.elements(self.words(request)) else {
+                continue;
+            };
+            let is_write = command.is(Flag::Write);
+            let room = BATCH_ELEMENTS_MAX.saturating_sub(wanted.len());
+            wanted.extend(elements.take(room).map(|element| Wanted {
+                key,
+                element,
+                is_write,
+            }));
+        }
+        for run in wanted.chunk_by(|one, next| one.key == next.key) {
+            if run.len() > 1 {
+                let is_write = run.iter().any(|wanted| wanted.is_write);
+                let elements = run.iter().map(|wanted| wanted.element);
+                db.prefetch_elements(run[0].key, elements, is_write);
+            }
+        }
     }
 }
 
