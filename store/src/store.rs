@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rapidhash::v3::RapidSecrets;
 
+use crate::arena;
 use crate::compaction::Compaction;
 use crate::db::Db;
 use crate::eviction::{Eviction, Policy};
@@ -67,6 +68,7 @@ impl Store {
         reclaim::start();
         let secrets = RapidSecrets::seed(fastrand::u64(..));
         let databases = (0..options.databases).map(|_| Database::new(secrets, 0));
+        arena::note_limit(options.memory_bytes_max);
         Store {
             databases: options.databases,
             memory_bytes_max: AtomicU64::new(options.memory_bytes_max),
@@ -235,6 +237,7 @@ impl Store {
     /// Changes the memory limit.
     pub fn set_memory_bytes_max(&self, bytes: u64) {
         self.memory_bytes_max.store(bytes, Ordering::Relaxed);
+        arena::note_limit(bytes);
         if bytes == 0 {
             self.forget_rivals();
         }

@@ -5,7 +5,7 @@
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
@@ -75,9 +75,7 @@ pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<
         cache.empty(region);
         caches.tidy(region);
         let cache = &mut caches.by_class[mobility as usize][class];
-        let batch = classes::class(class).batch as usize;
-        let batch = batch.min((region.slabs_in_use() / SLABS_PER_SLOT).max(BATCH_MIN));
-        fill(region, class, mobility, (cache, batch));
+        fill(region, class, mobility, (cache, batch(region, class)));
         return cache.pop(region);
     }
     cache.pop(region)
@@ -108,31 +106,45 @@ impl Cache {
     }
 }
 
-/// While there are few slabs, what a thread has of each class would be much of them: it takes one
-/// slot at a time for so many slabs in use, ...
+/// Under a limit below this, slots of longer classes serve too, longer by an eighth, ...
+const SMALL_LIMIT_BYTES: u64 = 128 << 20;
+/// ... and by a quarter below this.
+const SMALLER_LIMIT_BYTES: u64 = 64 << 20;
+/// What a thread has of each class would be much of a small limit: it takes one slot at a time for
+/// so many slabs in use, ...
 const SLABS_PER_SLOT: usize = 32;
 /// ... and at least so many.
 const BATCH_MIN: usize = 2;
-/// While fewer slabs than this are in use (128 MB), slots of longer classes serve too, ...
-const FEW_SLABS: usize = 2048;
-/// ... longer by an eighth, ...
-const LONGER_PART: usize = 8;
-/// ... and while there are fewer than this, ...
-const VERY_FEW_SLABS: usize = 1024;
-/// ... by a quarter.
-const LONGER_PART_OF_VERY_FEW: usize = 4;
 
-/// A slab of a longer class that has free slots, where a new slab would be much of all there is.
-/// The caller holds it.
+/// Slots may be longer than what they are for by one byte in so many; 0: not at all.
+static LONGER_PART: AtomicUsize = AtomicUsize::new(0);
+
+/// Goes by a limit for all memory from now on; 0: none.
+pub(super) fn note_limit(bytes: u64) {
+    let part = match bytes {
+        1..SMALLER_LIMIT_BYTES => 4,
+        SMALLER_LIMIT_BYTES..SMALL_LIMIT_BYTES => 8,
+        _ => 0,
+    };
+    LONGER_PART.store(part, Ordering::Relaxed);
+}
+
+/// How many slots of a class a thread takes at a time.
+fn batch(region: &Region, class: usize) -> usize {
+    let most = classes::class(class).batch as usize;
+    match LONGER_PART.load(Ordering::Relaxed) {
+        0 => most,
+        _ => most.min((region.slabs_in_use() / SLABS_PER_SLOT).max(BATCH_MIN)),
+    }
+}
+
+/// A slab of a longer class that has free slots, where a new slab would be much of all there may
+/// be. The caller holds it.
 fn pop_longer(region: &Region, class: usize, mobility: Mobility) -> Option<u32> {
-    let in_use = region.slabs_in_use();
-    if mobility == Mobility::Fixed || in_use >= FEW_SLABS {
+    let part = LONGER_PART.load(Ordering::Relaxed);
+    if mobility == Mobility::Fixed || part == 0 {
         return None;
     }
-    let part = match in_use < VERY_FEW_SLABS {
-        true => LONGER_PART_OF_VERY_FEW,
-        false => LONGER_PART,
-    };
     classes::longer_ones(class, part).find_map(|longer| stack::of(longer, mobility).pop(region))
 }
 

@@ -18,8 +18,8 @@
 //! - *Allocating*: a thread has a handful of slots of each class it uses in a cache of its own
 //!   (`cache`); it shares nothing while these last. Then it takes a slab from the class's stack,
 //!   takes some free slots out by swapping bits, and puts the slab back if more are left.
-//!   While there are few slabs, a slot of a somewhat longer class does as well as a new slab: of a
-//!   small limit, a slab for each class would be most.
+//!   Under a small limit a slot of a somewhat longer class does as well as a new slab: a slab for
+//!   each class would be most of it ([`note_limit`]).
 //! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
 //!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
 //!   worth its while, and leaves 1.6 percent of the slots idle on average.
@@ -155,6 +155,12 @@ pub(crate) fn leave_seat(seat: usize) {
     if let Some(region) = region() {
         cache::leave(region, seat);
     }
+}
+
+/// Goes by a limit for all memory from now on: blocks stand less close in fewer slabs if it is
+/// small. 0: there is none.
+pub(crate) fn note_limit(bytes: u64) {
+    cache::note_limit(bytes);
 }
 
 /// Lets every thread give back, soon, what it has not used since the last call but one.

@@ -70,6 +70,8 @@ proptest! {
             1..600,
         ),
     ) {
+        // So that slots of longer classes are used, too.
+        note_limit(1 << 20);
         let mut live: Vec<Filled> = Vec::new();
         for (at, (is_movable, bytes, which)) in steps.into_iter().enumerate() {
             let mobility = MOBILITIES[usize::from(is_movable)];
