@@ -8,9 +8,9 @@ use crate::node::{Node, Piece};
 use crate::parse;
 use crate::value::Value;
 
-/// Documents whose packed form takes at most this many bytes are kept packed; a large document
-/// that shrinks becomes packed only at half of it.
-pub const PACKED_BYTES_MAX: usize = 2048;
+/// Documents whose packed form takes at most this many bytes are kept packed: to copy so much costs
+/// less than to make nodes. A large document that shrinks becomes packed only when it is far smaller.
+pub const PACKED_BYTES_MAX: usize = 4096;
 
 /// One JSON document that cannot be changed; an edit makes a new one.
 #[derive(Clone, Debug)]
