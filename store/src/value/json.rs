@@ -60,6 +60,7 @@ impl<'g> JsonDoc<'g> {
     ///
     /// # Errors
     /// [`Error::TooLong`].
+    #[inline(always)]
     pub fn followed_by<'a>(self, document: Document) -> Result<NewValue<'a>, Error> {
         if let Stored::Large(version) = self.stored {
             version.note_successor();
@@ -72,6 +73,7 @@ impl<'g> JsonDoc<'g> {
 ///
 /// # Errors
 /// [`Error::TooLong`].
+#[inline(always)]
 pub fn owned<'a>(document: Document) -> Result<NewValue<'a>, Error> {
     check_len(document.memory_bytes())?;
     Ok(match document {

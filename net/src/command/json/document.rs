@@ -31,6 +31,7 @@ impl Found<'_> {
     }
 
     /// What an edit made of it, as the value that follows it.
+    #[inline(always)]
     pub(super) fn followed_by<'a>(&self, document: Document) -> Result<NewValue<'a>, store::Error> {
         match self {
             Found::Stored(old) => old.followed_by(document),

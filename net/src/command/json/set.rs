@@ -182,6 +182,7 @@ impl<'c> Request<'c> {
     }
 
     /// What becomes of what is there, and whether anything does.
+    #[inline(always)]
     fn decide<'a>(
         &'a self,
         call: &Call<'_>,
