@@ -9,7 +9,7 @@ use crate::parse;
 use crate::value::Value;
 
 /// Documents whose packed form takes at most this many bytes are kept packed: to copy so much costs
-/// less than to make nodes. A large document that shrinks becomes packed only when it is far smaller.
+/// less than to make nodes. A large one that shrinks becomes packed only when it is far smaller.
 pub const PACKED_BYTES_MAX: usize = 4096;
 
 /// One JSON document that cannot be changed; an edit makes a new one.
