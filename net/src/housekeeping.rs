@@ -21,10 +21,12 @@ const TICKS_PER_S: u32 = 10;
 /// Segments of a table that the sweeper looks at before it lets the thread's connections go on:
 /// a few hundred keys each, a fraction of a millisecond.
 const SWEEP_SEGMENTS: usize = 2;
-/// The sweeper takes a fortieth of the thread's time, ...
+/// The sweeper takes so long, the thread's connections in between, each tick, ...
 const SWEEP_SHARE: Duration = Duration::from_micros(2_500);
-/// ... and up to a third where all has expired that it looks at: the part that has, of this.
+/// ... longer where much has expired of what it looks at: the part that has, of this, ...
 const SWEEP_SHARE_MAX: Duration = Duration::from_millis(50);
+/// ... and then rests for less.
+const SWEEP_REST_MIN: Duration = Duration::from_millis(10);
 /// While more than one of so many entries had expired, it goes on, and worker threads help.
 const SWEEP_WORTHWHILE: usize = 10;
 /// How long a worker thread sweeps before it looks for other work.
@@ -96,7 +98,7 @@ impl Rates {
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut ticks = 0u32;
     let mut gives_pages_back = false;
-    let helpers = Rc::default();
+    runtime::spawn_local(keep_sweeping(Arc::clone(&shared)));
     loop {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
@@ -105,7 +107,6 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             gives_pages_back = !gives_pages_back;
             process::give_pages_back_at_once(gives_pages_back);
         }
-        sweep(&shared, &helpers).await;
         relieve(&shared).await;
         evict_clients(&shared);
         shrink(&shared).await;
@@ -130,19 +131,32 @@ fn is_memory_short(shared: &Shared, is_so: bool) -> bool {
 /// Removes expired keys nobody asks for, within a share of the thread's time that grows while
 /// many are found. Where that does not suffice, the worker threads help, with what time the
 /// connections leave.
-async fn sweep(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) {
+async fn keep_sweeping(shared: Arc<Shared>) {
+    let helpers = Rc::default();
+    let mut rest = TICK;
+    loop {
+        runtime::sleep(rest).await;
+        rest = match sweep(&shared, &helpers).await {
+            true => SWEEP_REST_MIN,
+            false => TICK,
+        };
+    }
+}
+
+/// Sweeps once; whether there is much left to do.
+async fn sweep(shared: &Arc<Shared>, helpers: &Rc<Cell<usize>>) -> bool {
     let start = Moment::now();
     loop {
         let swept = shared.store.sweep(clock::now_ms(), SWEEP_SEGMENTS);
         let is_worthwhile = is_worthwhile(&swept);
         if swept.is_around && !is_worthwhile {
-            return;
+            return false;
         }
         if start.elapsed() > share(&swept) {
             if is_worthwhile && helpers.get() == 0 {
                 call_helpers(shared, helpers);
             }
-            return;
+            return is_worthwhile;
         }
         runtime::yield_now().await;
     }
