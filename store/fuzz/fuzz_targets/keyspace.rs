@@ -107,7 +107,9 @@ fn apply(store: &Store, model: &mut Model, now_ms: &mut u64, step: &Step) {
         Step::Sweep => {
             store.sweep(*now_ms, 100);
         }
-        Step::Shrink => store.shrink(100),
+        Step::Shrink => {
+            store.shrink(100);
+        }
         Step::Flush(second) => {
             store.flush(second.into());
             model[usize::from(second)].clear();
