@@ -134,8 +134,9 @@ const SETTLING_STEPS: u32 = 5;
 /// The pool keeps one slab in so many of what is resident, and some megabytes.
 const POOL_PART: u64 = 64;
 const POOL_BYTES_MIN: u64 = 2 << 20;
-/// So many slabs are given back in a step, ...
-const SLABS_RELEASED_PER_STEP: usize = 512;
+/// So many slabs are given back in a step, a huge page, for which the kernel takes a fraction of a
+/// millisecond, ...
+const SLABS_RELEASED_PER_STEP: usize = 32;
 /// ... and so many by a writer.
 const SLABS_RELEASED_PER_WRITE: usize = 32;
 
@@ -165,6 +166,8 @@ pub(crate) struct Compaction {
     passes: VecDeque<Pass>,
     /// Of passes that are over, the slabs that are not empty yet.
     settling: Vec<Settling>,
+    /// The last periodic step gave slabs back.
+    is_releasing: bool,
     /// So much is due before a writer looks again: there was nothing to empty.
     rest_bytes: u64,
 }
@@ -202,22 +205,25 @@ impl Store {
         let Ok(mut compaction) = self.compaction().try_lock() else {
             return Compacted::default();
         };
-        compaction.settle(1);
+        // Steps that follow at once to give slabs back are one look at those that settle.
+        let steps = u32::from(!compaction.is_releasing);
+        compaction.settle(steps);
         if compaction.passes.is_empty() && !compaction.begin_pressed(&db, 0) {
             compaction.look_for_idle(&db);
         }
         let released_bytes = compaction.release(SLABS_RELEASED_PER_STEP);
-        let is_busy = !compaction.passes.is_empty();
+        compaction.is_releasing = released_bytes > 0;
+        let is_walking = !compaction.passes.is_empty();
         drop(compaction);
         let moved = (0..STRETCHES_PER_STEP).map_while(|_| walk(&db)).sum();
-        if is_busy && moved == 0 {
+        if is_walking && moved == 0 {
             // The pass waits until it is quiet.
             guard.flush();
         }
         Compacted {
             moved,
             released_bytes,
-            is_busy,
+            is_busy: is_walking || released_bytes > 0,
         }
     }
 
