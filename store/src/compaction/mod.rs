@@ -259,15 +259,11 @@ pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
         return false;
     }
     let due = DUE_BYTES.get() + bytes * PACE * pace_parts / PARTS;
-    if due < STRETCH_BYTES as u64 {
-        DUE_BYTES.set(due);
-        return false;
-    }
     DUE_BYTES.set(due % STRETCH_BYTES as u64);
-    if limit == 0 || bytes < SLAB_BYTES as u64 {
-        work(db, (bytes, due), |compaction| compaction.begin(db, bytes));
-    } else {
+    if limit > 0 && bytes >= SLAB_BYTES as u64 {
         press_much(db, bytes);
+    } else if due >= STRETCH_BYTES as u64 {
+        work(db, (bytes, due), |compaction| compaction.begin(db, bytes));
     }
     limit > 0 && memory::physical_bytes() + bytes > REFUSED.above(limit) && is_full(limit)
 }
@@ -380,14 +376,8 @@ impl Compaction {
 
     /// Whether it is time to set slabs aside, so that they are quiet when they are needed.
     fn is_next_wanted(&self) -> bool {
-        let waiting = self.passes.iter().filter(|pass| !pass.is_quiet());
-        waiting.count() == 0
-            && self
-                .passes
-                .iter()
-                .filter(|pass| !pass.is_given_out())
-                .count()
-                < PASSES_MAX
+        let going_on = self.passes.iter().filter(|pass| !pass.is_given_out());
+        self.passes.iter().all(Pass::is_quiet) && going_on.count() < PASSES_MAX
     }
 
     /// Ends passes that are over; puts slabs in which nothing is left into the pool, and those back
