@@ -11,6 +11,7 @@
 //! Markdown tables; every table says which threads shared which core.
 #![allow(clippy::print_stdout, reason = "tables are what this program is for")]
 
+mod blobs;
 mod cpu;
 mod evict;
 mod expire;
