@@ -336,6 +336,31 @@ fn push_long_header(out: &mut Vec<u8>, base: u8, length: usize) -> Result<(), To
     Ok(())
 }
 
+/// Bytes of the header of a container whose body takes so many.
+pub(crate) fn header_bytes(container: Container, body: usize) -> usize {
+    let (_, short_max) = container.short();
+    match body {
+        _ if body <= short_max => 1,
+        _ if body <= 0xFF => 2,
+        _ if body <= 0xFFFF => 3,
+        _ => OPEN_BYTES,
+    }
+}
+
+/// Writes the header of a container whose body takes so many bytes, and follows.
+pub(crate) fn push_header(
+    out: &mut Vec<u8>,
+    container: Container,
+    body: usize,
+) -> Result<(), TooLarge> {
+    let (short, short_max) = container.short();
+    if body <= short_max {
+        out.push(short + body as u8);
+        return Ok(());
+    }
+    push_long_header(out, container.long(), body)
+}
+
 pub(crate) fn push_empty(out: &mut Vec<u8>, container: Container) {
     out.push(container.short().0);
 }
@@ -462,6 +487,10 @@ mod tests {
                 close(&mut out, at, container).unwrap();
                 let body = vec![NULL; size];
                 assert_eq!(length(&out[1..]), out.len() - 1);
+                let mut header = Vec::new();
+                push_header(&mut header, container, size).unwrap();
+                assert_eq!(header.len(), header_bytes(container, size));
+                assert_eq!(length(&header), header.len() + size);
                 match (container, item(&out[1..])) {
                     (Container::Array, Item::Array(got)) => assert_eq!(got, body),
                     (Container::Object, Item::Object(got)) => assert_eq!(got, body),

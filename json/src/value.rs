@@ -1,5 +1,6 @@
 //! Reading: a borrowed cursor over a document, the same for both of its forms.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::document::Document;
@@ -143,6 +144,16 @@ impl<'a> Value<'a> {
             Item::Object(body) => View::Object(Object(Children::Packed(body))),
             Item::Link(_) => unreachable!("links are resolved when a leaf is read"),
         }
+    }
+
+    /// The packed form, where it stands if it is packed.
+    pub(crate) fn to_packed(self) -> Result<Cow<'a, [u8]>, TooLarge> {
+        if let Repr::Packed(bytes) = self.repr {
+            return Ok(Cow::Borrowed(bytes));
+        }
+        let mut out = Vec::with_capacity(self.extent());
+        self.pack(&mut out)?;
+        Ok(Cow::Owned(out))
     }
 
     /// Appends the packed form.

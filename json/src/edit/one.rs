@@ -1,6 +1,10 @@
 //! One value in place of the one that a path of names and indexes means, which is what most edits
 //! are: found and changed in one descent, without trails or sites.
 
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
 use crate::error::TooLarge;
 use crate::node::{Node, Piece};
 use crate::packed::{self, Container, Item};
@@ -11,7 +15,7 @@ use crate::value::{Repr, Value};
 /// lead to nothing.
 pub(super) fn replaced(
     value: Value<'_>,
-    steps: &[Segment<'_>],
+    steps: &[Segment],
     new: Value<'_>,
 ) -> Result<Option<Piece>, TooLarge> {
     let Some((step, rest)) = steps.split_first() else {
@@ -32,8 +36,8 @@ pub(super) fn replaced(
 /// The place of the child to which `step` leads, and what it becomes.
 fn below(
     value: Value<'_>,
-    step: &Segment<'_>,
-    rest: &[Segment<'_>],
+    step: &Segment,
+    rest: &[Segment],
     new: Value<'_>,
 ) -> Result<Option<(usize, Piece)>, TooLarge> {
     let Some((place, child)) = step.follow(value) else {
@@ -46,49 +50,75 @@ fn below(
 /// The same of a packed value.
 pub(super) fn rewritten(
     bytes: &[u8],
-    steps: &[Segment<'_>],
+    steps: &[Segment],
     new: Value<'_>,
 ) -> Result<Option<Vec<u8>>, TooLarge> {
-    let mut out = Vec::with_capacity(bytes.len() + new.extent() + HEADERS_BYTES);
-    Ok(write(bytes, steps, new, &mut out)?.then_some(out))
+    let Some((around, old)) = descend(bytes, steps) else {
+        return Ok(None);
+    };
+    let new = new.to_packed()?;
+    // Lengths are known from the inside out, bytes are written from the outside in.
+    let (mut old_bytes, mut new_bytes) = (old.len(), new.len());
+    let mut bodies: SmallVec<[usize; STEPS_INLINE]> = SmallVec::new();
+    for container in around.iter().rev() {
+        let body = container.body.len() - old_bytes + new_bytes;
+        bodies.push(body);
+        old_bytes = container.body.end - container.from;
+        new_bytes = packed::header_bytes(container.kind, body) + body;
+    }
+    let mut out = Vec::with_capacity(bytes.len() - old_bytes + new_bytes);
+    let mut written = 0;
+    for (container, body) in around.iter().zip(bodies.iter().rev()) {
+        out.extend_from_slice(&bytes[written..container.from]);
+        packed::push_header(&mut out, container.kind, *body)?;
+        written = container.body.start;
+    }
+    out.extend_from_slice(&bytes[written..old.start]);
+    out.extend_from_slice(&new);
+    // The rest of each container follows that of the one inside it.
+    out.extend_from_slice(&bytes[old.end..]);
+    Ok(Some(out))
 }
 
-/// Room for wider headers around a longer value.
-const HEADERS_BYTES: usize = 16;
+/// Steps of a path for which no memory is asked.
+const STEPS_INLINE: usize = 6;
 
-/// Writes the packed value `bytes` with `new` where `steps` lead; false where they lead to nothing.
-fn write(
+/// A container on the way to a value.
+struct Around {
+    kind: Container,
+    /// Where it begins.
+    from: usize,
+    /// Where its elements or members stand.
+    body: Range<usize>,
+}
+
+/// Where in the packed value `bytes` the value stands to which `steps` lead, and what is around it,
+/// from the outside in.
+fn descend(
     bytes: &[u8],
-    steps: &[Segment<'_>],
-    new: Value<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool, TooLarge> {
-    let Some((step, rest)) = steps.split_first() else {
-        new.pack(out)?;
-        return Ok(true);
-    };
-    let (container, body, from) = match (step.only_child(), packed::item(bytes)) {
-        (Some(Selector::Name(name)), Item::Object(body)) => {
-            let found = packed::find_member(body, name.as_bytes());
-            (Container::Object, body, found.map(|(_, from)| from))
-        }
-        (Some(&Selector::Index(index)), Item::Array(body)) => {
-            let place = place_of(index, || packed::count_elements(body));
-            let from = place.and_then(|place| packed::find_element(body, place));
-            (Container::Array, body, from)
-        }
-        _ => return Ok(false),
-    };
-    let Some(from) = from else {
-        return Ok(false);
-    };
-    let to = from + packed::length(&body[from..]);
-    let at = packed::open(out);
-    out.extend_from_slice(&body[..from]);
-    if !write(&body[from..to], rest, new, out)? {
-        return Ok(false);
+    steps: &[Segment],
+) -> Option<(SmallVec<[Around; STEPS_INLINE]>, Range<usize>)> {
+    let mut around = SmallVec::new();
+    let mut from = 0;
+    for step in steps {
+        let (kind, body, child) = match (step.only_child()?, packed::item(&bytes[from..])) {
+            (Selector::Name(name), Item::Object(body)) => {
+                let (_, child) = packed::find_member(body, name.as_bytes())?;
+                (Container::Object, body, child)
+            }
+            (&Selector::Index(index), Item::Array(body)) => {
+                let place = place_of(index, || packed::count_elements(body))?;
+                let child = packed::find_element(body, place)?;
+                (Container::Array, body, child)
+            }
+            _ => return None,
+        };
+        let end = from + packed::length(&bytes[from..]);
+        let body = end - body.len()..end;
+        let next = body.start + child;
+        around.push(Around { kind, from, body });
+        from = next;
     }
-    out.extend_from_slice(&body[to..]);
-    packed::close(out, at, container)?;
-    Ok(true)
+    let end = from + packed::length(&bytes[from..]);
+    Some((around, from..end))
 }
