@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn set(document: &Document, path: &Path<'_>, value: &Document) -> Option<Document> {
+fn set(document: &Document, path: &Path, value: &Document) -> Option<Document> {
     let set = document
         .borrow()
         .set(path, value.borrow(), Condition::Always);
@@ -48,7 +48,7 @@ fn set(document: &Document, path: &Path<'_>, value: &Document) -> Option<Documen
     Some(changed)
 }
 
-fn delete(document: &Document, path: &Path<'_>) -> Option<Document> {
+fn delete(document: &Document, path: &Path) -> Option<Document> {
     let found = path.find(document.root()).ok()?.len();
     let deletion = document.borrow().delete(path).ok()?;
     assert!(deletion.count <= found);

@@ -10,7 +10,7 @@ use super::verb::{self, Edit, Order, Verb};
 
 impl DocumentRef<'_> {
     /// Appends values to every array that `path` means; answers their lengths.
-    pub fn append(self, path: &Path<'_>, values: &[Document]) -> Result<Edit<usize>, EditError> {
+    pub fn append(self, path: &Path, values: &[Document]) -> Result<Edit<usize>, EditError> {
         verb::edit(self, path, &Append { values })
     }
 
@@ -19,7 +19,7 @@ impl DocumentRef<'_> {
     /// has no such place.
     pub fn insert(
         self,
-        path: &Path<'_>,
+        path: &Path,
         index: i64,
         values: &[Document],
     ) -> Result<Edit<usize>, EditError> {
@@ -28,13 +28,13 @@ impl DocumentRef<'_> {
 
     /// Takes the element at `index`, or the one nearest to it, out of every array that `path`
     /// means; answers the elements, None where the array is empty.
-    pub fn pop(self, path: &Path<'_>, index: i64) -> Result<Edit<Option<Document>>, EditError> {
+    pub fn pop(self, path: &Path, index: i64) -> Result<Edit<Option<Document>>, EditError> {
         verb::edit(self, path, &Pop { index })
     }
 
     /// Keeps only the elements from `start` to `stop`, both included, in every array that `path`
     /// means; answers their lengths. Places count from the end when negative.
-    pub fn trim(self, path: &Path<'_>, start: i64, stop: i64) -> Result<Edit<usize>, EditError> {
+    pub fn trim(self, path: &Path, start: i64, stop: i64) -> Result<Edit<usize>, EditError> {
         verb::edit(self, path, &Trim { start, stop })
     }
 }

@@ -17,11 +17,7 @@ impl DocumentRef<'_> {
     /// ends in a name, an existing parent object gets the patch as a new member, as it is.
     ///
     /// None when nothing could be merged.
-    pub fn merge(
-        self,
-        path: &Path<'_>,
-        patch: DocumentRef<'_>,
-    ) -> Result<Option<Document>, EditError> {
+    pub fn merge(self, path: &Path, patch: DocumentRef<'_>) -> Result<Option<Document>, EditError> {
         let verb = Merge {
             patch: patch.root(),
         };

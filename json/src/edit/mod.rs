@@ -73,7 +73,7 @@ impl DocumentRef<'_> {
     /// None when `condition` does not hold or nothing could be set.
     pub fn set(
         self,
-        path: &Path<'_>,
+        path: &Path,
         value: DocumentRef<'_>,
         condition: Condition,
     ) -> Result<Option<Document>, EditError> {
@@ -92,11 +92,7 @@ impl DocumentRef<'_> {
     }
 
     /// The document with `value` in place of everything `path` means, None where that is nothing.
-    fn replace(
-        self,
-        path: &Path<'_>,
-        value: DocumentRef<'_>,
-    ) -> Result<Option<Document>, EditError> {
+    fn replace(self, path: &Path, value: DocumentRef<'_>) -> Result<Option<Document>, EditError> {
         let change = Change::Replace(value.root());
         if path.is_singular()
             && change.fits_below(path.steps().len())
@@ -114,7 +110,7 @@ impl DocumentRef<'_> {
     }
 
     /// The same for a path that can mean one value at most, and a value that fits.
-    fn replace_one(self, path: &Path<'_>, value: Value<'_>) -> Result<Option<Document>, TooLarge> {
+    fn replace_one(self, path: &Path, value: Value<'_>) -> Result<Option<Document>, TooLarge> {
         Ok(match self {
             DocumentRef::Packed(bytes) => {
                 one::rewritten(bytes, path.steps(), value)?.map(Document::from_packed_vec)
@@ -136,11 +132,7 @@ impl DocumentRef<'_> {
 
     /// The document with `value` as the new member that `path` ends in; None where no object can
     /// have it.
-    fn create(
-        self,
-        path: &Path<'_>,
-        value: DocumentRef<'_>,
-    ) -> Result<Option<Document>, EditError> {
+    fn create(self, path: &Path, value: DocumentRef<'_>) -> Result<Option<Document>, EditError> {
         if !path.is_singular() {
             return Err(EditError::NotSingular);
         }
@@ -153,7 +145,7 @@ impl DocumentRef<'_> {
     }
 
     /// The document without the values that `path` means.
-    pub fn delete(self, path: &Path<'_>) -> Result<Deletion, EditError> {
+    pub fn delete(self, path: &Path) -> Result<Deletion, EditError> {
         if path.is_root() {
             let rest = Rest::Nothing;
             return Ok(Deletion { count: 1, rest });
@@ -183,7 +175,7 @@ impl DocumentRef<'_> {
     /// where it has such a member.
     fn add_member(
         self,
-        parent: &Path<'_>,
+        parent: &Path,
         name: &str,
         value: DocumentRef<'_>,
     ) -> Result<Option<Document>, EditError> {
@@ -233,7 +225,7 @@ impl DocumentRef<'_> {
 type Trails = SmallVec<[Trail; 1]>;
 
 /// Where the values stand that `path` means.
-fn trails(path: &Path<'_>, document: DocumentRef<'_>) -> Result<Trails, EditError> {
+fn trails(path: &Path, document: DocumentRef<'_>) -> Result<Trails, EditError> {
     if path.is_singular() {
         let found = path.locate_one(document.root());
         return Ok(found.map(|(trail, _)| trail).into_iter().collect());

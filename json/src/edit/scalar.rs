@@ -44,7 +44,7 @@ impl DocumentRef<'_> {
     /// Without a number to reckon with the edit fails at the first number.
     pub fn reckon(
         self,
-        path: &Path<'_>,
+        path: &Path,
         operation: Arithmetic,
         operand: Option<Number>,
     ) -> Result<Edit<Number>, EditError> {
@@ -52,23 +52,19 @@ impl DocumentRef<'_> {
     }
 
     /// Turns every boolean that `path` means; answers what they are then.
-    pub fn toggle(self, path: &Path<'_>) -> Result<Edit<bool>, EditError> {
+    pub fn toggle(self, path: &Path) -> Result<Edit<bool>, EditError> {
         verb::edit(self, path, &Toggle)
     }
 
     /// Appends to every string that `path` means; answers their lengths in bytes.
     ///
     /// Without a text to append the edit fails at the first string.
-    pub fn append_text(
-        self,
-        path: &Path<'_>,
-        suffix: Option<&str>,
-    ) -> Result<Edit<usize>, EditError> {
+    pub fn append_text(self, path: &Path, suffix: Option<&str>) -> Result<Edit<usize>, EditError> {
         verb::edit(self, path, &AppendText { suffix })
     }
 
     /// Empties every container and makes every number 0 that `path` means.
-    pub fn clear(self, path: &Path<'_>) -> Result<Edit<()>, EditError> {
+    pub fn clear(self, path: &Path) -> Result<Edit<()>, EditError> {
         verb::edit(self, path, &Clear)
     }
 }

@@ -56,7 +56,7 @@ pub(super) trait Verb<'v> {
 /// Applies a verb to all that `path` means.
 pub(super) fn edit<'v, V: Verb<'v>>(
     document: DocumentRef<'_>,
-    path: &Path<'_>,
+    path: &Path,
     verb: &V,
 ) -> Result<Edit<V::Answer>, EditError> {
     let root = document.root();

@@ -29,7 +29,7 @@ const VISITS_PER_BYTE: usize = 32;
 /// Text that is looked at for the cost of a visit.
 const BYTES_PER_VISIT: usize = 64;
 
-pub(super) fn find<'a>(path: &Path<'_>, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
+pub(super) fn find<'a>(path: &Path, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
     if path.is_singular() {
         return Ok(walk(path, root, |_| ()).into_iter().collect());
     }
@@ -41,10 +41,7 @@ pub(super) fn find<'a>(path: &Path<'_>, root: Value<'a>) -> Result<Vec<Value<'a>
     Ok(found)
 }
 
-pub(super) fn first<'a>(
-    path: &Path<'_>,
-    root: Value<'a>,
-) -> Result<Option<Value<'a>>, SearchTooLong> {
+pub(super) fn first<'a>(path: &Path, root: Value<'a>) -> Result<Option<Value<'a>>, SearchTooLong> {
     if path.is_singular() {
         return Ok(walk(path, root, |_| ()));
     }
@@ -57,7 +54,7 @@ pub(super) fn first<'a>(
 }
 
 pub(super) fn locate<'a>(
-    path: &Path<'_>,
+    path: &Path,
     root: Value<'a>,
 ) -> Result<Vec<(Trail, Value<'a>)>, SearchTooLong> {
     if path.is_singular() {
@@ -78,7 +75,7 @@ pub(super) fn locate<'a>(
     }
 }
 
-pub(super) fn locate_one<'a>(path: &Path<'_>, root: Value<'a>) -> Option<(Trail, Value<'a>)> {
+pub(super) fn locate_one<'a>(path: &Path, root: Value<'a>) -> Option<(Trail, Value<'a>)> {
     let mut trail = Trail::new();
     let value = walk(path, root, |place| trail.push(place as u32))?;
     Some((trail, value))
@@ -87,7 +84,7 @@ pub(super) fn locate_one<'a>(path: &Path<'_>, root: Value<'a>) -> Option<(Trail,
 /// The one value that a path of names and indexes can mean: steps down, and no search. `step` is
 /// told the place of each child on the way.
 pub(super) fn walk<'a>(
-    path: &Path<'_>,
+    path: &Path,
     root: Value<'a>,
     mut step: impl FnMut(usize),
 ) -> Option<Value<'a>> {
@@ -100,7 +97,7 @@ pub(super) fn walk<'a>(
     Some(value)
 }
 
-impl Segment<'_> {
+impl Segment {
     /// The place and the value of the one child that a step of a singular path can mean.
     pub(crate) fn follow<'a>(&self, value: Value<'a>) -> Option<(usize, Value<'a>)> {
         match (self.only_child()?, value.view()) {
@@ -120,7 +117,7 @@ const BYTES_PER_PLACE: usize = 4;
 /// What is done with each match; breaking ends the search.
 type Visit<'v, 'a> = &'v mut dyn FnMut(&Trail, Value<'a>) -> ControlFlow<()>;
 
-fn search<'a>(path: &Path<'_>, root: Value<'a>, visit: Visit<'_, 'a>) -> Result<(), SearchTooLong> {
+fn search<'a>(path: &Path, root: Value<'a>, visit: Visit<'_, 'a>) -> Result<(), SearchTooLong> {
     Search::run(path, root, root, &mut Budget::of(root), visit)
 }
 
@@ -163,7 +160,7 @@ pub(super) struct Search<'v, 'a> {
 impl<'v, 'a> Search<'v, 'a> {
     /// Visits what `path` means from the value `from` of a document.
     pub(super) fn run(
-        path: &Path<'_>,
+        path: &Path,
         root: Value<'a>,
         from: Value<'a>,
         budget: &'v mut Budget,
@@ -182,7 +179,7 @@ impl<'v, 'a> Search<'v, 'a> {
     }
 
     /// Visits what `segments` lead to from `value`, where `trail` stands.
-    fn follow(&mut self, segments: &[Segment<'_>], value: Value<'a>) -> ControlFlow<Stop> {
+    fn follow(&mut self, segments: &[Segment], value: Value<'a>) -> ControlFlow<Stop> {
         let Some((segment, rest)) = segments.split_first() else {
             return (self.visit)(&self.trail, value).map_break(|()| Stop::Enough);
         };
@@ -200,8 +197,8 @@ impl<'v, 'a> Search<'v, 'a> {
     /// Follows `segments` from each child of `value` that `selector` means.
     fn select(
         &mut self,
-        selector: &Selector<'_>,
-        segments: &[Segment<'_>],
+        selector: &Selector,
+        segments: &[Segment],
         value: Value<'a>,
     ) -> ControlFlow<Stop> {
         match (selector, value.view()) {
@@ -236,7 +233,7 @@ impl<'v, 'a> Search<'v, 'a> {
     fn slice(
         &mut self,
         slice: &Slice,
-        segments: &[Segment<'_>],
+        segments: &[Segment],
         array: Array<'a>,
     ) -> ControlFlow<Stop> {
         let (lower, upper) = slice.bounds(array.len() as i64);
@@ -260,7 +257,7 @@ impl<'v, 'a> Search<'v, 'a> {
         ControlFlow::Continue(())
     }
 
-    fn holds(&mut self, filter: &Filter<'_>, child: Value<'a>) -> ControlFlow<Stop, bool> {
+    fn holds(&mut self, filter: &Filter, child: Value<'a>) -> ControlFlow<Stop, bool> {
         self.spend()?;
         let root = self.root;
         match filter.holds(Scene { root, child }, self.budget) {
@@ -278,12 +275,7 @@ impl<'v, 'a> Search<'v, 'a> {
     }
 
     /// Goes down to the child at `place` and follows `segments` from there.
-    fn step(
-        &mut self,
-        place: usize,
-        segments: &[Segment<'_>],
-        child: Value<'a>,
-    ) -> ControlFlow<Stop> {
+    fn step(&mut self, place: usize, segments: &[Segment], child: Value<'a>) -> ControlFlow<Stop> {
         self.spend()?;
         self.trail.push(place as u32);
         self.follow(segments, child)?;

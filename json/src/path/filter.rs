@@ -7,10 +7,10 @@
 //! Regular expressions are those of RFC 9485. The engine is the `regex` crate, whose time is linear
 //! in the text, so that no pattern can hold up a server.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
+use compact_str::CompactString;
 use regex::{Regex, RegexBuilder};
 
 use super::Path;
@@ -26,44 +26,44 @@ const VISITS_PER_REGEX: usize = 2_000;
 
 /// A condition.
 #[derive(Clone, Debug)]
-pub(crate) enum Filter<'t> {
-    Any(Vec<Filter<'t>>),
-    All(Vec<Filter<'t>>),
-    Not(Box<Filter<'t>>),
+pub(crate) enum Filter {
+    Any(Vec<Filter>),
+    All(Vec<Filter>),
+    Not(Box<Filter>),
     /// The path means something.
-    Exists(Query<'t>),
-    Compare(Operand<'t>, Operator, Operand<'t>),
+    Exists(Query),
+    Compare(Operand, Operator, Operand),
     /// The operand is a string of the pattern.
-    Match(Operand<'t>, Pattern<'t>),
+    Match(Operand, Pattern),
 }
 
 /// A path that starts at the document's root or at the child in question.
 #[derive(Clone, Debug)]
-pub(crate) struct Query<'t> {
+pub(crate) struct Query {
     pub(super) is_from_root: bool,
-    pub(super) path: Path<'t>,
+    pub(super) path: Path,
 }
 
 /// Something that has a value, or none.
 #[derive(Clone, Debug)]
-pub(crate) enum Operand<'t> {
-    Literal(Literal<'t>),
+pub(crate) enum Operand {
+    Literal(Literal),
     /// What a singular path means.
-    Query(Query<'t>),
+    Query(Query),
     /// How many characters, elements or members there are.
-    Length(Box<Operand<'t>>),
+    Length(Box<Operand>),
     /// How many values a path means.
-    Count(Query<'t>),
+    Count(Query),
     /// What a path means, if that is one value.
-    Value(Query<'t>),
+    Value(Query),
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Literal<'t> {
+pub(crate) enum Literal {
     Null,
     Bool(bool),
     Number(Number),
-    String(Cow<'t, str>),
+    String(CompactString),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +78,9 @@ pub(crate) enum Operator {
 
 /// A regular expression.
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern<'t> {
+pub(crate) struct Pattern {
     scope: Scope,
-    source: Source<'t>,
+    source: Source,
 }
 
 /// How much of a text a pattern must match, and who defines its syntax.
@@ -92,27 +92,27 @@ enum Scope {
 }
 
 #[derive(Clone, Debug)]
-enum Source<'t> {
+enum Source {
     /// Written out in the path; none if it is no pattern.
     Compiled(Option<Regex>),
     /// Looked up for each child.
-    Operand(Box<Operand<'t>>),
+    Operand(Box<Operand>),
 }
 
-impl<'t> Pattern<'t> {
-    pub(super) fn whole(source: Operand<'t>) -> Pattern<'t> {
+impl Pattern {
+    pub(super) fn whole(source: Operand) -> Pattern {
         Pattern::new(Scope::Whole, source)
     }
 
-    pub(super) fn contained(source: Operand<'t>) -> Pattern<'t> {
+    pub(super) fn contained(source: Operand) -> Pattern {
         Pattern::new(Scope::Part, source)
     }
 
-    pub(super) fn contained_like_redisjson(source: Operand<'t>) -> Pattern<'t> {
+    pub(super) fn contained_like_redisjson(source: Operand) -> Pattern {
         Pattern::new(Scope::PartLikeRedisJson, source)
     }
 
-    fn new(scope: Scope, source: Operand<'t>) -> Pattern<'t> {
+    fn new(scope: Scope, source: Operand) -> Pattern {
         let source = match source {
             Operand::Literal(Literal::String(text)) => Source::Compiled(compile(scope, &text)),
             other => Source::Operand(Box::new(other)),
@@ -158,7 +158,7 @@ pub(super) struct Scene<'a> {
     pub(super) child: Value<'a>,
 }
 
-impl Filter<'_> {
+impl Filter {
     /// Whether the condition holds.
     pub(super) fn holds(
         &self,
@@ -217,7 +217,7 @@ fn is_match(regex: Option<&Regex>, text: &str) -> bool {
     regex.is_some_and(|regex| regex.is_match(text))
 }
 
-impl Query<'_> {
+impl Query {
     /// Where the path starts.
     fn from<'a>(&self, scene: Scene<'a>) -> Value<'a> {
         match self.is_from_root {
@@ -267,7 +267,7 @@ impl Query<'_> {
     }
 }
 
-impl Operand<'_> {
+impl Operand {
     /// Its value, one level deep; none where there is none.
     #[inline]
     fn view<'a>(
@@ -305,7 +305,7 @@ impl Operand<'_> {
     }
 }
 
-impl Literal<'_> {
+impl Literal {
     fn view(&self) -> View<'_> {
         match self {
             Literal::Null => View::Null,

@@ -8,8 +8,7 @@
 //! begin with a digit and contain `-` (`$.0`, `$.a-b`), a blank may follow the dot (`$. a`), and
 //! filters have an operator `=~`: the string on its left contains a match of the pattern.
 
-use std::borrow::Cow;
-
+use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use crate::error::{PathError, SearchTooLong};
@@ -22,33 +21,35 @@ mod parse;
 pub(crate) use eval::{Trail, place_of};
 use filter::Filter;
 
-/// A path, compiled from text; names without escapes borrow from it.
+/// A path, compiled from text.
+///
+/// It borrows nothing, so that it can be kept for the next use of the same text.
 #[derive(Clone, Debug)]
-pub struct Path<'t> {
+pub struct Path {
     is_legacy: bool,
-    segments: SmallVec<[Segment<'t>; 4]>,
+    segments: SmallVec<[Segment; 4]>,
 }
 
 /// One step of a path: from each value found so far to the next ones.
 #[derive(Clone, Debug)]
-pub(crate) struct Segment<'t> {
+pub(crate) struct Segment {
     /// Whether the selectors apply to all descendants too: `..`.
     descends: bool,
-    selectors: Selectors<'t>,
+    selectors: Selectors,
 }
 
 /// What a segment selects: mostly by one selector, which then needs no memory of its own.
 #[derive(Clone, Debug)]
-enum Selectors<'t> {
-    One(Selector<'t>),
-    Several(Box<[Selector<'t>]>),
+enum Selectors {
+    One(Selector),
+    Several(Box<[Selector]>),
 }
 
 /// Which children of a value are meant.
 #[derive(Clone, Debug)]
-pub(crate) enum Selector<'t> {
+pub(crate) enum Selector {
     /// The member of this name.
-    Name(Cow<'t, str>),
+    Name(CompactString),
     /// The element at this place; from the end when negative.
     Index(i64),
     /// All children.
@@ -56,7 +57,7 @@ pub(crate) enum Selector<'t> {
     /// Some elements.
     Slice(Box<Slice>),
     /// The children of which the condition holds.
-    Filter(Box<Filter<'t>>),
+    Filter(Box<Filter>),
 }
 
 /// `start:end:step`; what is left out depends on the step's sign.
@@ -67,9 +68,9 @@ pub(crate) struct Slice {
     step: i64,
 }
 
-impl<'t> Path<'t> {
+impl Path {
     /// Compiles a text in either syntax.
-    pub fn parse(text: &'t [u8]) -> Result<Path<'t>, PathError> {
+    pub fn parse(text: &[u8]) -> Result<Path, PathError> {
         parse::parse(text)
     }
 
@@ -114,12 +115,12 @@ impl<'t> Path<'t> {
     }
 
     /// The steps of the path.
-    pub(crate) fn steps(&self) -> &[Segment<'t>] {
+    pub(crate) fn steps(&self) -> &[Segment] {
         &self.segments
     }
 
     /// A singular path without its last step, and that step. None for the root.
-    pub(crate) fn split_last(&self) -> Option<(Path<'t>, &Selector<'t>)> {
+    pub(crate) fn split_last(&self) -> Option<(Path, &Selector)> {
         let (last, parents) = self.segments.split_last()?;
         let parents = Path {
             is_legacy: self.is_legacy,
@@ -129,9 +130,9 @@ impl<'t> Path<'t> {
     }
 }
 
-impl<'t> Segment<'t> {
+impl Segment {
     /// The selector, if it can mean one child at most: a step of a singular path.
-    pub(crate) fn only_child(&self) -> Option<&Selector<'t>> {
+    pub(crate) fn only_child(&self) -> Option<&Selector> {
         match &self.selectors {
             Selectors::One(selector @ (Selector::Name(_) | Selector::Index(_)))
                 if !self.descends =>
@@ -142,7 +143,7 @@ impl<'t> Segment<'t> {
         }
     }
 
-    fn selectors(&self) -> &[Selector<'t>] {
+    fn selectors(&self) -> &[Selector] {
         match &self.selectors {
             Selectors::One(selector) => std::slice::from_ref(selector),
             Selectors::Several(selectors) => selectors,

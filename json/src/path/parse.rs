@@ -1,7 +1,6 @@
 //! Text to path.
 
-use std::borrow::Cow;
-
+use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use super::{Path, Segment, Selector, Selectors, Slice};
@@ -9,7 +8,7 @@ use crate::error::PathError;
 
 mod filter;
 
-type Segments<'t> = SmallVec<[Segment<'t>; 4]>;
+type Segments = SmallVec<[Segment; 4]>;
 
 /// What JSON numbers can say exactly: 2^53 - 1. The RFC bounds indexes by it.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
@@ -20,7 +19,7 @@ const INTEGER_EXPECTED: &str = "'<number>', ['start:end:steps']";
 const SEGMENT_EXPECTED: &str = "'.', '['";
 const SEPARATOR_EXPECTED: &str = "',', ']'";
 
-pub(super) fn parse(text: &[u8]) -> Result<Path<'_>, PathError> {
+pub(super) fn parse(text: &[u8]) -> Result<Path, PathError> {
     let text = std::str::from_utf8(text).map_err(|error| PathError {
         position: error.valid_up_to(),
         expected: NAME_EXPECTED,
@@ -58,8 +57,8 @@ pub(super) fn parse(text: &[u8]) -> Result<Path<'_>, PathError> {
     Ok(path)
 }
 
-impl<'t> Segment<'t> {
-    fn child(selector: Selector<'t>) -> Segment<'t> {
+impl Segment {
+    fn child(selector: Selector) -> Segment {
         Segment {
             descends: false,
             selectors: Selectors::One(selector),
@@ -113,11 +112,11 @@ impl<'t> Parser<'t> {
     }
 
     /// The segments up to the end of the text.
-    fn segments(&mut self, out: &mut Segments<'t>) -> Result<(), PathError> {
+    fn segments(&mut self, out: &mut Segments) -> Result<(), PathError> {
         while self.at < self.text.len() {
             // What most paths are made of, without a detour over results.
             match self.dotted_name() {
-                Some(name) => out.push(Segment::child(Selector::Name(Cow::Borrowed(name)))),
+                Some(name) => out.push(Segment::child(Selector::Name(name.into()))),
                 None => out.push(self.segment()?),
             }
         }
@@ -141,7 +140,7 @@ impl<'t> Parser<'t> {
         end.unwrap_or(text.len())
     }
 
-    fn segment(&mut self) -> Result<Segment<'t>, PathError> {
+    fn segment(&mut self) -> Result<Segment, PathError> {
         self.skip_blanks();
         if self.take(b'[') {
             return self.bracket(false);
@@ -167,7 +166,7 @@ impl<'t> Parser<'t> {
     }
 
     /// What follows a dot.
-    fn name_or_wildcard(&mut self) -> Result<Selector<'t>, PathError> {
+    fn name_or_wildcard(&mut self) -> Result<Selector, PathError> {
         if self.take(b'*') {
             return Ok(Selector::Wildcard);
         }
@@ -177,12 +176,12 @@ impl<'t> Parser<'t> {
             return Err(self.error(NAME_EXPECTED));
         }
         self.at += end;
-        Ok(Selector::Name(Cow::Borrowed(&rest[..end])))
+        Ok(Selector::Name(rest[..end].into()))
     }
 
     /// What follows an opening bracket, closing bracket included.
-    fn bracket(&mut self, descends: bool) -> Result<Segment<'t>, PathError> {
-        let mut selectors: SmallVec<[Selector<'t>; 1]> = SmallVec::new();
+    fn bracket(&mut self, descends: bool) -> Result<Segment, PathError> {
+        let mut selectors: SmallVec<[Selector; 1]> = SmallVec::new();
         let begin = self.at;
         loop {
             self.skip_blanks();
@@ -209,7 +208,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn selector(&mut self) -> Result<Selector<'t>, PathError> {
+    fn selector(&mut self) -> Result<Selector, PathError> {
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => {
                 self.at += 1;
@@ -229,7 +228,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn index_or_slice(&mut self) -> Result<Selector<'t>, PathError> {
+    fn index_or_slice(&mut self) -> Result<Selector, PathError> {
         let start = self.integer()?;
         let behind_start = self.at;
         self.skip_blanks();
@@ -278,7 +277,7 @@ impl<'t> Parser<'t> {
     }
 
     /// What follows an opening quote, closing quote included.
-    fn string(&mut self, quote: u8) -> Result<Cow<'t, str>, PathError> {
+    fn string(&mut self, quote: u8) -> Result<CompactString, PathError> {
         let begin = self.at;
         let mut unescaped: Option<String> = None;
         let mut plain_from = begin;
@@ -288,8 +287,8 @@ impl<'t> Parser<'t> {
                     let plain = &self.text[plain_from..self.at];
                     self.at += 1;
                     return Ok(match unescaped {
-                        None => Cow::Borrowed(plain),
-                        Some(text) => Cow::Owned(text + plain),
+                        None => plain.into(),
+                        Some(text) => (text + plain).into(),
                     });
                 }
                 Some(b'\\') => {

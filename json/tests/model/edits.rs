@@ -163,7 +163,7 @@ impl Verb {
     fn apply_to_document(
         &self,
         document: &Document,
-        path: &Path<'_>,
+        path: &Path,
     ) -> (Option<Document>, Option<Outcome>) {
         let borrowed = document.borrow();
         let documents =

@@ -22,17 +22,17 @@ const FILTERS_DEPTH_MAX: usize = 5;
 const NESTING_MAX: usize = 100;
 
 /// What stands where a test or one side of a comparison may stand.
-enum Term<'t> {
-    Query(Query<'t>),
+enum Term {
+    Query(Query),
     /// A function's answer or a literal: to be compared.
-    Operand(Operand<'t>),
+    Operand(Operand),
     /// A function's answer: a test of its own.
-    Test(Filter<'t>),
+    Test(Filter),
 }
 
 impl<'t> Parser<'t> {
     /// What follows the question mark, up to the closing bracket or comma.
-    pub(super) fn filter(&mut self) -> Result<Filter<'t>, PathError> {
+    pub(super) fn filter(&mut self) -> Result<Filter, PathError> {
         if self.filters_open == FILTERS_DEPTH_MAX {
             return Err(self.error("fewer filters in filters"));
         }
@@ -42,7 +42,7 @@ impl<'t> Parser<'t> {
         Ok(filter)
     }
 
-    fn any_of(&mut self, nesting: usize) -> Result<Filter<'t>, PathError> {
+    fn any_of(&mut self, nesting: usize) -> Result<Filter, PathError> {
         if nesting > NESTING_MAX {
             return Err(self.error("fewer parentheses"));
         }
@@ -56,7 +56,7 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn all_of(&mut self, nesting: usize) -> Result<Filter<'t>, PathError> {
+    fn all_of(&mut self, nesting: usize) -> Result<Filter, PathError> {
         let mut terms = vec![self.basic(nesting)?];
         while self.operator("&&") {
             terms.push(self.basic(nesting)?);
@@ -67,7 +67,7 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn basic(&mut self, nesting: usize) -> Result<Filter<'t>, PathError> {
+    fn basic(&mut self, nesting: usize) -> Result<Filter, PathError> {
         self.skip_blanks();
         let is_negated = self.take(b'!');
         self.skip_blanks();
@@ -99,10 +99,10 @@ impl<'t> Parser<'t> {
     /// What follows a comparison's operator.
     fn compared(
         &mut self,
-        left: Term<'t>,
+        left: Term,
         operator: Comparison,
         nesting: usize,
-    ) -> Result<Filter<'t>, PathError> {
+    ) -> Result<Filter, PathError> {
         let left = self.comparable(left)?;
         self.skip_blanks();
         let right = self.term(nesting)?;
@@ -113,7 +113,7 @@ impl<'t> Parser<'t> {
         })
     }
 
-    fn comparable(&self, term: Term<'t>) -> Result<Operand<'t>, PathError> {
+    fn comparable(&self, term: Term) -> Result<Operand, PathError> {
         match term {
             Term::Operand(operand) => Ok(operand),
             Term::Query(query) if query.path.is_singular() => Ok(Operand::Query(query)),
@@ -121,7 +121,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn term(&mut self, nesting: usize) -> Result<Term<'t>, PathError> {
+    fn term(&mut self, nesting: usize) -> Result<Term, PathError> {
         match self.peek() {
             Some(b'@' | b'$') => self.query().map(Term::Query),
             Some(quote @ (b'"' | b'\'')) => {
@@ -137,7 +137,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn query(&mut self) -> Result<Query<'t>, PathError> {
+    fn query(&mut self) -> Result<Query, PathError> {
         let is_from_root = self.take(b'$');
         if !is_from_root {
             self.at += 1;
@@ -195,7 +195,7 @@ impl<'t> Parser<'t> {
     }
 
     /// A literal's or a function's name and what belongs to it.
-    fn word(&mut self, nesting: usize) -> Result<Term<'t>, PathError> {
+    fn word(&mut self, nesting: usize) -> Result<Term, PathError> {
         let from = self.at;
         let rest = &self.text[from..];
         let is_in_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -223,7 +223,7 @@ impl<'t> Parser<'t> {
     }
 
     /// What follows a function's opening parenthesis. None if there is no such function.
-    fn function(&mut self, name: &str, nesting: usize) -> Result<Option<Term<'t>>, PathError> {
+    fn function(&mut self, name: &str, nesting: usize) -> Result<Option<Term>, PathError> {
         if nesting > NESTING_MAX {
             return Err(self.error("fewer parentheses"));
         }
@@ -258,13 +258,13 @@ impl<'t> Parser<'t> {
         Ok(Some(term))
     }
 
-    fn value_argument(&mut self, nesting: usize) -> Result<Operand<'t>, PathError> {
+    fn value_argument(&mut self, nesting: usize) -> Result<Operand, PathError> {
         self.skip_blanks();
         let term = self.term(nesting)?;
         self.comparable(term)
     }
 
-    fn nodes_argument(&mut self, nesting: usize) -> Result<Query<'t>, PathError> {
+    fn nodes_argument(&mut self, nesting: usize) -> Result<Query, PathError> {
         self.skip_blanks();
         match self.term(nesting)? {
             Term::Query(query) => Ok(query),
