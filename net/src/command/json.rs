@@ -12,12 +12,14 @@ use super::Flag::{DenyOom, Readonly, Write};
 use super::Keys::{At, From};
 use super::{Args, Call, Command, Error, Family, Reply, error};
 use crate::protocol::resp::Version;
+use paths::Compiled;
 
 mod array;
 mod document;
 mod edit;
 mod get;
 mod inspect;
+mod paths;
 mod remove;
 mod set;
 
@@ -97,8 +99,8 @@ fn optional_path<'c>(args: &mut Args<'c>) -> &'c [u8] {
 }
 
 /// Whether a path is of the older syntax.
-fn is_legacy(path: &Result<Path<'_>, PathError>) -> bool {
-    path.as_ref().is_ok_and(Path::is_legacy)
+fn is_legacy(path: &Compiled) -> bool {
+    path.as_deref().is_ok_and(Path::is_legacy)
 }
 
 /// Takes an integer, with RedisJSON's words where there is none.

@@ -1,9 +1,10 @@
 //! Arrays that get and lose elements: ARRAPPEND, ARRINSERT, ARRPOP, ARRTRIM.
 
-use json::{Document, Path};
+use json::Document;
 
 use super::document::{Reach, change, reply_edit};
 use super::get::{Format, reply_value};
+use super::paths::compiled;
 use super::set::parse_value;
 use super::{
     Args, At, Call, Command, DenyOom, Error, FORMAT_IN_RESP2, NOT_AN_ARRAY, Run, Version,
@@ -57,7 +58,7 @@ pub(super) const ARRTRIM: Command = Command {
 };
 
 fn append(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, path) = (call.args.word()?, Path::parse(call.args.word()?));
+    let (key, path) = (call.args.word()?, compiled(call.args.word()?));
     let values = values(call)?;
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.append(path, &values)
@@ -74,7 +75,7 @@ fn append(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn insert(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, path) = (call.args.word()?, Path::parse(call.args.word()?));
+    let (key, path) = (call.args.word()?, compiled(call.args.word()?));
     let index = integer(&mut call.args)?;
     let values = values(call)?;
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
@@ -108,7 +109,7 @@ fn pop(call: &mut Call<'_>) -> Result<(), Error> {
         path,
         index,
     } = request;
-    let path = Path::parse(path);
+    let path = compiled(path);
     if format != Format::Strings && is_legacy(&path) {
         return Err(FORMAT_OF_LEGACY);
     }
@@ -159,7 +160,7 @@ impl<'c> PopRequest<'c> {
 }
 
 fn trim(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, path) = (call.args.word()?, Path::parse(call.args.word()?));
+    let (key, path) = (call.args.word()?, compiled(call.args.word()?));
     let (start, stop) = (integer(&mut call.args)?, integer(&mut call.args)?);
     let edit = change(call, key, &path, Reach::Whole, |document, path| {
         document.trim(path, start, stop)

@@ -3,11 +3,12 @@
 //! A document does. With `json_bridge` on, so does a string that holds JSON: it is parsed for each
 //! command, and the first change puts a document in its place, under the same expiry and flags.
 
-use json::{Document, DocumentRef, Edit, Path, PathError, Value};
+use json::{Document, DocumentRef, Edit, Path, Value};
 use store::value::json::{JsonDoc, owned};
 use store::value::string::Str;
 use store::{Change, Db, Draft, Entry, Kind, NewValue};
 
+use super::paths::Compiled;
 use super::{Call, Error, KILOBYTE, NO_SUCH_KEY, Reply};
 use crate::config::Setting;
 
@@ -89,7 +90,7 @@ pub(super) enum Reach {
 pub(super) fn weigh<'p, 't: 'p>(
     call: &Call<'_>,
     document: DocumentRef<'_>,
-    paths: impl IntoIterator<Item = &'p Path<'t>>,
+    paths: impl IntoIterator<Item = &'p Path>,
     reach: Reach,
 ) -> Result<(), Error> {
     let root = document.root();
@@ -132,14 +133,14 @@ pub(super) fn update<'c, 'a, R>(
 pub(super) fn change<A>(
     call: &Call<'_>,
     key: &[u8],
-    path: &Result<Path<'_>, PathError>,
+    path: &Compiled,
     reach: Reach,
-    edit: impl Fn(DocumentRef<'_>, &Path<'_>) -> Result<Edit<A>, json::EditError>,
+    edit: impl Fn(DocumentRef<'_>, &Path) -> Result<Edit<A>, json::EditError>,
 ) -> Result<Edit<A>, Error> {
     update(&call.db, key, |entry| {
         let entry = entry.ok_or(NO_SUCH_KEY)?;
         let found = document_of(call, entry)?;
-        let path = path.as_ref().map_err(Clone::clone)?;
+        let path = path.as_deref().map_err(Clone::clone)?;
         weigh(call, found.document(), [path], reach)?;
         let mut edit = edit(found.document(), path)?;
         let change = match edit.document.take() {

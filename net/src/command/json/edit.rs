@@ -1,9 +1,10 @@
 //! Numbers, booleans and strings that change where they stand: NUMINCRBY, NUMMULTBY, TOGGLE,
 //! STRAPPEND.
 
-use json::{Arithmetic, Document, EditError, Number, Path, View, print_number};
+use json::{Arithmetic, Document, EditError, Number, View, print_number};
 
 use super::document::{Reach, change, reply_edit};
+use super::paths::compiled;
 use super::{
     At, Call, Command, DenyOom, EXPECTED_STRING, Error, KILOBYTE, Reply, Run, Version, Write,
     is_legacy,
@@ -61,7 +62,7 @@ pub(super) const STRAPPEND: Command = Command {
 /// Numbers are answered as one text in RESP2, and always with an array in RESP3.
 fn reckon(call: &mut Call<'_>, operation: Arithmetic) -> Result<(), Error> {
     let (key, path) = (call.args.word()?, call.args.word()?);
-    let (path, operand) = (Path::parse(path), Number::parse(call.args.word()?));
+    let (path, operand) = (compiled(path), Number::parse(call.args.word()?));
     let number = operand.as_ref().ok().copied().flatten();
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.reckon(path, operation, number)
@@ -114,7 +115,7 @@ pub(super) fn reply_number(reply: &mut Reply<'_>, number: Number) {
 }
 
 fn toggle(call: &mut Call<'_>) -> Result<(), Error> {
-    let (key, path) = (call.args.word()?, Path::parse(call.args.word()?));
+    let (key, path) = (call.args.word()?, compiled(call.args.word()?));
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.toggle(path)
     })?;
@@ -139,7 +140,7 @@ fn strappend(call: &mut Call<'_>) -> Result<(), Error> {
         None => (&b"."[..], first),
     };
     call.heavy(text.len() / KILOBYTE)?;
-    let (path, suffix) = (Path::parse(path), Document::parse(text));
+    let (path, suffix) = (compiled(path), Document::parse(text));
     let suffix_text = match suffix.as_ref().map(|suffix| suffix.root().view()) {
         Ok(View::String(text)) => Some(text),
         _ => None,

@@ -1,10 +1,11 @@
 //! Values as text, or as RESP3 has them: GET, MGET.
 
-use json::{DocumentRef, Layout, Path, PathError, Value, View, print_string};
+use json::{DocumentRef, Layout, Path, Value, View, print_string};
 use smallvec::{SmallVec, smallvec};
 
 use super::document::{Reach, document_of, read, weigh};
 use super::edit::reply_number;
+use super::paths::{Compiled, compiled};
 use super::{
     Args, At, Call, Command, Error, FORMAT_IN_RESP2, From, NO_SUCH_PATH, Readonly, Reply, Run,
     Version, WRONG_FORMAT, error,
@@ -105,7 +106,7 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
     match read(call, key)? {
         Some(found) => {
             let paths = request.paths.iter();
-            let paths = paths.filter_map(|(_, path)| path.as_ref().ok());
+            let paths = paths.filter_map(|(_, path)| path.as_deref().ok());
             weigh(call, found.document(), paths, Reach::Whole)?;
             request.reply(found.document(), &mut call.reply)
         }
@@ -134,7 +135,7 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
             };
             let document = found.document();
             if let (_, Ok(path)) = &request.paths[0]
-                && let Err(error @ Error::Offload) = weigh(call, document, [path], Reach::Whole)
+                && let Err(error @ Error::Offload) = weigh(call, document, [&**path], Reach::Whole)
             {
                 return Ok(Err(error));
             }
@@ -151,7 +152,7 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 /// A path with its text.
-type ReadPath<'c> = (&'c [u8], Result<Path<'c>, PathError>);
+type ReadPath<'c> = (&'c [u8], Compiled);
 
 /// What a JSON.GET asks for.
 struct GetRequest<'c> {
@@ -179,7 +180,7 @@ impl<'c> GetRequest<'c> {
                 () if args.option("NOESCAPE") => continue,
                 () => {
                     let text = args.word()?;
-                    request.paths.push((text, Path::parse(text)));
+                    request.paths.push((text, compiled(text)));
                     continue;
                 }
             };
@@ -199,7 +200,7 @@ impl<'c> GetRequest<'c> {
             request.format = Format::String;
         }
         if request.paths.is_empty() {
-            request.paths.push((b".", Path::parse(b".")));
+            request.paths.push((b".", compiled(b".")));
         }
         Ok(request)
     }
@@ -209,7 +210,7 @@ impl<'c> GetRequest<'c> {
         GetRequest {
             layout: Layout::default(),
             format: Format::String,
-            paths: smallvec![(text, Path::parse(text))],
+            paths: smallvec![(text, compiled(text))],
         }
     }
 
@@ -237,7 +238,7 @@ impl<'c> GetRequest<'c> {
         let mut text = Vec::with_capacity(TEXT_BYTES);
         match &self.paths[..] {
             [(_, path)] => {
-                let path = path.as_ref().map_err(Clone::clone)?;
+                let path = path.as_deref().map_err(Clone::clone)?;
                 self.print_matches(path, document.root(), 0, &mut text)?;
             }
             _ => self.print_by_path(document.root(), &mut text)?,
@@ -247,7 +248,7 @@ impl<'c> GetRequest<'c> {
 
     /// An object with a member for each path. Like RedisJSON, leaves out what is no path.
     fn print_by_path(&self, root: Value<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut paths: Vec<(&[u8], &Path<'_>)> = Vec::with_capacity(self.paths.len());
+        let mut paths: Vec<(&[u8], &Path)> = Vec::with_capacity(self.paths.len());
         for (text, path) in &self.paths {
             if let Ok(path) = path
                 && paths.iter().all(|(known, _)| known != text)
@@ -276,7 +277,7 @@ impl<'c> GetRequest<'c> {
     /// What a path means, in the way of its syntax.
     fn print_matches(
         &self,
-        path: &Path<'_>,
+        path: &Path,
         root: Value<'_>,
         level: usize,
         out: &mut Vec<u8>,
@@ -292,7 +293,7 @@ impl<'c> GetRequest<'c> {
     /// Every match of a path, as an array.
     fn print_all(
         &self,
-        path: &Path<'_>,
+        path: &Path,
         root: Value<'_>,
         level: usize,
         out: &mut Vec<u8>,

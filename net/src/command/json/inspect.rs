@@ -1,10 +1,11 @@
 //! What is at a path, without its text: TYPE, STRLEN, ARRLEN, ARRINDEX, OBJLEN, OBJKEYS, RESP,
 //! DEBUG.
 
-use json::{Document, Kind, Path, Value, View};
+use json::{Document, Kind, Value, View};
 
 use super::document::{Reach, read, weigh};
 use super::edit::reply_number;
+use super::paths::compiled;
 use super::{
     At, Call, Command, EXPECTED_STRING, Error, KILOBYTE, NO_SUCH_KEY, NO_SUCH_PATH, NOT_AN_ARRAY,
     NOT_AN_OBJECT, Readonly, Reply, Run, Version, error, integer, optional_path,
@@ -126,7 +127,7 @@ fn inspect(
     misses: Misses,
     mut answer: impl FnMut(&mut Reply<'_>, Value<'_>) -> bool,
 ) -> Result<(), Error> {
-    let path = Path::parse(path_text);
+    let path = compiled(path_text);
     let is_legacy = match &path {
         Ok(path) => path.is_legacy(),
         Err(_) => !path_text.starts_with(b"$"),
@@ -147,7 +148,7 @@ fn inspect(
         Err(error) => return Err(error.into()),
     };
     let document = found.document();
-    weigh(call, document, [&path], reach)?;
+    weigh(call, document, [&*path], reach)?;
     if is_legacy {
         return match path.first(document.root())? {
             None => miss(call, misses.value),

@@ -1,9 +1,10 @@
 //! What goes, or becomes empty: DEL, FORGET, CLEAR.
 
-use json::{Deletion, Path, Rest};
+use json::{Deletion, Rest};
 use store::{Change, Draft};
 
 use super::document::{Reach, change, document_of, update, weigh};
+use super::paths::compiled;
 use super::{At, Call, Command, Error, Run, Write, error, optional_path};
 
 pub(super) const DEL: Command = Command {
@@ -36,13 +37,13 @@ pub(super) const CLEAR: Command = Command {
 
 fn del(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, path) = (call.args.word()?, optional_path(&mut call.args));
-    let path = Path::parse(path);
+    let path = compiled(path);
     let count = update(&call.db, key, |entry| {
         let Some(entry) = entry else {
             return Ok((Change::Keep, 0));
         };
         let found = document_of(call, entry)?;
-        let path = path.as_ref().map_err(Clone::clone)?;
+        let path = path.as_deref().map_err(Clone::clone)?;
         weigh(call, found.document(), [path], Reach::Surface)?;
         let Deletion { count, rest } = found.document().delete(path)?;
         let change = match rest {
@@ -63,7 +64,7 @@ fn clear(call: &mut Call<'_>) -> Result<(), Error> {
         return Err(error::wrong_arity("json.clear"));
     }
     let (key, path) = (call.args.word()?, optional_path(&mut call.args));
-    let path = Path::parse(path);
+    let path = compiled(path);
     let edit = change(call, key, &path, Reach::Surface, |document, path| {
         document.clear(path)
     })?;

@@ -1,10 +1,11 @@
 //! Values put in their place: SET, MSET, MERGE.
 
-use json::{Condition, Document, Path, PathError};
+use json::{Condition, Document, Path};
 use store::value::json::borrowed;
 use store::{Change, Draft, Entry};
 
 use super::document::{Reach, check_replaceable, document_of, update, weigh};
+use super::paths::{Compiled, compiled};
 use super::{Args, At, Call, Command, DenyOom, Error, From, KILOBYTE, Run, Write, error};
 
 const NOT_AT_ROOT: Error = Error::Text("ERR new objects must be created at the root");
@@ -62,8 +63,8 @@ enum Look {
 }
 
 /// A value and where it goes. What is wrong with them shows when the key is looked at.
-struct Request<'c> {
-    path: Result<Path<'c>, PathError>,
+struct Request {
+    path: Compiled,
     value: Result<Document, Error>,
     manner: Manner,
 }
@@ -124,7 +125,7 @@ fn run(
 
 /// All or nothing: first every key is looked at, as it is before the command, then all are changed.
 fn mset(call: &mut Call<'_>) -> Result<(), Error> {
-    let mut requests: Vec<(&[u8], Request<'_>)> = Vec::new();
+    let mut requests: Vec<(&[u8], Request)> = Vec::new();
     let (triplets, rest) = call.args.rest().as_chunks::<3>();
     for [key, path, text] in triplets {
         let request = Request::new(call, path, text, Manner::Set(Condition::Always))?;
@@ -163,19 +164,14 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-impl<'c> Request<'c> {
+impl Request {
     /// # Errors
     /// The value is work for another thread.
     #[inline(always)]
-    fn new(
-        call: &Call<'_>,
-        path: &'c [u8],
-        text: &[u8],
-        manner: Manner,
-    ) -> Result<Request<'c>, Error> {
+    fn new(call: &Call<'_>, path: &[u8], text: &[u8], manner: Manner) -> Result<Request, Error> {
         call.heavy(text.len() / KILOBYTE)?;
         Ok(Request {
-            path: Path::parse(path),
+            path: compiled(path),
             value: read_value(text),
             manner,
         })
@@ -189,7 +185,7 @@ impl<'c> Request<'c> {
         entry: Option<Entry<'_>>,
         look: Look,
     ) -> Result<(Change<'a>, bool), Error> {
-        let means_root = self.path.as_ref().is_ok_and(Path::is_root);
+        let means_root = self.path.as_deref().is_ok_and(Path::is_root);
         let value = self.value.as_ref().map_err(Clone::clone);
         let Some(entry) = entry else {
             let value = value?;
@@ -210,7 +206,7 @@ impl<'c> Request<'c> {
             });
         }
         let found = document_of(call, entry)?;
-        let path = self.path.as_ref().map_err(Clone::clone);
+        let path = self.path.as_deref().map_err(Clone::clone);
         if look == Look::First
             && let Ok(path) = path
         {
