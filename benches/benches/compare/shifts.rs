@@ -19,8 +19,12 @@ use fastrand::Rng;
 use crate::{LOAD_CORE, Plan, SERVER_CORE};
 
 /// Least and most bytes of a value, one phase after the other.
-const PHASES: [(usize, usize); 4] = [(48, 200), (300, 700), (700, 4_096), (48, 200)];
+pub(crate) const PHASES: [(usize, usize); 4] = [(48, 200), (300, 700), (700, 4_096), (48, 200)];
 const KEY_BYTES: usize = 16;
+/// Bytes of keys and values that are kept.
+pub(crate) const LIVE_BYTES: usize = 256 << 20;
+/// The same for a first look.
+pub(crate) const LIVE_BYTES_QUICK: usize = 64 << 20;
 /// Requests that are sent together.
 const BATCH: usize = 64;
 /// Batches between two looks at the resident size.
@@ -30,7 +34,10 @@ const REST: Duration = Duration::from_secs(3);
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
-    let live_bytes = if plan.is_quick { 64 << 20 } else { 256 << 20 };
+    let live_bytes = match plan.is_quick {
+        true => LIVE_BYTES_QUICK,
+        false => LIVE_BYTES,
+    };
     let mut header = vec!["server".to_owned()];
     for (least, most) in PHASES {
         header.push(format!("{least} to {most} bytes"));
@@ -55,14 +62,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
 }
 
 fn shift(peer: &Peer, live_bytes: usize) -> io::Result<Vec<String>> {
-    let server = peer.start(1, &[SERVER_CORE])?;
-    if peer.speaks(Protocol::Resp) && !peer.is_mayfly {
-        // An error says that this build cannot.
-        let _ = server
-            .admin()?
-            .call(&["CONFIG", "SET", "activedefrag", "yes"]);
-    }
-    sleep(REST / 3);
+    let server = start(peer)?;
     let mut gauge = Gauge::of_empty(&server)?;
     let mut cache = Cache::connect(&server, live_bytes)?;
     let mut cells = vec![server.name().to_owned()];
@@ -87,11 +87,24 @@ fn shift(peer: &Peer, live_bytes: usize) -> io::Result<Vec<String>> {
     Ok(cells)
 }
 
+/// A server that has come to rest, with what it has against holes.
+pub(crate) fn start(peer: &Peer) -> io::Result<Server> {
+    let server = peer.start(1, &[SERVER_CORE])?;
+    if peer.speaks(Protocol::Resp) && !peer.is_mayfly {
+        // An error says that this build cannot.
+        let _ = server
+            .admin()?
+            .call(&["CONFIG", "SET", "activedefrag", "yes"]);
+    }
+    sleep(REST / 3);
+    Ok(server)
+}
+
 /// Resident bytes by others, beyond what the empty server has of each.
 #[derive(Clone, Copy, Debug, Default)]
-struct Ratios {
+pub(crate) struct Ratios {
     /// By the bytes of keys and values.
-    by_content: f64,
+    pub(crate) by_content: f64,
     /// By what the server says that it uses: what it allocates with its overhead.
     by_count: Option<f64>,
 }
@@ -110,7 +123,7 @@ impl Ratios {
 }
 
 /// Looks at a server's memory.
-struct Gauge<'s> {
+pub(crate) struct Gauge<'s> {
     server: &'s Server,
     /// Where it speaks RESP.
     admin: Option<Admin>,
@@ -119,7 +132,7 @@ struct Gauge<'s> {
 }
 
 impl Gauge<'_> {
-    fn of_empty(server: &Server) -> io::Result<Gauge<'_>> {
+    pub(crate) fn of_empty(server: &Server) -> io::Result<Gauge<'_>> {
         let mut gauge = Gauge {
             server,
             admin: server.admin().ok(),
@@ -136,7 +149,7 @@ impl Gauge<'_> {
         admin.map(|admin| admin.info("used_memory")).transpose()
     }
 
-    fn ratios(&mut self, content_bytes: usize) -> io::Result<Ratios> {
+    pub(crate) fn ratios(&mut self, content_bytes: usize) -> io::Result<Ratios> {
         let resident = self.server.resident_bytes()?;
         let resident = resident.saturating_sub(self.empty_resident) as f64;
         let empty_used = self.empty_used;
@@ -152,12 +165,12 @@ impl Gauge<'_> {
 }
 
 /// What is at the server.
-struct Cache {
+pub(crate) struct Cache {
     stream: BufReader<TcpStream>,
     protocol: Protocol,
     /// Numbers of keys, and the bytes of each with its value.
     live: Vec<(u64, usize)>,
-    bytes: usize,
+    pub(crate) bytes: usize,
     bytes_max: usize,
     next: u64,
     random: Rng,
@@ -165,7 +178,7 @@ struct Cache {
 }
 
 impl Cache {
-    fn connect(server: &Server, bytes_max: usize) -> io::Result<Cache> {
+    pub(crate) fn connect(server: &Server, bytes_max: usize) -> io::Result<Cache> {
         let protocol = match server.address(Protocol::Resp) {
             Some(_) => Protocol::Resp,
             None => Protocol::Memcached,
@@ -186,7 +199,7 @@ impl Cache {
     }
 
     /// Sets some keys and deletes what is too much then; the bytes written.
-    fn batch(&mut self, (least, most): (usize, usize)) -> io::Result<usize> {
+    pub(crate) fn batch(&mut self, (least, most): (usize, usize)) -> io::Result<usize> {
         let (mut request, mut requests, mut written) = (Vec::new(), 0, 0);
         while requests < BATCH {
             let value_bytes = self.random.usize(least..=most);
