@@ -181,6 +181,7 @@ fn parse<'b>(
     limits: &Limits,
     requests: &mut Requests<'b>,
 ) -> Result<(), Broken> {
+    requests.reserve(requests_expected(rest));
     while requests.len() < BATCH_REQUESTS_MAX {
         let Some(request) = parser.next(rest, limits)? else {
             break;
@@ -188,6 +189,15 @@ fn parse<'b>(
         requests.push(request);
     }
     Ok(())
+}
+
+/// About how many requests begin in what is there: those of a pipeline are short.
+fn requests_expected(input: &[u8]) -> usize {
+    const SHORT_BYTES: usize = 32;
+    let front = &input[..input.len().min(BATCH_REQUESTS_MAX * SHORT_BYTES)];
+    memchr::memchr_iter(b'\n', front)
+        .count()
+        .min(BATCH_REQUESTS_MAX)
 }
 
 /// One end of a client's connection, as memcached writes it.

@@ -53,11 +53,12 @@ impl Text<'_> {
 
     /// All bytes, in pieces.
     pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let (pieces, whole) = match self {
-            Text::String(text) => (Some(text.parts()), None),
-            Text::Document(document, printed) => (None, Some(print_once(*document, printed))),
-        };
-        pieces.into_iter().flatten().chain(whole)
+        match self {
+            Text::String(text) => text.parts(),
+            Text::Document(document, printed) => {
+                Str::from_slice(print_once(*document, printed)).parts()
+            }
+        }
     }
 }
 

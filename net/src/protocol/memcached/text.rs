@@ -83,7 +83,7 @@ fn checked_key(key: &[u8]) -> Result<Key<'_>, Refusal> {
 /// Whether each of the keys up to the end of the line can be one, and there is one.
 fn check_keys(mut keys: Words<'_>) -> Result<(), Refusal> {
     // Most lines are shorter than one key may be.
-    let are_valid = match keys.rest().len() <= KEY_BYTES_MAX {
+    let are_valid = match keys.word_bytes_max() <= KEY_BYTES_MAX {
         true => keys.next().is_some(),
         false => keys.clone().next().is_some() && keys.all(|key| key.len() <= KEY_BYTES_MAX),
     };

@@ -3,20 +3,30 @@
 use super::request::Refusal;
 
 /// The words of a line: what blanks separate, nothing else being one.
+///
+/// The next word is always found already. So the key of a line with one, which is looked at when
+/// the line is checked, when it is fetched ahead and when it is read, is searched for once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Words<'b> {
+    /// Empty when there is none.
+    next: &'b [u8],
     rest: &'b [u8],
 }
 
 impl<'b> Words<'b> {
     /// Those of a line.
     pub(crate) fn of(line: &'b [u8]) -> Words<'b> {
-        Words { rest: line }
+        let blanks = line.iter().take_while(|byte| **byte == b' ').count();
+        let start = &line[blanks..];
+        // Words are short: setting up a vector search costs more than it saves.
+        let end = start.iter().position(|byte| *byte == b' ');
+        let (next, rest) = start.split_at(end.unwrap_or(start.len()));
+        Words { next, rest }
     }
 
-    /// What is left of the line.
-    pub(super) fn rest(self) -> &'b [u8] {
-        self.rest
+    /// At least as many bytes as any of them has.
+    pub(super) fn word_bytes_max(self) -> usize {
+        self.next.len().max(self.rest.len())
     }
 }
 
@@ -24,18 +34,12 @@ impl<'b> Iterator for Words<'b> {
     type Item = &'b [u8];
 
     fn next(&mut self) -> Option<&'b [u8]> {
-        let blanks = self.rest.iter().take_while(|byte| **byte == b' ').count();
-        let start = &self.rest[blanks..];
-        if start.is_empty() {
-            self.rest = start;
+        if self.next.is_empty() {
             return None;
         }
-        // Words are short: setting up a vector search costs more than it saves.
-        let end = start.iter().position(|byte| *byte == b' ');
-        let end = end.unwrap_or(start.len());
-        let (word, rest) = start.split_at(end);
-        self.rest = rest;
-        Some(word)
+        let next = self.next;
+        *self = Words::of(self.rest);
+        Some(next)
     }
 }
 
@@ -135,6 +139,21 @@ impl<'b> Arguments<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words() {
+        for (line, expected) in [
+            ("", &[][..]),
+            ("  ", &[]),
+            ("a", &["a"]),
+            (" a  bc ", &["a", "bc"]),
+            ("a\tb c", &["a\tb", "c"]),
+        ] {
+            let words: Vec<_> = Words::of(line.as_bytes()).collect();
+            let expected: Vec<_> = expected.iter().map(|word| word.as_bytes()).collect();
+            assert_eq!(words, expected, "{line:?}");
+        }
+    }
 
     #[test]
     fn numbers() {
