@@ -3,13 +3,15 @@
 //! ```text
 //!  0        8            10       11        12        16
 //!  +--------+------------+--------+---------+---------+-----------------------------------+
-//!  | version| value      | key    | shape   | usage   | [expiry 8][token 8][flags 4]      |
+//!  | version| value      | key    | shape   | usage   | [expiry 6][token 8][flags 4]      |
 //!  | 8      | bytes 2    | bytes 1| 1       | 4       | [key bytes 4][value bytes 4]      |
 //!  |        |            |        |         |         | key value                         |
 //!  +--------+------------+--------+---------+---------+-----------------------------------+
 //! ```
 //!
 //! - `shape`: the [`Kind`] (3 bits), the [`Form`] (2), and which optional parts are there (3).
+//! - `expiry` has 48 bits, enough for the next 8900 years; all of them say that the real one stands
+//!   in 8 bytes behind it.
 //! - `key bytes` 255 and `value bytes` 65535 say that the real length stands in an optional part.
 //! - `usage` is all that ever changes: when the entry was last used and what eviction goes by; see
 //!   `usage`. Memcached's *stale* and *win sent* stand there, too, and do not change.
@@ -22,7 +24,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::arena::{Mobility, Slot};
+use crate::arena::{self, Mobility, Slot};
 use crate::eviction;
 use crate::memory::Block;
 use crate::reclaim::Guard;
@@ -92,8 +94,10 @@ const HAS_FLAGS: u8 = 1 << 7;
 const KEY_BYTES_ESCAPE: u8 = u8::MAX;
 const VALUE_BYTES_ESCAPE: u16 = u16::MAX;
 const HEADER_BYTES: usize = 16;
+const EXPIRY_BYTES: usize = 6;
+const EXPIRY_ESCAPE: u64 = (1 << (8 * EXPIRY_BYTES)) - 1;
 /// All optional parts together.
-const OPTIONAL_BYTES_MAX: usize = 8 + 8 + 4 + 4 + 4;
+const OPTIONAL_BYTES_MAX: usize = EXPIRY_BYTES + 8 + 8 + 4 + 4 + 4;
 
 /// The longest value an entry can hold, in bytes.
 pub const VALUE_BYTES_MAX: usize = (1 << 30) - 1;
@@ -109,6 +113,8 @@ struct Header {
 }
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
+// So that the expiry of whatever a slot holds can be looked at.
+const _: () = assert!(HEADER_BYTES + EXPIRY_BYTES <= arena::BYTES_MIN);
 const _: () = assert!(align_of::<Header>() == Mobility::Movable.align());
 
 /// What an entry says beside its key and value.
@@ -167,7 +173,10 @@ impl<'g> Entry<'g> {
         };
         if let Some(at_ms) = meta.expires_at_ms {
             shape |= HAS_EXPIRY;
-            put(&at_ms.to_ne_bytes());
+            put(&at_ms.min(EXPIRY_ESCAPE).to_le_bytes()[..EXPIRY_BYTES]);
+            if at_ms >= EXPIRY_ESCAPE {
+                put(&at_ms.to_ne_bytes());
+            }
         }
         if let Some(token) = meta.token {
             shape |= HAS_TOKEN;
@@ -268,11 +277,7 @@ impl<'g> Entry<'g> {
     /// Where the optional parts end, and how long the key and the value behind them are.
     fn spans(self) -> (usize, usize, usize) {
         let header = self.header();
-        let mut at = HEADER_BYTES;
-        if header.shape & (HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS) != 0 {
-            at += 8 * usize::from(self.has(HAS_EXPIRY)) + 8 * usize::from(self.has(HAS_TOKEN));
-            at += 4 * usize::from(self.has(HAS_FLAGS));
-        }
+        let mut at = self.lengths_at();
         let mut key_bytes = usize::from(header.key_bytes);
         if header.key_bytes == KEY_BYTES_ESCAPE {
             key_bytes = self.length_at(at);
@@ -284,6 +289,41 @@ impl<'g> Entry<'g> {
             at += 4;
         }
         (at, key_bytes, value_bytes)
+    }
+
+    /// The expiry's 48 bits, of an entry that has one.
+    fn expiry_bits(self) -> u64 {
+        // SAFETY: the optional parts begin with it.
+        let at = unsafe { self.start.cast::<u8>().add(HEADER_BYTES) };
+        // SAFETY: inside the block, initialised at allocation, immutable under `'g`.
+        let bytes = unsafe { at.cast::<[u8; EXPIRY_BYTES]>().read() };
+        let [a, b, c, d, e, f] = bytes;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
+    fn expiry(self) -> u64 {
+        match self.expiry_bits() {
+            EXPIRY_ESCAPE => self.word_at(HEADER_BYTES + EXPIRY_BYTES),
+            at_ms => at_ms,
+        }
+    }
+
+    /// Where the parts behind the expiry begin.
+    fn token_at(self) -> usize {
+        if !self.has(HAS_EXPIRY) {
+            return HEADER_BYTES;
+        }
+        let is_long = self.expiry_bits() == EXPIRY_ESCAPE;
+        HEADER_BYTES + EXPIRY_BYTES + 8 * usize::from(is_long)
+    }
+
+    /// Where escaped lengths begin.
+    fn lengths_at(self) -> usize {
+        if self.header().shape & (HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS) == 0 {
+            return HEADER_BYTES;
+        }
+        let token_bytes = 8 * usize::from(self.has(HAS_TOKEN));
+        self.token_at() + token_bytes + 4 * usize::from(self.has(HAS_FLAGS))
     }
 
     /// An escaped length. It is not behind `bytes`, whose check would ask for it again.
@@ -331,17 +371,17 @@ impl<'g> Entry<'g> {
         if !self.has(HAS_TOKEN) {
             return self.version();
         }
-        self.word_at(HEADER_BYTES + 8 * usize::from(self.has(HAS_EXPIRY)))
+        self.word_at(self.token_at())
     }
 
     /// When the key is gone, in milliseconds since 1970.
     pub fn expires_at_ms(self) -> Option<u64> {
-        self.has(HAS_EXPIRY).then(|| self.word_at(HEADER_BYTES))
+        self.has(HAS_EXPIRY).then(|| self.expiry())
     }
 
     /// Whether the key is gone at `now_ms`.
     pub fn is_expired(self, now_ms: u64) -> bool {
-        self.has(HAS_EXPIRY) && self.word_at(HEADER_BYTES) <= now_ms
+        self.has(HAS_EXPIRY) && self.expiry() <= now_ms
     }
 
     /// Memcached's client flags.
@@ -349,8 +389,7 @@ impl<'g> Entry<'g> {
         if !self.has(HAS_FLAGS) {
             return 0;
         }
-        let before = usize::from(self.has(HAS_EXPIRY)) + usize::from(self.has(HAS_TOKEN));
-        self.half_word_at(HEADER_BYTES + 8 * before)
+        self.half_word_at(self.token_at() + 8 * usize::from(self.has(HAS_TOKEN)))
     }
 
     /// All that is said beside key and value, for a successor to keep.
@@ -436,17 +475,12 @@ impl<'g> Entry<'g> {
             _guard: PhantomData,
         };
         // What says how long it is must be in the slot before it is asked.
-        let fits = HEADER_BYTES + OPTIONAL_BYTES_MAX <= slot.bytes() || entry.is_plain();
+        let header = entry.header();
+        let escapes = usize::from(header.key_bytes == KEY_BYTES_ESCAPE)
+            + usize::from(header.value_bytes == VALUE_BYTES_ESCAPE);
+        let fits = entry.lengths_at() + 4 * escapes <= slot.bytes();
         let (key_at, key_bytes, value_bytes) = fits.then(|| entry.spans())?;
         (key_at + key_bytes + value_bytes <= slot.bytes()).then(|| entry.key())
-    }
-
-    /// Whether there are no optional parts.
-    fn is_plain(self) -> bool {
-        let header = self.header();
-        !self.has(HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS)
-            && header.key_bytes != KEY_BYTES_ESCAPE
-            && header.value_bytes != VALUE_BYTES_ESCAPE
     }
 
     /// The same entry elsewhere, to take this one's place in its slot.
@@ -479,5 +513,56 @@ impl<'g> Entry<'g> {
     /// The bytes of memory the entry itself takes, without tree or document behind it.
     pub fn memory_bytes(self) -> usize {
         self.block().usable_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reclaim::pin;
+
+    #[test]
+    fn an_entry_says_what_it_was_made_with() {
+        let guard = pin();
+        let expiries = [
+            0,
+            1,
+            EXPIRY_ESCAPE - 1,
+            EXPIRY_ESCAPE,
+            EXPIRY_ESCAPE + 1,
+            u64::MAX,
+        ];
+        let expiries = expiries.map(Some).into_iter().chain([None]);
+        let lengths = [0, 254, 255, 70_000];
+        for expires_at_ms in expiries {
+            for (at, token) in [None, Some(7), Some(u64::MAX)].into_iter().enumerate() {
+                let meta = Meta {
+                    expires_at_ms,
+                    client_flags: at as u32,
+                    token,
+                    ..Meta::default()
+                };
+                for (key_bytes, value_bytes) in lengths.into_iter().zip(lengths.into_iter().rev()) {
+                    check(&meta, &vec![1; key_bytes], &vec![2; value_bytes], &guard);
+                }
+            }
+        }
+    }
+
+    fn check(meta: &Meta, key: &[u8], value: &[u8], _guard: &Guard) {
+        let value_parts = std::iter::once(value);
+        let kind = (Kind::String, Form::Plain);
+        let usage = Usage::from_bits(0);
+        let entry = Entry::allocate(9, key, kind, value_parts, meta, usage);
+        let copy = entry.copied();
+        for entry in [entry, copy] {
+            assert_eq!((entry.meta(), entry.version()), (*meta, 9));
+            assert_eq!((entry.key(), entry.value_bytes()), (key, value));
+            let at_ms = meta.expires_at_ms.unwrap_or(u64::MAX);
+            assert!(entry.is_expired(at_ms) == meta.expires_at_ms.is_some());
+            assert!(at_ms == 0 || !entry.is_expired(at_ms - 1));
+            // SAFETY: nobody else knows the entry.
+            unsafe { entry.block().free() };
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::region::SLAB_BYTES;
 /// The longest block the arena serves.
 pub(crate) const BYTES_MAX: usize = 8192;
 /// The shortest slot.
-const BYTES_MIN: usize = 32;
+pub(crate) const BYTES_MIN: usize = 32;
 /// Up to here classes are 4 bytes apart.
 const FINEST_MAX: usize = 160;
 /// Up to here classes are 8 bytes apart, above a slab is cut into ever fewer equal slots.

@@ -64,7 +64,7 @@ mod tests;
 
 use std::ptr::NonNull;
 
-pub(crate) use classes::{BYTES_MAX, CLASSES, class_bytes};
+pub(crate) use classes::{BYTES_MAX, BYTES_MIN, CLASSES, class_bytes};
 pub(crate) use evacuation::{Evacuated, Slot};
 pub(crate) use region::{SLAB_BYTES, release};
 pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
