@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
 use super::classes::{self, BATCH_MAX, CLASSES};
-use super::region::Region;
+use super::region::{Region, Units};
 use super::{MOBILITIES, Mobility, stack};
 use crate::table::prefetch;
 use crate::thread::{self, THREADS_MAX};
@@ -62,7 +62,12 @@ static SEATS: [CachePadded<Seat>; THREADS_MAX] = [const {
 static AGE: AtomicU8 = AtomicU8::new(0);
 
 /// A slot of a class; none if there is no memory.
-pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<NonNull<u8>> {
+pub(super) fn take(
+    region: &'static Region,
+    class: usize,
+    mobility: Mobility,
+) -> Option<NonNull<u8>> {
+    let class = cached_as(class, mobility);
     let Some(seat) = thread::seat() else {
         let mut one = NONE;
         fill(region, class, mobility, (&mut one, 1));
@@ -82,7 +87,7 @@ pub(super) fn take(region: &Region, class: usize, mobility: Mobility) -> Option<
 }
 
 impl Cache {
-    fn pop(&mut self, region: &Region) -> Option<NonNull<u8>> {
+    fn pop(&mut self, region: &'static Region) -> Option<NonNull<u8>> {
         self.len = self.len.checked_sub(1)?;
         let slot_bytes = usize::from(self.slot_fours) * 4;
         let address = |at: usize| {
@@ -97,10 +102,10 @@ impl Cache {
         Some(address(len))
     }
 
-    fn empty(&mut self, region: &Region) {
+    fn empty(&mut self, region: &'static Region) {
         for &slot in &self.slots[..usize::from(self.len)] {
             let slab = region.slab(self.slab);
-            slab.give(region, self.slab, usize::from(slot));
+            slab.give(usize::from(slot));
         }
         self.len = 0;
     }
@@ -116,6 +121,14 @@ const SLABS_PER_SLOT: usize = 32;
 /// ... and at least so many.
 const BATCH_MIN: usize = 2;
 
+/// The class of which a thread takes slots for one: a few of each would be much of a small limit.
+fn cached_as(class: usize, mobility: Mobility) -> usize {
+    match (LONGER_PART.load(Ordering::Relaxed), mobility) {
+        (1.., Mobility::Movable) => classes::coarse(class),
+        _ => class,
+    }
+}
+
 /// Slots may be longer than what they are for by one byte in so many; 0: not at all.
 static LONGER_PART: AtomicUsize = AtomicUsize::new(0);
 
@@ -130,7 +143,7 @@ pub(super) fn note_limit(bytes: u64) {
 }
 
 /// How many slots of a class a thread takes at a time.
-fn batch(region: &Region, class: usize) -> usize {
+fn batch(region: &'static Region, class: usize) -> usize {
     let most = classes::class(class).batch as usize;
     match LONGER_PART.load(Ordering::Relaxed) {
         0 => most,
@@ -140,7 +153,7 @@ fn batch(region: &Region, class: usize) -> usize {
 
 /// A slab of a longer class that has free slots, where a new slab would be much of all there may
 /// be. The caller holds it.
-fn pop_longer(region: &Region, class: usize, mobility: Mobility) -> Option<u32> {
+fn pop_longer(region: &'static Region, class: usize, mobility: Mobility) -> Option<u32> {
     let part = LONGER_PART.load(Ordering::Relaxed);
     if mobility == Mobility::Fixed || part == 0 {
         return None;
@@ -148,25 +161,70 @@ fn pop_longer(region: &Region, class: usize, mobility: Mobility) -> Option<u32> 
     classes::longer_ones(class, part).find_map(|longer| stack::of(longer, mobility).pop(region))
 }
 
+/// From so many slabs in use on, if there is no small limit, every class has slabs of its own, and
+/// pairs of them: one or two that are not full are then little beside all.
+const SLABS_MANY: usize = if cfg!(test) { 32 } else { 1024 };
+
+fn has_many_slabs(region: &Region) -> bool {
+    LONGER_PART.load(Ordering::Relaxed) == 0 && region.slabs_in_use() >= SLABS_MANY
+}
+
+/// A slab with free slots for a class: one of its own, or of one that is a little longer, or a new
+/// one. The caller holds it.
+fn pop(region: &'static Region, class: usize, mobility: Mobility) -> Option<u32> {
+    let known = stack::of(class, mobility).pop(region);
+    if known.is_some() {
+        return known;
+    }
+    let coarse = match mobility {
+        Mobility::Movable => classes::coarse(class),
+        Mobility::Fixed => class,
+    };
+    let is_many = has_many_slabs(region);
+    // Slots of the next class that are free already are better than a new slab.
+    let longer = (coarse != class).then(|| stack::of(coarse, mobility).pop(region));
+    longer
+        .flatten()
+        .or_else(|| pop_longer(region, class, mobility))
+        .or_else(|| {
+            begin(
+                region,
+                if is_many { class } else { coarse },
+                mobility,
+                is_many,
+            )
+        })
+}
+
+/// A new slab, or a pair.
+fn begin(
+    region: &'static Region,
+    class: usize,
+    mobility: Mobility,
+    may_be_pair: bool,
+) -> Option<u32> {
+    let is_paired = may_be_pair && classes::class(class).is_paired();
+    let pair = is_paired.then(|| region.take_pair()).flatten();
+    let (index, units) = match pair {
+        Some(index) => (index, Units::Two),
+        None => (region.take()?, Units::One),
+    };
+    region.slab(index).begin(class, mobility, units);
+    Some(index)
+}
+
 /// Fills an empty cache from a slab with free slots, or from a new one.
 #[cold]
-fn fill(region: &Region, class: usize, mobility: Mobility, (cache, batch): (&mut Cache, usize)) {
-    let stack = stack::of(class, mobility);
-    loop {
-        let known = stack.pop(region);
-        let index = match known.or_else(|| pop_longer(region, class, mobility)) {
-            Some(index) => index,
-            None => match region.take() {
-                Some(index) => {
-                    region.slab(index).begin(class, mobility);
-                    index
-                }
-                None => return,
-            },
-        };
+fn fill(
+    region: &'static Region,
+    class: usize,
+    mobility: Mobility,
+    (cache, batch): (&mut Cache, usize),
+) {
+    while let Some(index) = pop(region, class, mobility) {
         let slab = region.slab(index);
         let taken = slab.take(&mut cache.slots[..batch]);
-        slab.let_go(region, index);
+        slab.let_go();
         if taken > 0 {
             // Popped from the end: addresses then rise.
             cache.slots[..taken].reverse();
@@ -181,7 +239,7 @@ fn fill(region: &Region, class: usize, mobility: Mobility, (cache, batch): (&mut
 
 impl Caches {
     /// Gives back what was not used for two ages; does nothing within an age.
-    fn tidy(&mut self, region: &Region) {
+    fn tidy(&mut self, region: &'static Region) {
         let age = AGE.load(Ordering::Relaxed);
         if self.tidied == age {
             return;
@@ -196,7 +254,7 @@ impl Caches {
 }
 
 /// As [`Caches::tidy`], for this thread.
-pub(super) fn tidy(region: &Region) {
+pub(super) fn tidy(region: &'static Region) {
     if let Some(seat) = thread::seat() {
         // SAFETY: the invariant of `Seat`.
         unsafe { &mut *SEATS[seat].0.get() }.tidy(region);
@@ -204,7 +262,7 @@ pub(super) fn tidy(region: &Region) {
 }
 
 /// Gives back all that belongs to a seat, whose thread calls this as its last.
-pub(super) fn leave(region: &Region, seat: usize) {
+pub(super) fn leave(region: &'static Region, seat: usize) {
     // SAFETY: the invariant of `Seat`.
     let caches = unsafe { &mut *SEATS[seat].0.get() };
     for cache in caches.by_class.iter_mut().flatten() {
@@ -219,6 +277,7 @@ pub(super) fn age() {
 
 /// Whether this thread has slots of a class.
 pub(super) fn has(class: usize, mobility: Mobility) -> bool {
+    let class = cached_as(class, mobility);
     // SAFETY: the invariant of `Seat`.
     thread::seat().is_some_and(|seat| unsafe {
         (*SEATS[seat].0.get()).by_class[mobility as usize][class].len > 0
@@ -227,7 +286,8 @@ pub(super) fn has(class: usize, mobility: Mobility) -> bool {
 
 /// Gives back what this thread has of a class.
 #[cfg(test)]
-pub(super) fn empty(region: &Region, class: usize, mobility: Mobility) {
+pub(super) fn empty(region: &'static Region, class: usize, mobility: Mobility) {
+    let class = cached_as(class, mobility);
     if let Some(seat) = thread::seat() {
         // SAFETY: the invariant of `Seat`.
         let caches = unsafe { &mut *SEATS[seat].0.get() };

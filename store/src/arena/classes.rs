@@ -1,19 +1,28 @@
-//! Size classes: 4 bytes apart up to 160, 8 up to 1 kB, a few percent apart above.
+//! Size classes: 4 bytes apart up to 1 kB, a few percent apart above.
 //!
-//! Closer ones would waste less in each block and more in slabs: every class in use has one that
-//! is half empty.
+//! Closer ones waste less in each block and more in slabs: every class in use has one that is half
+//! empty. So from 160 bytes on the odd multiples of 4 have slabs of their own only where much is in
+//! memory, and else are served by the next class ([`coarse`]).
+//!
+//! What the end of a slab wastes, half a slot in the mean, goes by the number of its slots. Where
+//! these are few and two slabs together have less of it, two neighbours make a *pair*.
 
 use super::Mobility;
-use super::region::SLAB_BYTES;
+use super::region::{SLAB_BYTES, Units};
 
 /// The longest block the arena serves.
 pub(crate) const BYTES_MAX: usize = 8192;
 /// The shortest slot.
 pub(crate) const BYTES_MIN: usize = 32;
-/// Up to here classes are 4 bytes apart.
+/// Up to here a class has slabs of its own in any case.
 const FINEST_MAX: usize = 160;
-/// Up to here classes are 8 bytes apart, above a slab is cut into ever fewer equal slots.
+/// Up to here classes are 4 bytes apart, above a slab is cut into ever fewer equal slots.
 const FINE_MAX: usize = 1024;
+/// Slabs are paired for slots from this length on to [`FINE_MAX`]: so few are in a slab that the
+/// bits for them stand in its record.
+const PAIRED_MIN: usize = SLAB_BYTES / 128;
+/// Two slabs make a pair where a slot then takes less by so many bytes.
+const PAIR_GAIN_BYTES_MIN: usize = 1;
 
 /// So many slots the next class has less.
 const fn fewer_slots(slots: usize) -> usize {
@@ -26,8 +35,7 @@ const fn fewer_slots(slots: usize) -> usize {
 const fn next_bytes(bytes: usize) -> usize {
     match bytes {
         0 => BYTES_MIN,
-        1..FINEST_MAX => bytes + 4,
-        FINEST_MAX..FINE_MAX => bytes + 8,
+        1..FINE_MAX => bytes + 4,
         _ => {
             let slots = SLAB_BYTES / bytes;
             (SLAB_BYTES / (slots - fewer_slots(slots))) & !7
@@ -50,13 +58,48 @@ pub(crate) const CLASSES: usize = {
 pub(super) struct Class {
     pub(super) bytes: u32,
     /// How many slots a slab has.
-    pub(super) slots: u32,
+    slots: u32,
+    /// How many slots a pair of slabs has; 0: it is no better than two slabs.
+    pair_slots: u32,
     /// 2^32 by the bytes, rounded up: dividing an offset in a slab is a multiplication.
     reciprocal: u32,
-    /// With so many free slots a slab is on its stack.
-    pub(super) worthwhile: u32,
     /// How many slots a thread takes at a time.
     pub(super) batch: u32,
+}
+
+impl Class {
+    /// How many slots a slab or a pair has.
+    pub(super) fn slots(&self, units: Units) -> usize {
+        match units {
+            Units::One => self.slots as usize,
+            Units::Two => self.pair_slots as usize,
+        }
+    }
+
+    /// Whether two neighbours are better than one slab.
+    pub(super) fn is_paired(&self) -> bool {
+        self.pair_slots > 0
+    }
+}
+
+/// With so many free slots a slab of so many is on its stack.
+pub(super) fn worthwhile(slots: usize) -> usize {
+    (slots / 32).max(1)
+}
+
+/// How many slots of a length a pair has, if it is worth it.
+const fn pair_slots(bytes: usize) -> usize {
+    // A power of two leaves nothing, and its slots must not lie across two slabs' lines.
+    if bytes < PAIRED_MIN || bytes >= FINE_MAX || bytes.is_power_of_two() {
+        return 0;
+    }
+    let (one, two) = (SLAB_BYTES / bytes, 2 * SLAB_BYTES / bytes);
+    let gain_bytes = SLAB_BYTES / one - 2 * SLAB_BYTES / two;
+    if gain_bytes >= PAIR_GAIN_BYTES_MIN {
+        two
+    } else {
+        0
+    }
 }
 
 /// A thread has at most about so many bytes of a class in its cache.
@@ -68,20 +111,19 @@ const TABLE: [Class; CLASSES] = {
     let mut table = [Class {
         bytes: 0,
         slots: 0,
+        pair_slots: 0,
         reciprocal: 0,
-        worthwhile: 0,
         batch: 0,
     }; CLASSES];
     let (mut at, mut bytes) = (0, 0);
     while at < CLASSES {
         bytes = next_bytes(bytes);
-        let slots = (SLAB_BYTES / bytes) as u32;
         let batch = BATCH_BYTES / bytes as u32;
         table[at] = Class {
             bytes: bytes as u32,
-            slots,
+            slots: (SLAB_BYTES / bytes) as u32,
+            pair_slots: pair_slots(bytes) as u32,
             reciprocal: (1u64 << 32).div_ceil(bytes as u64) as u32,
-            worthwhile: if slots < 32 { 1 } else { slots / 32 },
             batch: match batch {
                 0 | 1 => 2,
                 2..28 => batch,
@@ -93,19 +135,18 @@ const TABLE: [Class; CLASSES] = {
     table
 };
 
-static CLASSES_BY_BYTES: [u8; BYTES_MAX / 4 + 1] = {
+static CLASSES_BY_BYTES: [u16; BYTES_MAX / 4 + 1] = {
     let mut by_bytes = [0; BYTES_MAX / 4 + 1];
     let (mut at, mut class) = (0, 0);
     while at < by_bytes.len() {
         if at * 4 > TABLE[class].bytes as usize {
             class += 1;
         }
-        by_bytes[at] = class as u8;
+        by_bytes[at] = class as u16;
         at += 1;
     }
     by_bytes
 };
-const _: () = assert!(CLASSES <= 256);
 
 static CLASSES_TABLE: [Class; CLASSES] = TABLE;
 
@@ -117,6 +158,16 @@ pub(super) fn of_bytes(bytes: usize, mobility: Mobility) -> usize {
 
 pub(super) fn class(index: usize) -> Class {
     CLASSES_TABLE[index]
+}
+
+/// The class whose slots serve for this one where little is in memory: an odd multiple of 4 bytes
+/// has the next.
+pub(super) fn coarse(index: usize) -> usize {
+    let bytes = CLASSES_TABLE[index].bytes as usize;
+    match (FINEST_MAX..FINE_MAX).contains(&bytes) && !bytes.is_multiple_of(8) {
+        true => index + 1,
+        false => index,
+    }
 }
 
 /// The classes whose slots may serve for one of this class, the nearest first: longer by no more
@@ -178,11 +229,30 @@ mod tests {
     }
 
     #[test]
+    fn coarse_classes_are_eight_apart() {
+        let coarse_bytes = |bytes| class(coarse(of_bytes(bytes, Mobility::Movable))).bytes;
+        for (bytes, expected) in [(132, 132), (160, 160), (164, 168), (546, 552), (552, 552)] {
+            assert_eq!(coarse_bytes(bytes), expected);
+        }
+        assert!((0..CLASSES).all(|index| coarse(index) < CLASSES));
+    }
+
+    #[test]
+    fn a_pair_has_more_slots_than_two_slabs() {
+        for class in CLASSES_TABLE.iter().filter(|class| class.is_paired()) {
+            let [one, two] = [Units::One, Units::Two].map(|units| class.slots(units));
+            assert!(two == 2 * one + 1 && two * class.bytes as usize <= 2 * SLAB_BYTES);
+        }
+        let slots = |bytes| class(of_bytes(bytes, Mobility::Movable)).slots(Units::Two);
+        assert_eq!([slots(546), slots(554), slots(130)], [239, 235, 0]);
+    }
+
+    #[test]
     fn a_slot_is_found_from_any_start() {
         for index in 0..CLASSES {
             let class = class(index);
             assert!(class.slots * class.bytes <= SLAB_BYTES as u32);
-            for slot in 0..class.slots as usize {
+            for slot in 0..class.slots.max(class.pair_slots) as usize {
                 assert_eq!(slot_at(index, slot * class.bytes as usize), slot);
             }
         }

@@ -80,9 +80,11 @@ impl Evacuated {
 
     /// How many slots a slab has, and how long they are.
     pub(crate) fn shape(&self, at: usize) -> (usize, usize) {
-        let class = region().map_or(0, |region| region.slab(self.slabs[at]).class());
-        let class = classes::class(class);
-        (class.slots as usize, class.bytes as usize)
+        let Some(region) = region() else {
+            return (0, classes::class(0).bytes as usize);
+        };
+        let slab = region.slab(self.slabs[at]);
+        (slab.slots(), classes::class(slab.class()).bytes as usize)
     }
 
     /// Those of some slots of a slab that are not free; none of a slab that is not quiet.

@@ -4,16 +4,17 @@
 //!
 //! A general allocator rounds 132 bytes to 160, cannot know that a block is named by one word and
 //! could therefore be moved, and keeps what lies between live blocks after the sizes of values
-//! have shifted. Here classes are 4 or 8 bytes apart, a block needs no header (whoever frees it
+//! have shifted. Here classes are 4 bytes apart, a block needs no header (whoever frees it
 //! knows its length), freeing does not touch the block, and sparse slabs are emptied by moving
 //! what is left in them (`compaction`).
 //!
 //! # Shape
 //!
 //! One run of address space, reserved at the first use, is cut into *slabs* of 64 kB (`region`).
-//! A slab in use has one size class and one [`Mobility`]; beside the slabs stands an array with a
+//! A slab in use has one size class and one [`Mobility`]; beside the slabs stand arrays with a
 //! record for each: a bit for each slot that is free, and their count (`slab`). So an address
-//! alone leads to its slab and bit.
+//! alone leads to its slab and bit. Where much is in memory, two neighbours can be one slab
+//! (`classes`).
 //!
 //! - *Allocating*: a thread has a handful of slots of each class it uses in a cache of its own
 //!   (`cache`); it shares nothing while these last. Then it takes a slab from the class's stack,
@@ -22,7 +23,7 @@
 //!   each class would be most of it ([`note_limit`]).
 //! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
 //!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
-//!   worth its while, and leaves 1.6 percent of the slots idle on average.
+//!   worth its while, and leaves at most 3 percent of the slots idle, fewer in the mean.
 //! - *Reuse*: stacks are last in, first out, and what was just put there is nearly full: dense
 //!   slabs get denser, sparse ones sink and run empty. A slab found empty goes to a common pool
 //!   and may come back with any class ([`survey`]).
@@ -39,6 +40,9 @@
 //!   the slab's slots means that every bit is set and nobody is about to set one.
 //! - An entry's room is taken under the guard under which it gets its name, or is given back, and
 //!   none is taken in a slab whose `evacuated` bit could be seen (`evacuation`).
+//! - The second of a pair is held, and not movable, as long as the pair is in use: nobody but the
+//!   pair's holder, who has the first, gets it into their hands. A block's slab does not become, or
+//!   cease to be, one of a pair while the block lives.
 //! - A slab goes to the pool only from the hands of its holder and with that count, and stays held
 //!   there: so one that is not held is in use.
 //!
@@ -115,17 +119,19 @@ pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
     let Some((region, index, offset)) = located(start) else {
         return false;
     };
-    region.slab(index).give_at(region, index, offset);
+    region.slab(index).give_at(offset);
     true
 }
 
 /// A hint that a block will soon be freed: fetches what that changes.
 pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility) {
     if bytes <= BYTES_MAX
-        && let Some((region, index, offset)) = located(start)
+        && let Some((region, index, offset)) = unit_of(start)
     {
-        let slot = classes::slot_at(classes::of_bytes(bytes, mobility), offset);
-        region.slab(index).prefetch(slot);
+        // Mostly it is the class of its slab, and no pair.
+        let class = classes::of_bytes(bytes, mobility);
+        let slot = classes::slot_at(class, offset);
+        region.records.prefetch(index, class, slot);
     }
 }
 
@@ -135,8 +141,19 @@ pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
     located(start).is_some_and(|(region, index, _)| region.evacuated.has(index))
 }
 
-/// Whose slab an address is, and where in it.
+/// Whose slab, or pair, an address is, and where in it.
 fn located(start: NonNull<u8>) -> Option<(&'static Region, u32, usize)> {
+    let (region, index, offset) = unit_of(start)?;
+    let first = region.records.first(index);
+    Some((
+        region,
+        first,
+        offset + (index - first) as usize * SLAB_BYTES,
+    ))
+}
+
+/// In which slab's bytes an address lies, and where.
+fn unit_of(start: NonNull<u8>) -> Option<(&'static Region, u32, usize)> {
     let region = region()?;
     let offset = start.as_ptr().addr().wrapping_sub(region.base());
     let index = offset / SLAB_BYTES;
@@ -191,7 +208,8 @@ pub struct Extent {
 pub(crate) fn has_spare(bytes: usize) -> bool {
     region().is_none_or(|_| {
         let class = classes::of_bytes(bytes, Mobility::Movable);
-        cache::has(class, Mobility::Movable) || !stack::of(class, Mobility::Movable).is_empty()
+        let is_any = |class| !stack::of(class, Mobility::Movable).is_empty();
+        cache::has(class, Mobility::Movable) || is_any(class) || is_any(classes::coarse(class))
     })
 }
 

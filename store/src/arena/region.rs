@@ -4,7 +4,7 @@ use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::slab::Slab;
+use super::slab::{Records, Slab};
 use super::{Extent, IS_USED};
 use crate::reclaim::{self, Drain};
 
@@ -21,11 +21,20 @@ const SPAN_BYTES_MIN: usize = 256 << 20;
 /// More than this no machine needs.
 const SPAN_BYTES_MAX: usize = 16 << 40;
 
+/// How many neighbouring slabs are used as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Units {
+    One = 1,
+    /// A pair: the first has an even number.
+    Two = 2,
+}
+
 /// Reserved address space and what is known about its slabs.
 pub(super) struct Region {
     /// Invariant: `span` slabs of memory that may be written from here on, never unmapped.
     base: NonNull<u8>,
-    slabs: &'static [Slab],
+    pub(super) records: Records,
     /// Slabs below were in use at some time.
     frontier: AtomicU32,
     /// Slabs below were in use or made ready.
@@ -80,7 +89,7 @@ impl Region {
     fn reserve_bytes(bytes: usize) -> Option<Region> {
         let span = bytes / SLAB_BYTES;
         let words = span.div_ceil(64);
-        let records = zeroed::<Slab>(span)?;
+        let records = Records::zeroed(span)?;
         let bits = [zeroed(words)?, zeroed(words)?, zeroed(words)?];
         let start = map(bytes + HUGE_PAGE_BYTES)?;
         let skipped = start.as_ptr().addr().next_multiple_of(HUGE_PAGE_BYTES);
@@ -95,7 +104,7 @@ impl Region {
         });
         Some(Region {
             base,
-            slabs: records,
+            records,
             frontier: AtomicU32::new(0),
             ready: AtomicU32::new(0),
             resident,
@@ -110,16 +119,16 @@ impl Region {
 
     /// How many slabs there are at most.
     pub(super) fn span(&self) -> usize {
-        self.slabs.len()
+        self.records.len()
     }
 
-    pub(super) fn slab(&self, index: u32) -> &'static Slab {
-        &self.slabs[index as usize]
+    pub(super) fn slab(&'static self, index: u32) -> Slab {
+        Slab::new(self, index)
     }
 
     /// Where a slot starts.
     pub(super) fn address(&self, index: u32, offset: usize) -> NonNull<u8> {
-        debug_assert!((index as usize) < self.slabs.len() && offset < SLAB_BYTES);
+        debug_assert!((index as usize) < self.span() && offset < 2 * SLAB_BYTES);
         // SAFETY: inside the region, by the invariant of `base`.
         unsafe { self.base.add(index as usize * SLAB_BYTES + offset) }
     }
@@ -134,14 +143,38 @@ impl Region {
         if let Some(index) = self.returned.take_lowest(frontier) {
             return Some(index);
         }
-        let next = |frontier| ((frontier as usize) < self.span()).then_some(frontier + 1);
+        self.take_new(Units::One)
+    }
+
+    /// Two neighbours of the pool, as [`Region::take`]. None, too, where the pool has other slabs.
+    pub(super) fn take_pair(&self) -> Option<u32> {
+        let frontier = self.frontier.load(Ordering::Relaxed);
+        for bits in [&self.resident, &self.returned] {
+            if bits.count.load(Ordering::Relaxed) > 0 {
+                return bits.take_lowest_pair(frontier);
+            }
+        }
+        self.take_new(Units::Two)
+    }
+
+    /// Slabs that were never used.
+    fn take_new(&self, units: Units) -> Option<u32> {
+        let units = units as u32;
+        let behind = |frontier: u32| frontier.next_multiple_of(units) + units;
+        let next = |frontier| {
+            let next = behind(frontier);
+            (next as usize <= self.span()).then_some(next)
+        };
         let relaxed = Ordering::Relaxed;
-        let index = self
+        let before = self
             .frontier
             .fetch_update(Ordering::AcqRel, relaxed, next)
             .ok()?;
-        let ahead = index + SLABS_AHEAD;
-        if ahead.is_multiple_of(SLABS_PER_HUGE_PAGE)
+        let index = before.next_multiple_of(units);
+        // What lies before a pair is for others.
+        (before..index).for_each(|skipped| self.put(skipped));
+        let ahead = (before + SLABS_AHEAD).next_multiple_of(SLABS_PER_HUGE_PAGE);
+        if ahead < behind(before) + SLABS_AHEAD
             && ((ahead + SLABS_PER_HUGE_PAGE) as usize) <= self.span()
         {
             reclaim::reap(Box::new(HugePage(ahead)));
@@ -190,7 +223,7 @@ impl Region {
         Extent {
             resident_bytes: bytes((used + last).saturating_sub(returned)),
             free_bytes: bytes(free + last),
-            records_bytes: (used * size_of::<Slab>()) as u64,
+            records_bytes: self.records.bytes(used),
         }
     }
 }
@@ -242,6 +275,27 @@ impl Bits {
                     return Some(index);
                 }
                 bits &= bits - 1;
+            }
+        }
+        None
+    }
+
+    /// Takes the lowest two neighbours below `end` out, of which the first is even.
+    fn take_lowest_pair(&self, end: u32) -> Option<u32> {
+        const EVEN: u64 = u64::MAX / 3;
+        for (at, word) in self.words[..(end as usize).div_ceil(64)].iter().enumerate() {
+            let bits = word.load(Ordering::Relaxed);
+            let mut pairs = bits & (bits >> 1) & EVEN;
+            while pairs != 0 {
+                let index = at as u32 * 64 + pairs.trailing_zeros();
+                match (self.clear(index), self.clear(index + 1)) {
+                    (true, true) => return Some(index),
+                    // Somebody else took one meanwhile.
+                    (true, false) => self.set(index),
+                    (false, true) => self.set(index + 1),
+                    (false, false) => {}
+                }
+                pairs &= pairs - 1;
             }
         }
         None
@@ -308,7 +362,7 @@ impl Region {
 }
 
 /// Zeroed memory for all time, in physical memory as far as it is used.
-fn zeroed<T>(count: usize) -> Option<&'static [T]> {
+pub(super) fn zeroed<T>(count: usize) -> Option<&'static [T]> {
     let start = map(count * size_of::<T>())?;
     // SAFETY: the mapping is so long, zeroed, aligned to a page and never unmapped; all `T` here
     // are made of atomic integers, for which zero is a value.

@@ -1,14 +1,24 @@
 //! A slab's record: which slots are free, and who holds the slab.
+//!
+//! Records are looked at from everywhere and take memory for each slab, so that only as much of
+//! one is touched as its slots need: the bits of the first 128 stand beside the state, those of
+//! 512 more in a line of another array, and the rest in a third. A pair of slabs has the record of
+//! its first, and bits in both.
 
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use super::classes::{self, CLASSES};
-use super::region::{Region, SLAB_BYTES, region};
+use super::classes::{self, CLASSES, Class};
+use super::region::{Region, SLAB_BYTES, Units, region, zeroed};
 use super::{MOBILITIES, Mobility, stack};
 use crate::table::prefetch;
 
-/// Words of bits in a record: enough for the shortest slots.
+/// Words of bits for the shortest slots.
 const WORDS: usize = SLAB_BYTES / 32 / 64;
+/// How many of them stand in the head, ...
+const HEAD_WORDS: usize = 2;
+/// ... and how many in the line.
+const LINE_WORDS: usize = 8;
+const REST_WORDS: usize = WORDS - HEAD_WORDS - LINE_WORDS;
 
 /// On a stack, in somebody's hands, or being emptied.
 const HELD: i32 = 1;
@@ -17,66 +27,207 @@ const HELD: i32 = 1;
 const ONE: i32 = 1 << COUNT_SHIFT;
 const COUNT_SHIFT: u32 = 8;
 
-/// The record of a slab; all zero is that of one that was never used.
-#[repr(C, align(16))]
-pub(super) struct Slab {
+/// The second of a pair, whose state is in the first.
+const SECOND: u8 = 0xFF;
+
+/// What is known of a slab; all zero for one that was never used.
+#[repr(C, align(32))]
+struct Head {
     state: AtomicI32,
     /// Below it on its stack: an index plus one.
-    pub(super) next: AtomicU32,
-    class: AtomicU8,
+    next: AtomicU32,
+    class: AtomicU16,
     is_movable: AtomicU8,
-    free: [AtomicU64; WORDS],
+    /// How many [`Units`], or [`SECOND`].
+    units: AtomicU8,
+    free: [AtomicU64; HEAD_WORDS],
 }
 
-const _: () = assert!(size_of::<Slab>() == 16 + WORDS * 8);
+const _: () = assert!(size_of::<Head>() == 32);
 
-impl Slab {
-    pub(super) fn class(&self) -> usize {
-        usize::from(self.class.load(Ordering::Relaxed))
+#[repr(C, align(64))]
+struct Line([AtomicU64; LINE_WORDS]);
+
+/// The records of all slabs.
+pub(super) struct Records {
+    heads: &'static [Head],
+    lines: &'static [Line],
+    rests: &'static [[AtomicU64; REST_WORDS]],
+    /// Lines and rests below these numbers may have been used.
+    lines_end: AtomicU32,
+    rests_end: AtomicU32,
+}
+
+impl Records {
+    /// Those of so many slabs.
+    pub(super) fn zeroed(slabs: usize) -> Option<Records> {
+        Some(Records {
+            heads: zeroed(slabs)?,
+            lines: zeroed(slabs)?,
+            rests: zeroed(slabs)?,
+            lines_end: AtomicU32::new(0),
+            rests_end: AtomicU32::new(0),
+        })
     }
 
-    fn mobility(&self) -> Mobility {
-        match self.is_movable.load(Ordering::Relaxed) {
+    pub(super) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// What the records of the first `slabs` take, or a little less.
+    pub(super) fn bytes(&self, slabs: usize) -> u64 {
+        let ends = [&self.lines_end, &self.rests_end].map(|end| end.load(Ordering::Relaxed));
+        let beside = ends[0] as usize * size_of::<Line>() + ends[1] as usize * REST_WORDS * 8;
+        (slabs * size_of::<Head>() + beside) as u64
+    }
+
+    /// The slab, or pair, to which the slab of an index belongs.
+    pub(super) fn first(&self, index: u32) -> u32 {
+        let units = self.heads[index as usize].units.load(Ordering::Relaxed);
+        index - u32::from(units == SECOND)
+    }
+
+    /// Fetches what setting a slot of a class free will change. Both are changed by locked
+    /// instructions, of which neither would begin before the one before it had its line.
+    pub(super) fn prefetch(&self, index: u32, class: usize, slot: usize) {
+        let index = index as usize;
+        // Those of a pair stand in one line.
+        prefetch((&raw const self.heads[index]).addr());
+        match (slot / 64).checked_sub(HEAD_WORDS) {
+            _ if classes::class(class).is_paired() => {}
+            None => {}
+            Some(at @ 0..LINE_WORDS) => prefetch((&raw const self.lines[index].0[at]).addr()),
+            Some(at) => prefetch((&raw const self.rests[index][at - LINE_WORDS]).addr()),
+        }
+    }
+}
+
+/// A slab, or a pair of them.
+#[derive(Clone, Copy)]
+pub(super) struct Slab {
+    region: &'static Region,
+    index: u32,
+}
+
+impl Slab {
+    /// That of an index, which is no pair's second.
+    pub(super) fn new(region: &'static Region, index: u32) -> Slab {
+        Slab { region, index }
+    }
+
+    fn head(self) -> &'static Head {
+        &self.region.records.heads[self.index as usize]
+    }
+
+    /// Below it on its stack: an index plus one.
+    pub(super) fn next(self) -> &'static AtomicU32 {
+        &self.head().next
+    }
+
+    pub(super) fn class(self) -> usize {
+        usize::from(self.head().class.load(Ordering::Relaxed))
+    }
+
+    fn shape(self) -> (Class, Units) {
+        let units = match self.head().units.load(Ordering::Relaxed) {
+            2 => Units::Two,
+            _ => Units::One,
+        };
+        (classes::class(self.class()), units)
+    }
+
+    pub(super) fn slots(self) -> usize {
+        let (class, units) = self.shape();
+        class.slots(units)
+    }
+
+    fn mobility(self) -> Mobility {
+        match self.head().is_movable.load(Ordering::Relaxed) {
             0 => Mobility::Fixed,
             _ => Mobility::Movable,
         }
     }
 
-    /// Makes a slab of the pool one of a class, wholly free and held by the caller.
-    pub(super) fn begin(&self, class: usize, mobility: Mobility) {
+    /// The word with the bits of slots from 64 times `at` on.
+    fn word(self, at: usize) -> &'static AtomicU64 {
+        let (records, index) = (&self.region.records, self.index as usize);
+        let Some(behind) = at.checked_sub(HEAD_WORDS) else {
+            return &records.heads[index].free[at];
+        };
+        if self.shape().1 == Units::Two {
+            return &records.heads[index + 1].free[behind];
+        }
+        match behind {
+            0..LINE_WORDS => &records.lines[index].0[behind],
+            _ => &records.rests[index][behind - LINE_WORDS],
+        }
+    }
+
+    /// Makes a slab of the pool, or two, one of a class, wholly free and held by the caller.
+    pub(super) fn begin(self, class: usize, mobility: Mobility, units: Units) {
+        let head = self.head();
         // One that was never used is not held yet; who sees it movable must see it held too.
-        self.state.store(HELD, Ordering::Relaxed);
-        self.class.store(class as u8, Ordering::Relaxed);
+        head.state.store(HELD, Ordering::Relaxed);
+        if units == Units::Two {
+            let second = &self.region.records.heads[self.index as usize + 1];
+            second.state.store(HELD, Ordering::Relaxed);
+            second.is_movable.store(0, Ordering::Relaxed);
+            second.units.store(SECOND, Ordering::Relaxed);
+        }
+        head.units.store(units as u8, Ordering::Relaxed);
+        head.class.store(class as u16, Ordering::Relaxed);
         let is_movable = u8::from(mobility == Mobility::Movable);
-        self.is_movable.store(is_movable, Ordering::Release);
-        let slots = classes::class(class).slots;
-        for (at, word) in self.free.iter().enumerate() {
-            let bits = match slots.saturating_sub(at as u32 * 64) {
-                0 => 0,
+        head.is_movable.store(is_movable, Ordering::Release);
+        let slots = self.slots();
+        for at in 0..slots.div_ceil(64) {
+            let bits = match slots - at * 64 {
                 left @ 1..64 => (1 << left) - 1,
                 _ => u64::MAX,
             };
-            word.store(bits, Ordering::Relaxed);
+            self.word(at).store(bits, Ordering::Relaxed);
         }
-        self.state
+        self.note_words(slots.div_ceil(64), units);
+        head.state
             .store((slots as i32 * ONE) | HELD, Ordering::Release);
     }
 
-    /// How many slots are free at least.
-    fn count(&self) -> i32 {
-        self.state.load(Ordering::Acquire) >> COUNT_SHIFT
+    /// Notes which parts of the record are in use.
+    fn note_words(self, words: usize, units: Units) {
+        let records = &self.region.records;
+        if units == Units::One && words > HEAD_WORDS {
+            let end = self.index + 1;
+            records.lines_end.fetch_max(end, Ordering::Relaxed);
+            if words > HEAD_WORDS + LINE_WORDS {
+                records.rests_end.fetch_max(end, Ordering::Relaxed);
+            }
+        }
     }
 
-    fn is_empty(&self) -> bool {
-        self.count() == classes::class(self.class()).slots as i32
+    /// How many slots are free at least.
+    fn count(self) -> i32 {
+        self.head().state.load(Ordering::Acquire) >> COUNT_SHIFT
+    }
+
+    fn is_empty(self) -> bool {
+        self.count() == self.slots() as i32
+    }
+
+    /// Puts it into the pool: the caller holds it, and it is empty.
+    fn put(self) {
+        let (_, units) = self.shape();
+        (0..units as u32).for_each(|unit| self.region.put(self.index + unit));
     }
 
     /// Takes some free slots out of a slab the caller holds; how many.
-    pub(super) fn take(&self, slots: &mut [u16]) -> usize {
+    pub(super) fn take(self, slots: &mut [u16]) -> usize {
         let mut taken = 0;
-        for (at, word) in self.free.iter().enumerate() {
+        for at in 0..self.slots().div_ceil(64) {
+            if taken == slots.len() {
+                break;
+            }
+            let word = self.word(at);
             let bits = word.load(Ordering::Relaxed);
-            if bits == 0 || taken == slots.len() {
+            if bits == 0 {
                 continue;
             }
             let mut left = bits;
@@ -89,66 +240,92 @@ impl Slab {
             // Acquire: what freed a slot is over before the slot is used again.
             word.fetch_and(!(bits ^ left), Ordering::Acquire);
         }
-        self.state.fetch_sub(taken as i32 * ONE, Ordering::AcqRel);
+        self.head()
+            .state
+            .fetch_sub(taken as i32 * ONE, Ordering::AcqRel);
         taken
     }
 
     /// Whether a slot was free a moment ago.
-    pub(super) fn is_free(&self, slot: usize) -> bool {
-        self.free[slot / 64].load(Ordering::Acquire) >> (slot % 64) & 1 != 0
-    }
-
-    /// Fetches what [`Slab::give`] will change. Both are changed by locked instructions, of which
-    /// neither would begin before the one before it had its line.
-    pub(super) fn prefetch(&self, slot: usize) {
-        prefetch((&raw const self.state).addr());
-        prefetch((&raw const self.free[slot / 64]).addr());
+    pub(super) fn is_free(self, slot: usize) -> bool {
+        self.word(slot / 64).load(Ordering::Acquire) >> (slot % 64) & 1 != 0
     }
 
     /// Sets the slot free at an offset.
-    pub(super) fn give_at(&self, region: &Region, index: u32, offset: usize) {
-        self.give(region, index, classes::slot_at(self.class(), offset));
+    pub(super) fn give_at(self, offset: usize) {
+        self.give(classes::slot_at(self.class(), offset));
     }
 
     /// Sets a slot free.
-    pub(super) fn give(&self, region: &Region, index: u32, slot: usize) {
+    pub(super) fn give(self, slot: usize) {
         let bit = 1 << (slot % 64);
-        let before = self.free[slot / 64].fetch_or(bit, Ordering::Release);
+        let before = self.word(slot / 64).fetch_or(bit, Ordering::Release);
         debug_assert_eq!(before & bit, 0, "a block is freed once");
-        let state = self.state.fetch_add(ONE, Ordering::AcqRel);
-        let worthwhile = classes::class(self.class()).worthwhile as i32;
-        if state & HELD == 0 && (state >> COUNT_SHIFT) + 1 >= worthwhile {
-            self.hold_and_push(region, index);
+        let state = self.head().state.fetch_add(ONE, Ordering::AcqRel);
+        if state & HELD == 0 && (state >> COUNT_SHIFT) + 1 >= self.worthwhile() {
+            self.hold_and_push();
         }
     }
 
-    /// Lets go of a slab that the caller holds.
-    pub(super) fn let_go(&self, region: &Region, index: u32) {
-        let worthwhile = classes::class(self.class()).worthwhile as i32;
-        if self.count() >= worthwhile {
-            stack::of(self.class(), self.mobility()).push(region, index);
-            return;
+    /// With so many free slots it is on its stack.
+    fn worthwhile(self) -> i32 {
+        classes::worthwhile(self.slots()) as i32
+    }
+
+    fn push(self) {
+        stack::of(self.class(), self.mobility()).push(self.region, self.index);
+    }
+
+    /// Lets go of a slab that the caller holds. What is free of it is for the next taker, however
+    /// little: in slabs that fill, nobody would bring it back to what is worth a take.
+    pub(super) fn let_go(self) {
+        if self.count() > 0 {
+            return self.push();
         }
-        let state = self.state.fetch_and(!HELD, Ordering::AcqRel);
+        let state = self.head().state.fetch_and(!HELD, Ordering::AcqRel);
         // Those who gave slots back meanwhile saw it held.
-        if state >> COUNT_SHIFT >= worthwhile {
-            self.hold_and_push(region, index);
+        if state >> COUNT_SHIFT >= self.worthwhile() {
+            self.hold_and_push();
         }
     }
 
     /// Whether the caller holds it from now on: it has entries, and nobody held it.
-    fn seize(&self) -> bool {
+    fn seize(self) -> bool {
+        let head = self.head();
         // Acquire: with `begin`, which makes it movable after it is held.
-        self.is_movable.load(Ordering::Acquire) != 0
-            && self.state.load(Ordering::Relaxed) & HELD == 0
-            && self.state.fetch_or(HELD, Ordering::AcqRel) & HELD == 0
+        head.is_movable.load(Ordering::Acquire) != 0
+            && head.state.load(Ordering::Relaxed) & HELD == 0
+            && head.state.fetch_or(HELD, Ordering::AcqRel) & HELD == 0
     }
 
     /// Puts a slab that nobody holds on its stack, unless somebody else does.
-    fn hold_and_push(&self, region: &Region, index: u32) {
-        let state = self.state.fetch_or(HELD, Ordering::AcqRel);
+    fn hold_and_push(self) {
+        let state = self.head().state.fetch_or(HELD, Ordering::AcqRel);
         if state & HELD == 0 {
-            stack::of(self.class(), self.mobility()).push(region, index);
+            self.push();
+        }
+    }
+}
+
+/// What of a slab is free, in the order of how much of it that is.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Holes {
+    /// Of so many slots of a whole slab, as many as the shortest slots are.
+    of_whole: usize,
+    index: u32,
+    free: usize,
+    slots: usize,
+}
+
+impl Slab {
+    fn holes(self) -> Holes {
+        let free = self.count().max(0) as usize;
+        let slots = self.slots();
+        Holes {
+            of_whole: free * (WORDS * 64) / slots,
+            index: self.index,
+            free,
+            slots,
         }
     }
 }
@@ -180,21 +357,21 @@ pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacua
     for index in stack.pop_all(region) {
         let slab = region.slab(index);
         match slab.is_empty() {
-            true => region.put(index),
-            false => held.push((slab.count(), index)),
+            true => slab.put(),
+            false => held.push(slab.holes()),
         }
     }
     // The sparsest first, and of those equally sparse the one with the highest address.
     held.sort_unstable_by(|one, other| other.cmp(one));
     let evacuated = match evacuation {
-        Some(evacuation) => to_empty(&held, classes::class(class).slots as i32, evacuation),
+        Some(evacuation) => to_empty(&held, evacuation),
         None => 0,
     };
     let (sparse, dense) = held.split_at(evacuated);
-    for &(_, index) in dense {
-        stack.push(region, index);
+    for holes in dense {
+        stack.push(region, holes.index);
     }
-    let sparse: Vec<u32> = sparse.iter().map(|&(_, index)| index).collect();
+    let sparse: Vec<u32> = sparse.iter().map(|holes| holes.index).collect();
     for &index in &sparse {
         region.evacuated.set(index);
     }
@@ -203,17 +380,24 @@ pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacua
 
 /// How many of the slabs, the sparsest first: as many as the free slots of the others can take
 /// in, with some room left for those who allocate meanwhile.
-fn to_empty(held: &[(i32, u32)], slots: i32, evacuation: Evacuation) -> usize {
-    let free: i32 = held.iter().map(|&(count, _)| count).sum();
-    let spare = (free / slots) as usize;
+fn to_empty(held: &[Holes], evacuation: Evacuation) -> usize {
+    let free: usize = held.iter().map(|holes| holes.free).sum();
+    let slots: usize = held.iter().map(|holes| holes.slots).sum();
+    let mean = slots.div_ceil(held.len().max(1)).max(1);
     let wanted = evacuation
         .spare_slabs_min
         .max(held.len() / evacuation.spare_part);
     // Each takes its own free slots away and needs room for the rest: a slab's worth of slots.
-    let with_room = match spare < wanted {
+    let mut room = match free / mean < wanted {
         true => 0,
-        false => spare - wanted / 2,
+        false => free - wanted / 2 * mean,
     };
+    let has_room = |holes: &&Holes| {
+        let left = room.checked_sub(holes.slots);
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let with_room = held.iter().take_while(has_room).count();
     let least = evacuation
         .part_min
         .map_or(0, |part| held.len().div_ceil(part));
@@ -253,7 +437,7 @@ pub(crate) fn put_empty(slabs: &mut Vec<u32>) {
         let is_left = !region.slab(index).is_empty();
         if !is_left {
             region.evacuated.clear(index);
-            region.put(index);
+            region.slab(index).put();
         }
         is_left
     });
@@ -266,6 +450,6 @@ pub(crate) fn end_evacuation(mut slabs: Vec<u32>) {
     let Some(region) = region() else { return };
     for index in slabs {
         region.evacuated.clear(index);
-        region.slab(index).let_go(region, index);
+        region.slab(index).let_go();
     }
 }

@@ -25,13 +25,11 @@ pub(super) fn of(class: usize, mobility: Mobility) -> &'static Stack {
 
 impl Stack {
     /// Puts a slab on top. The caller holds it, and lets go of it.
-    pub(super) fn push(&self, region: &Region, index: u32) {
+    pub(super) fn push(&self, region: &'static Region, index: u32) {
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
-            region
-                .slab(index)
-                .next
-                .store(head as u32, Ordering::Relaxed);
+            let next = region.slab(index).next();
+            next.store(head as u32, Ordering::Relaxed);
             match self.swap(head, index + 1) {
                 Ok(()) => return,
                 Err(now) => head = now,
@@ -45,11 +43,11 @@ impl Stack {
     }
 
     /// Takes the slab on top, which the caller holds from then on.
-    pub(super) fn pop(&self, region: &Region) -> Option<u32> {
+    pub(super) fn pop(&self, region: &'static Region) -> Option<u32> {
         let mut head = self.0.load(Ordering::Acquire);
         loop {
             let index = (head as u32).checked_sub(1)?;
-            let next = region.slab(index).next.load(Ordering::Relaxed);
+            let next = region.slab(index).next().load(Ordering::Relaxed);
             match self.swap(head, next) {
                 Ok(()) => return Some(index),
                 Err(now) => head = now,
@@ -58,7 +56,7 @@ impl Stack {
     }
 
     /// Takes all slabs, the top first. The caller holds them from then on.
-    pub(super) fn pop_all(&self, region: &Region) -> Vec<u32> {
+    pub(super) fn pop_all(&self, region: &'static Region) -> Vec<u32> {
         let mut head = self.0.load(Ordering::Acquire);
         while head as u32 != 0
             && let Err(now) = self.swap(head, 0)
@@ -67,7 +65,7 @@ impl Stack {
         }
         let top = (head as u32).checked_sub(1);
         let below = |&index: &u32| {
-            let next = region.slab(index).next.load(Ordering::Relaxed);
+            let next = region.slab(index).next().load(Ordering::Relaxed);
             next.checked_sub(1)
         };
         std::iter::successors(top, below).collect()

@@ -65,13 +65,14 @@ proptest! {
 
     #[test]
     fn blocks_never_overlap(
+        has_small_limit: bool,
         steps in prop::collection::vec(
             (any::<bool>(), lengths(), any::<prop::sample::Index>()),
             1..600,
         ),
     ) {
         // So that slots of longer classes are used, too.
-        note_limit(1 << 20);
+        note_limit(if has_small_limit { 1 << 20 } else { 0 });
         let mut live: Vec<Filled> = Vec::new();
         for (at, (is_movable, bytes, which)) in steps.into_iter().enumerate() {
             let mobility = MOBILITIES[usize::from(is_movable)];
@@ -88,6 +89,46 @@ proptest! {
         }
         live.into_iter().for_each(Filled::free);
     }
+}
+
+#[test]
+fn a_pair_of_slabs_is_one() {
+    // A length of this test's own, so that nobody else uses the class.
+    const BYTES: usize = 1_012;
+    let Some(region) = region() else { return };
+    let class = classes::of_bytes(BYTES, Mobility::Movable);
+    // None where the pool has only slabs without their neighbours.
+    let Some(first) = region.take_pair() else {
+        return;
+    };
+    let in_use = region.slabs_in_use();
+    let slab = region.slab(first);
+    slab.begin(class, Mobility::Movable, region::Units::Two);
+    let (mut slots, mut all) = ([0; classes::BATCH_MAX], Vec::new());
+    loop {
+        match slab.take(&mut slots) {
+            0 => break,
+            taken => all.extend_from_slice(&slots[..taken]),
+        }
+    }
+    assert_eq!((all.len(), slab.slots()), (129, 129));
+    assert!(all.iter().all(|&slot| !slab.is_free(slot.into())));
+    let starts: Vec<_> = all
+        .iter()
+        .map(|&slot| region.address(first, usize::from(slot) * BYTES))
+        .collect();
+    let behind = starts[128].as_ptr().addr() + BYTES - region.base();
+    assert!(behind <= (first as usize + 2) * SLAB_BYTES);
+    for (start, at) in starts.into_iter().zip(1..) {
+        let (_, index, offset) = located(start).expect("it is the arena's");
+        assert_eq!((index, classes::slot_at(class, offset)), (first, at - 1));
+        prefetch_free(start, BYTES, Mobility::Movable);
+        // SAFETY: taken above, and used by nobody.
+        assert!(unsafe { free(start, BYTES) });
+    }
+    let mut slabs = vec![first];
+    put_empty(&mut slabs);
+    assert!(slabs.is_empty() && in_use > 1);
 }
 
 #[test]
@@ -254,7 +295,7 @@ impl Drop for OnDrop<'_> {
 
 #[test]
 fn nobody_writes_to_what_stands_in_a_quiet_slab() {
-    const BYTES: usize = 620;
+    const BYTES: usize = 616;
     const SLOTS: usize = 100_000;
     let is_over = AtomicBool::new(false);
     let write = |seed| {
