@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::classes;
 use super::region::region;
 use crate::reclaim::Guard;
+use crate::table::prefetch;
 
 /// Slabs that are set aside.
 #[derive(Debug)]
@@ -50,6 +51,14 @@ impl Slot<'_> {
 
     pub(crate) fn bytes(self) -> usize {
         self.bytes
+    }
+
+    /// A hint that the start of what is there will soon be looked at.
+    pub(crate) fn prefetch(self) {
+        const LINE_BYTES: usize = 64;
+        let start = self.start.as_ptr().addr();
+        prefetch(start);
+        prefetch(start + LINE_BYTES);
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::arena::{self, Evacuated};
+use crate::arena::{self, Evacuated, Slot};
 use crate::db::Db;
 use crate::entry::Entry;
 use crate::eviction::Verdict;
 use crate::keyspace;
 use crate::publish;
-use crate::table::{Foreseen, Key, Spot};
+use crate::table::{Key, Spot};
 
 /// A stretch is so many bytes of slots, or one slot.
 pub(super) const STRETCH_BYTES: usize = 4096;
@@ -107,12 +107,18 @@ impl Stretch {
     pub(super) fn walk(&self, db: &Db<'_>) -> usize {
         let range = (self.at, self.slots.clone());
         let table = &db.database().table;
-        let mut standing: SmallVec<[(Key<'_>, usize); 32]> = SmallVec::new();
-        let mut foreseen: SmallVec<[Foreseen<'_>; 32]> = SmallVec::new();
+        let mut taken: SmallVec<[Slot<'_>; 32]> = SmallVec::new();
+        // What is emptied was not looked at for long: the waits for each slot's start, and then
+        // for each key's home, overlap.
         for slot in self.evacuated.taken(range, db.guard()) {
+            slot.prefetch();
+            taken.push(slot);
+        }
+        let mut standing: SmallVec<[(Key<'_>, usize); 32]> = SmallVec::new();
+        for slot in taken {
             if let Some(bytes) = Entry::key_in(slot) {
                 let key = Key::new(bytes, db.store().hash(bytes));
-                foreseen.push(table.foresee(&key, db.guard()));
+                table.foresee(&key, db.guard());
                 standing.push((key, slot.start().as_ptr().addr()));
             }
         }
