@@ -363,7 +363,11 @@ impl Region {
 
 /// Zeroed memory for all time, in physical memory as far as it is used.
 pub(super) fn zeroed<T>(count: usize) -> Option<&'static [T]> {
-    let start = map(count * size_of::<T>())?;
+    let bytes = count * size_of::<T>();
+    let start = map(bytes)?;
+    // Little of it is used at first, where it is many.
+    // SAFETY: the mapping is ours; this changes no content.
+    unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
     // SAFETY: the mapping is so long, zeroed, aligned to a page and never unmapped; all `T` here
     // are made of atomic integers, for which zero is a value.
     Some(unsafe { std::slice::from_raw_parts(start.as_ptr().cast(), count) })
