@@ -27,7 +27,7 @@ use tests::Subject;
 use tests::notation::{quote, render};
 use tests::peer::{Kind, Peer};
 use tests::random::{budget, seed};
-use tests::resp::RespClient;
+use tests::resp::{RespClient, encode};
 
 use compare::{Answer, Rule, Verdict};
 use grammar::Grammar;
@@ -64,7 +64,7 @@ fn answers_as_redis_or_valkey_does() {
     while left > 0 {
         let is_resp3 = random.bool();
         let length = left.min(EPISODE_COMMANDS);
-        let mut episode: Vec<Words> = (0..length).map(|_| grammar.command(&mut random)).collect();
+        let mut episode = commands_of(&grammar, length, &mut random);
         episode.retain(|words| !reports.contains_key(&name(words)));
         let stage = Stage {
             subject: &subject,
@@ -89,6 +89,34 @@ fn answers_as_redis_or_valkey_does() {
         "MAYFLY_TEST_SEED={seed}\n{}",
         Vec::from_iter(reports).join("\n")
     );
+}
+
+/// Random commands. Now and then one that edits a hash or a set is followed by some that edit the
+/// same one, which Mayfly carries out as one.
+fn commands_of(grammar: &Grammar, length: usize, random: &mut Rng) -> Vec<Words> {
+    const ONE_IN: u8 = 4;
+    let mut commands = Vec::with_capacity(length);
+    let mut following = 0;
+    while commands.len() < length {
+        let Some(last) = commands.last().filter(|_| following > 0) else {
+            let command = grammar.command(random);
+            if commands::edited(&command).is_some() && random.u8(..ONE_IN) == 0 {
+                following = random.usize(1..20);
+            }
+            commands.push(command);
+            continue;
+        };
+        let (family, key) = commands::edited(last).expect("looked at above");
+        let key = key.to_vec();
+        let mut command = grammar.command(random);
+        while commands::edited(&command).is_none_or(|(other, _)| other != family) {
+            command = grammar.command(random);
+        }
+        command[1] = key;
+        commands.push(command);
+        following -= 1;
+    }
+    commands
 }
 
 fn name(words: &Words) -> Vec<u8> {
@@ -126,9 +154,12 @@ impl Stage<'_> {
         let mut at = 0;
         while at < episode.len() {
             let batch = batch_at(episode, at);
-            for client in &mut clients {
-                batch.iter().for_each(|words| client.send(words));
-            }
+            // In one go: what arrives together may be carried out together.
+            let mut bytes = Vec::new();
+            batch.iter().for_each(|words| encode(words, &mut bytes));
+            clients
+                .iter_mut()
+                .for_each(|client| client.send_raw(&bytes));
             for words in batch {
                 let answers: Vec<Answer> =
                     clients.iter_mut().map(RespClient::try_receive).collect();

@@ -1,6 +1,11 @@
 //! Hashes.
 
-use tests::{check, check_resp3};
+use std::thread;
+
+use fastrand::Rng;
+use tests::random::{budget, seed};
+use tests::resp::{Reply, RespClient, encode};
+use tests::{Subject, check, check_resp3};
 
 #[test]
 fn fields_are_set_read_and_removed() {
@@ -258,4 +263,144 @@ fn encodings_are_those_of_redis() {
         "hashtable"
         "#,
     );
+}
+
+/// A random command that edits the hash or set of one of two keys, or looks at it.
+fn edit(random: &mut Rng) -> Vec<String> {
+    let key = ["a", "b"][usize::from(random.u8(..8) == 0)];
+    let fields = if random.bool() { 4 } else { 40 };
+    let mut field = || format!("field:{}", random.usize(..fields));
+    let (first, second) = (field(), field());
+    let text = "v".repeat([1, 40, 300, 700][random.usize(..4)]);
+    let number = random.i64(-5..5).to_string();
+    let words: &[&str] = match random.u8(..20) {
+        0..6 => &["HSET", key, &first, &text],
+        6 => &["HSET", key, &first, &number, &second, &text],
+        7 => &["HSET", key, &first],
+        8 => &["HSETNX", key, &first, &number],
+        9 => &["HMSET", key, &first, &number],
+        10..12 => &["HINCRBY", key, &first, &number],
+        12 => &["HINCRBYFLOAT", key, &first, "0.5"],
+        13..16 => &["HDEL", key, &first, &second],
+        16 => &["HDEL", key, "field:0", "field:1", "field:2", "field:3"],
+        17 => &["SADD", key, &first],
+        18 => &["PEXPIRE", key, "100000000"],
+        _ => &[["HGETALL", "PERSIST", "DEL"][random.usize(..3)], key],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// What is sent together is answered as what is sent one by one.
+#[test]
+fn edits_in_a_row_are_as_if_each_was_alone() {
+    let subject = Subject::start();
+    let seed = seed();
+    let mut random = Rng::with_seed(seed);
+    let (mut together, mut alone) = (subject.resp(), subject.resp());
+    alone.call(&["SELECT", "1"]);
+    for round in 0..budget("MAYFLY_RUN_ROUNDS", 300) {
+        let commands: Vec<_> = (0..random.usize(2..100))
+            .map(|_| edit(&mut random))
+            .collect();
+        let mut bytes = Vec::new();
+        commands.iter().for_each(|words| encode(words, &mut bytes));
+        together.send_raw(&bytes);
+        for words in &commands {
+            alone.send(words);
+            let expected = alone.receive();
+            let answer = together.receive();
+            let is_same = match words[0].as_str() {
+                "HGETALL" => answer.raw.len() == expected.raw.len(),
+                _ => answer.raw == expected.raw,
+            };
+            assert!(
+                is_same,
+                "MAYFLY_TEST_SEED={seed}, round {round}, {words:?}: {answer:?}"
+            );
+        }
+        for key in ["a", "b"] {
+            for command in [
+                &["OBJECT", "ENCODING", key][..],
+                &["TYPE", key],
+                &["HLEN", key],
+            ] {
+                assert_eq!(together.call(command), alone.call(command), "{command:?}");
+            }
+            let has_expiry = |client: &mut RespClient| client.call(&["EXPIRETIME", key]);
+            let [one, other] = [&mut together, &mut alone].map(has_expiry);
+            assert_eq!(
+                format!("{one:?}").len(),
+                format!("{other:?}").len(),
+                "seed {seed}"
+            );
+            let [one, other] = [&mut together, &mut alone].map(|client| {
+                let Reply::Array(words) = client.call(&["HGETALL", key]) else {
+                    return Vec::new();
+                };
+                let mut pairs: Vec<_> = words.chunks(2).map(|pair| format!("{pair:?}")).collect();
+                pairs.sort();
+                pairs
+            });
+            assert_eq!(one, other, "MAYFLY_TEST_SEED={seed}, round {round}");
+        }
+    }
+}
+
+/// Clients on several threads who change one hash in long pipelines lose nothing.
+#[test]
+fn edits_in_a_row_by_several_clients_all_count() {
+    const CLIENTS: usize = 4;
+    const EDITS: usize = 64;
+    let subject = Subject::start();
+    let rounds = budget("MAYFLY_RUN_ROUNDS", 300);
+    let sums = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let mut client = subject.resp();
+                scope.spawn(move || {
+                    let mut sums = Vec::new();
+                    for round in 0..rounds {
+                        let mut bytes = Vec::new();
+                        for edit in 0..EDITS {
+                            let field = format!("{number}:{edit}");
+                            encode(&["HINCRBY", "h", "sum", "1"], &mut bytes);
+                            encode(&["HSET", "h", &field, &round.to_string()], &mut bytes);
+                        }
+                        client.send_raw(&bytes);
+                        for _ in 0..EDITS {
+                            sums.push(client.receive().raw);
+                            let is_new = if round == 0 { b":1\r\n" } else { b":0\r\n" };
+                            assert_eq!(client.receive().raw, is_new);
+                        }
+                    }
+                    sums
+                })
+            })
+            .collect();
+        let sums = clients
+            .into_iter()
+            .map(|client| client.join().expect("no panic"));
+        sums.collect::<Vec<_>>()
+    });
+    let number = |raw: &Vec<u8>| -> usize {
+        let text = String::from_utf8_lossy(raw);
+        text.trim_start_matches(':')
+            .trim_end()
+            .parse()
+            .expect("a sum")
+    };
+    let mut all = Vec::new();
+    for sums in sums {
+        let sums: Vec<usize> = sums.iter().map(number).collect();
+        assert!(sums.is_sorted(), "a client's own edits are in order");
+        all.extend(sums);
+    }
+    all.sort_unstable();
+    let expected: Vec<usize> = (1..=CLIENTS * EDITS * rounds).collect();
+    assert!(all == expected, "each sum once");
+    let mut client = subject.resp();
+    for number in 0..CLIENTS {
+        let value = client.call(&["HGET", "h", &format!("{number}:0")]);
+        assert_eq!(value.text(), Some((rounds - 1).to_string().as_bytes()));
+    }
 }

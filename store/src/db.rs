@@ -104,6 +104,28 @@ pub struct Db<'g> {
     notes_use: bool,
 }
 
+/// What stands at a key, to be changed as it was found or not at all.
+pub struct Basis<'k, 'g> {
+    key: Key<'k>,
+    sight: Sight<'g>,
+    live: Option<Entry<'g>>,
+}
+
+impl<'g> Basis<'_, 'g> {
+    /// The entry, unless it is expired.
+    pub fn entry(&self) -> Option<Entry<'g>> {
+        self.live
+    }
+}
+
+impl fmt::Debug for Basis<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Basis")
+            .field("key", &self.key.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Db<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db")
@@ -178,6 +200,13 @@ impl<'g> Db<'g> {
             return self.note_use_at(self.store.hash(entry.key()), entry);
         }
         entry.touch(self.store.eviction().present(self.now_ms));
+    }
+
+    /// Notes that another command has written what is about to be published.
+    fn note_rewrite(&self, hash: u64, entry: Entry<'g>) {
+        let eviction = self.store.eviction();
+        entry.rewrite(eviction.present(self.now_ms));
+        eviction.note_request(hash, entry);
     }
 
     fn note_use_at(&self, hash: u64, entry: Entry<'g>) {
@@ -261,29 +290,66 @@ impl<'g> Db<'g> {
             let live = self.live(sight.entry);
             let mut decided = decide(live);
             let after = match &mut decided {
-                Err(_) | Ok((Change::Keep, _)) => {
+                Err(_) => {
                     self.keep(sight);
-                    live
+                    Some(live)
                 }
-                Ok((Change::Remove, _)) => {
-                    if sight.entry.is_some() && !self.take_out(sight) {
-                        continue;
-                    }
-                    None
-                }
-                Ok((Change::Put(draft), _)) => {
-                    let made = self.put_in(&key, sight, draft);
-                    if made.is_none() {
-                        continue;
-                    }
-                    made
-                }
+                Ok((change, _)) => self.carry_out(&key, sight, change, 1),
+            };
+            let Some(after) = after else {
+                continue;
             };
             return match decided {
                 Ok((_, result)) => Ok((result, after)),
                 Err(error) => Err(error),
             };
         }
+    }
+
+    /// Carries out what was decided on what a settled look found, and counts it as so many uses;
+    /// what stands at the key afterwards. None if something changed since: nothing was done.
+    #[inline(always)]
+    fn carry_out(
+        &self,
+        key: &Key<'_>,
+        sight: &Sight<'g>,
+        change: &mut Change<'_>,
+        uses: u32,
+    ) -> Option<Option<Entry<'g>>> {
+        match change {
+            Change::Keep => {
+                self.keep(sight);
+                Some(self.live(sight.entry))
+            }
+            Change::Remove => {
+                let is_gone = sight.entry.is_none() || self.take_out(sight);
+                is_gone.then_some(None)
+            }
+            Change::Put(draft) => self.put_in(key, sight, draft, uses).map(Some),
+        }
+    }
+
+    /// Looks at a key of which several commands are to make one change: [`Db::publish`].
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    ///
+    /// # Panics
+    /// Inside [`Db::atomic`].
+    pub fn basis<'k>(&self, key: &'k [u8]) -> Result<Basis<'k, 'g>, Error> {
+        assert!(!self.in_transaction, "a transaction publishes as a whole");
+        let key = self.key(key);
+        let sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
+        let live = self.live(sight.entry);
+        Ok(Basis { key, sight, live })
+    }
+
+    /// Changes a key that is still as it was when `basis` was looked at, by what so many commands
+    /// have made of it; false, and nothing is done, if it is not.
+    pub fn publish(&self, basis: &Basis<'_, 'g>, mut change: Change<'_>, commands: u32) -> bool {
+        let Basis { key, sight, .. } = basis;
+        let after = self.carry_out(key, sight, &mut change, commands);
+        after.is_some()
     }
 
     /// A version that no entry has nor will have, for what was stored but is gone already.
@@ -637,8 +703,15 @@ impl<'g> Db<'g> {
     }
 
     /// Puts an entry where a settled look found its place; none if something changed since.
-    fn put_in(&self, key: &Key<'_>, sight: &Sight<'g>, draft: &mut Draft<'_>) -> Option<Entry<'g>> {
+    fn put_in(
+        &self,
+        key: &Key<'_>,
+        sight: &Sight<'g>,
+        draft: &mut Draft<'_>,
+        uses: u32,
+    ) -> Option<Entry<'g>> {
         let made = self.provisional(key, sight.entry, sight.version_floor(), draft);
+        (1..uses).for_each(|_| self.note_rewrite(key.hash, made.entry));
         self.place(sight, made).map_err(Provisional::discard).ok()
     }
 

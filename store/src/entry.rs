@@ -459,6 +459,12 @@ impl<'g> Entry<'g> {
         self.swap_usage(usage, usage.read(now));
     }
 
+    /// Notes that one more write has made the entry what it is.
+    pub(crate) fn rewrite(self, now: Present) {
+        let usage = self.usage();
+        self.swap_usage(usage, usage.rewritten(now));
+    }
+
     /// The block the entry fills.
     pub(crate) fn block(self) -> Block {
         let (key_at, key_bytes, value_bytes) = self.spans();

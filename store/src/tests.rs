@@ -2,8 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::reclaim;
+use crate::value::hash::{Hash, HashEdit};
+use crate::value::number::parse_integer;
 use crate::value::string::{self, Str};
-use crate::{Change, Db, Draft, Error, Options, Store};
+use crate::value::{Edited, Limits};
+use crate::{Basis, Change, Db, Draft, Entry, Error, Options, Policy, Store};
 
 fn store() -> Store {
     Store::new(&Options::default())
@@ -49,6 +53,106 @@ fn what_is_put_is_read_until_it_is_removed() {
         assert_eq!(db.remove(b"k"), Ok(true));
         assert_eq!(db.remove(b"k"), Ok(false));
         assert_eq!((get(db, "k"), db.len()), (None, 0));
+    });
+}
+
+/// Too large to be packed.
+const LARGE: usize = 5_000;
+
+/// What several commands make of the hash at a key, on the basis of what stands there.
+fn edited<'k, 'g>(
+    db: Db<'g>,
+    key: &'k str,
+    by: &[i64],
+    value_bytes: usize,
+) -> (Basis<'k, 'g>, Change<'g>) {
+    let basis = db.basis(key.as_bytes()).expect("nothing is busy");
+    let mut edit = HashEdit::new(basis.entry(), &Limits::DEFAULT).expect("a hash");
+    for (at, &by) in by.iter().enumerate() {
+        edit.increment(b"sum", by).expect("an integer");
+        edit.set(format!("field {at}").as_bytes(), &vec![b'v'; value_bytes]);
+    }
+    let Edited::Changed(value) = edit.finish() else {
+        panic!("it was changed");
+    };
+    let draft = Draft::keeping_any(basis.entry(), value);
+    (basis, Change::Put(draft))
+}
+
+fn sum(db: Db<'_>, key: &str) -> i64 {
+    let hash = Hash::of_any(db.peek(key.as_bytes())).expect("a hash");
+    let sum = hash.and_then(|hash| hash.get(b"sum"));
+    sum.map_or(0, |text| parse_integer(text).expect("an integer"))
+}
+
+#[test]
+fn a_basis_that_changed_is_none() {
+    let store = store();
+    let version = |db: Db<'_>| db.peek(b"h").map(Entry::version);
+    with(&store, |db| {
+        // Absent, then there; beaten by a change, by a removal, by both.
+        for (beaten_by, expected) in [("", 3), ("add", 103), ("remove", 0), ("both", 100)] {
+            let before = version(db);
+            let (basis, change) = edited(db, "h", &[1, 2], LARGE);
+            if ["remove", "both"].contains(&beaten_by) {
+                db.remove(b"h").expect("nothing is busy");
+            }
+            if ["add", "both"].contains(&beaten_by) {
+                let (basis, change) = edited(db, "h", &[100], LARGE);
+                assert!(db.publish(&basis, change, 1));
+            }
+            assert_eq!(db.publish(&basis, change, 2), beaten_by.is_empty());
+            assert_eq!(sum(db, "h"), expected, "{beaten_by}");
+            assert!(version(db).is_none_or(|version| Some(version) > before));
+        }
+        let (basis, _) = edited(db, "h", &[1], LARGE);
+        assert!(db.publish(&basis, Change::Remove, 1));
+        assert_eq!((db.peek(b"h").is_none(), db.len()), (true, 0));
+        assert!(!db.publish(&basis, Change::Remove, 1), "it was removed");
+    });
+    reclaim::settle();
+}
+
+/// An expired key is none, and goes.
+#[test]
+fn a_basis_is_not_what_has_expired() {
+    let store = store();
+    with(&store, |db| {
+        let draft = Draft::new(string::bytes(b"text")).expiring(Some(1_500));
+        db.put(b"h", draft).expect("nothing is busy");
+    });
+    let guard = store.pin();
+    let db = store.db(0, &guard, 2_000);
+    let (basis, change) = edited(db, "h", &[1, 2], LARGE);
+    assert!(basis.entry().is_none());
+    assert!(db.publish(&basis, change, 2));
+    let entry = db.peek(b"h").expect("a new one");
+    assert_eq!((sum(db, "h"), entry.meta().expires_at_ms), (3, None));
+}
+
+/// Several commands are as many uses as if each had been published.
+#[test]
+fn commands_published_together_are_so_many_uses() {
+    let options = Options {
+        policy: Policy::AllkeysLfu,
+        ..Options::default()
+    };
+    let store = Store::new(&options);
+    store.set_use_counting(0, 0);
+    with(&store, |db| {
+        for count in [1, 60] {
+            let (basis, change) = edited(db, "together", &[1], 1);
+            assert!(db.publish(&basis, change, count));
+        }
+        for _ in 0..61 {
+            let (basis, change) = edited(db, "alone", &[1], 1);
+            assert!(db.publish(&basis, change, 1));
+        }
+        let [together, alone] = ["together", "alone"].map(|key| {
+            let entry = db.peek(key.as_bytes()).expect("put");
+            store.use_count(entry, 1_000)
+        });
+        assert_eq!(together, alone);
     });
 }
 

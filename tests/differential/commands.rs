@@ -149,3 +149,14 @@ pub(super) const SINCE: &[&str] = &[
     "CLIENT SETINFO <lib-name|lib-ver|nonsense> {name}",
     "CLIENT NO-TOUCH <on|off|nonsense>",
 ];
+
+/// The hash or set that a command edits, behind the name of its family.
+pub(super) fn edited(words: &[Vec<u8>]) -> Option<(&'static str, &[u8])> {
+    let name = words[0].to_ascii_uppercase();
+    let family = match name.as_slice() {
+        b"HSET" | b"HMSET" | b"HSETNX" | b"HDEL" | b"HINCRBY" | b"HINCRBYFLOAT" => "hash",
+        b"SADD" | b"SREM" => "set",
+        _ => return None,
+    };
+    Some((family, words.get(1)?))
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rapidhash::fast::RandomState;
 use store::Db;
 
-use super::{Args, Body, Call, Command, Error, Family, Flag, Handler, Reply, error};
+use super::{Args, Body, Call, Command, Edits, Error, Family, Flag, Handler, Reply, error};
 use crate::session::{Replies, Session};
 use crate::shared::Shared;
 
@@ -56,7 +56,7 @@ fn index() -> &'static Index {
 
 fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Command) {
     let subcommands = match command.body {
-        Body::Run(_) => &[],
+        Body::Run(_) | Body::Edit(_) => &[],
         Body::Container(subcommands) | Body::RunOrContainer(_, subcommands) => subcommands,
     };
     let first = entries.len() + 1;
@@ -163,9 +163,17 @@ impl Entry {
         self.flags & 1 << flag as u32 != 0
     }
 
+    /// The collection that `words` of it edit, if that is all they do: two of a family that name
+    /// the same one can be parts of one run.
+    pub(crate) fn edited<'w>(&self, words: &[&'w [u8]]) -> Option<(&'static str, &'w [u8])> {
+        let is_edit = matches!(self.command.body, Body::Edit(_));
+        let key = words.get(1).filter(|_| is_edit)?;
+        Some((self.family.name, key))
+    }
+
     fn handler(&self, words: usize) -> Option<Handler> {
         match self.command.body {
-            Body::Run(handler) => Some(handler),
+            Body::Run(handler) | Body::Edit(handler) => Some(handler),
             Body::RunOrContainer(handler, _) if words == 1 => Some(handler),
             Body::RunOrContainer(..) | Body::Container(_) => None,
         }
@@ -209,15 +217,33 @@ pub(crate) fn check(
     Ok((entry, handler))
 }
 
+/// Where a request is carried out.
+#[derive(Debug)]
+pub(crate) enum Place<'r> {
+    /// On the connection's thread, where it must not take long.
+    Connection,
+    /// On a worker thread.
+    Worker,
+    /// On the connection's thread, as a part of a run: what it does is not done before that is
+    /// published, and errors are counted then ([`note_error`]).
+    Run(&'r dyn Edits),
+}
+
 /// Runs one request and appends its reply to `out`, where the client wants one.
 pub(crate) fn run(
     entry: Option<&'static Entry>,
     words: &[&[u8]],
     (session, shared, db): (&mut Session, &Shared, Db<'_>),
     out: &mut Vec<u8>,
-    is_on_worker: bool,
+    place: Place<'_>,
 ) -> Outcome {
     let start = out.len();
+    let is_on_worker = matches!(place, Place::Worker);
+    let edits = match place {
+        Place::Run(edits) => Some(edits),
+        Place::Connection | Place::Worker => None,
+    };
+    let is_in_run = edits.is_some();
     let mut is_rejected = false;
     let checked = check(entry, words, session);
     if let Ok((entry, _)) = checked
@@ -241,6 +267,7 @@ pub(crate) fn run(
                 session,
                 shared,
                 is_on_worker,
+                edits,
             })
         }
         Err(error) => {
@@ -255,9 +282,10 @@ pub(crate) fn run(
             Error::Offload => return Outcome::Heavy,
             Error::Store(store::Error::Busy) => return Outcome::Busy,
             error => {
-                let text = error.text();
-                shared.stats.note_error(text);
-                Reply::new(out, session.version).error(text);
+                Reply::new(out, session.version).error(error.text());
+                if !is_in_run {
+                    note_error(shared, &out[start..]);
+                }
             }
         }
     }
@@ -268,6 +296,14 @@ pub(crate) fn run(
         true => Outcome::Rejected,
         false => Outcome::Replied(is_error),
     }
+}
+
+/// Counts the error that a reply is.
+pub(crate) fn note_error(shared: &Shared, reply: &[u8]) {
+    let text = reply.strip_prefix(b"-").unwrap_or(reply);
+    shared
+        .stats
+        .note_error(text.strip_suffix(b"\r\n").unwrap_or(text));
 }
 
 /// Before a command that may take memory: about as much as its words.

@@ -3,7 +3,7 @@
 use store::value::hash::{Hash, HashEdit};
 use store::value::number::LongDouble;
 
-use super::Body::Run;
+use super::Body::{Edit, Run};
 use super::Flag::{DenyOom, Fast, Readonly, Write};
 use super::Keys::{At, For};
 use super::Use::{Delete, Insert, Look, Update};
@@ -28,7 +28,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, Fast],
             keys: &[For(Delete, &FIELDS)],
-            body: Run(hdel),
+            body: Edit(hdel),
         },
         Command {
             name: "hexists",
@@ -68,7 +68,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
             keys: &[PAIRS],
-            body: Run(hincrby),
+            body: Edit(hincrby),
         },
         Command {
             name: "hincrbyfloat",
@@ -78,7 +78,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
             keys: &[PAIRS],
-            body: Run(hincrbyfloat),
+            body: Edit(hincrbyfloat),
         },
         Command {
             name: "hkeys",
@@ -118,7 +118,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, DenyOom, Fast],
             keys: &[For(Update, &PAIRS)],
-            body: Run(hmset),
+            body: Edit(hmset),
         },
         Command {
             name: "hrandfield",
@@ -148,7 +148,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(N) with N the number of fields given",
             flags: &[Write, DenyOom, Fast],
             keys: &[For(Update, &PAIRS)],
-            body: Run(hset),
+            body: Edit(hset),
         },
         Command {
             name: "hsetnx",
@@ -158,7 +158,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(1)",
             flags: &[Write, DenyOom, Fast],
             keys: &[For(Insert, &PAIRS)],
-            body: Run(hsetnx),
+            body: Edit(hsetnx),
         },
         Command {
             name: "hstrlen",
@@ -443,12 +443,20 @@ fn field<'c>(call: &mut Call<'c>) -> Result<Option<&'c [u8]>, Error> {
     Ok(hash.and_then(|hash| hash.get(field)))
 }
 
-/// Edits the hash at a key in one step.
+/// Edits the hash at a key in one step, or in one of a run.
 fn edit<R>(
     call: &Call<'_>,
     key: &[u8],
     mut change: impl FnMut(&mut HashEdit<'_>) -> Result<R, store::Error>,
 ) -> Result<R, Error> {
+    if let Some(edits) = call.edits {
+        let mut result = None;
+        edits.edit_hash(key, &mut |edit| {
+            result = Some(change(edit)?);
+            Ok(())
+        })?;
+        return Ok(result.expect("the step was made"));
+    }
     let limits = call.limits();
     let result = call.db.update(key, |entry| {
         let mut edit = HashEdit::new(entry, &limits)?;

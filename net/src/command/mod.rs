@@ -34,6 +34,7 @@ pub(crate) mod memcached;
 mod memory;
 mod module;
 mod object;
+pub(crate) mod run;
 mod scan;
 mod server;
 mod set;
@@ -42,6 +43,7 @@ pub(crate) mod table;
 
 pub(crate) use crate::protocol::resp::Writer as Reply;
 pub(crate) use args::Args;
+pub(crate) use run::Edits;
 pub(crate) use table::{Body, Command, Family, Flag, Keys, Use};
 
 /// All commands, by family.
@@ -85,6 +87,8 @@ pub(crate) struct Call<'c> {
     pub(crate) shared: &'c Shared,
     /// Whether this thread may take its time.
     pub(crate) is_on_worker: bool,
+    /// In a run of edits of one collection: what they all change.
+    pub(crate) edits: Option<&'c dyn Edits>,
 }
 
 /// The most elements or kilobytes a handler may visit on a connection thread.

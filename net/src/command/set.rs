@@ -7,7 +7,7 @@ use store::value::number::parse_integer;
 use store::value::set::{self, Member, Set, SetBuilder, SetEdit};
 use store::{Change, Db, Draft};
 
-use super::Body::Run;
+use super::Body::{Edit, Run};
 use super::Flag::{DenyOom, Fast, Readonly, Write};
 use super::Keys::{At, Counted, For, From};
 use super::Use::{Delete, Insert, Look, Overwrite, Read, Take};
@@ -37,7 +37,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(N) with N the number of members given",
             flags: &[Write, DenyOom, Fast],
             keys: &[For(Insert, &MEMBERS)],
-            body: Run(sadd),
+            body: Edit(sadd),
         },
         Command {
             name: "scard",
@@ -167,7 +167,7 @@ pub(super) const FAMILY: Family = Family {
             complexity: "O(N) with N the number of members given",
             flags: &[Write, Fast],
             keys: &[For(Delete, &MEMBERS)],
-            body: Run(srem),
+            body: Edit(srem),
         },
         Command {
             name: "sscan",
@@ -528,12 +528,20 @@ fn set<'c>(call: &mut Call<'c>) -> Result<Option<Set<'c>>, Error> {
     Ok(Set::of_any(call.db.read(key))?)
 }
 
-/// Edits the set at a key in one step.
+/// Edits the set at a key in one step, or in one of a run.
 fn edit<R>(
     call: &Call<'_>,
     key: &[u8],
     mut change: impl FnMut(&mut SetEdit<'_>) -> R,
 ) -> Result<R, Error> {
+    if let Some(edits) = call.edits {
+        let mut result = None;
+        edits.edit_set(key, &mut |edit| {
+            result = Some(change(edit));
+            Ok(())
+        })?;
+        return Ok(result.expect("the step was made"));
+    }
     let limits = call.limits();
     let result = call.db.update(key, |entry| {
         let mut edit = SetEdit::new(entry, &limits)?;

@@ -40,6 +40,10 @@ pub(crate) struct Command {
 pub(crate) enum Body {
     /// It runs.
     Run(Handler),
+    /// It runs, and all it does with data is to edit the collection at its first argument through
+    /// `edit` of its family, which several in a row can share ([`super::run`]). Where the edit
+    /// fails it has changed nothing.
+    Edit(Handler),
     /// Its second word says which of these runs.
     Container(&'static [Command]),
     /// The first runs where there is no second word: COMMAND.
@@ -230,7 +234,7 @@ impl Command {
     /// How many words the command has, its name included; negative: at least so many.
     pub(crate) const fn arity(&self) -> i64 {
         match self.body {
-            Body::Run(_) => arity_of(self.syntax),
+            Body::Run(_) | Body::Edit(_) => arity_of(self.syntax),
             Body::Container(_) => -2,
             Body::RunOrContainer(..) => -1,
         }
@@ -379,6 +383,18 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn edits_are_of_the_collection_at_the_first_argument() {
+        for (_, entry) in iter().filter(|(_, entry)| matches!(entry.body, Body::Edit(_))) {
+            let words: [&[u8]; 4] = [entry.name.as_bytes(), b"key", b"element", b"value"];
+            let (key, _) = entry.elements(&words).expect("a collection");
+            let mut keys = 0;
+            entry.for_each_key(&words, |_| keys += 1);
+            assert_eq!((key, keys), (&b"key"[..], 1), "{}", entry.name);
+            assert!(entry.is(Flag::Write), "{}", entry.name);
+        }
     }
 
     #[test]

@@ -10,12 +10,16 @@ use store::Db;
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock::{self, Moment};
 use crate::command::Flag;
-use crate::command::dispatch::{self, Entry, Outcome};
+use crate::command::dispatch::{self, Entry, Outcome, Place};
 use crate::config::Setting;
 use crate::protocol::resp::{Limits, Parser, ProtocolError};
-use crate::session::Session;
+use crate::session::{Replies, Session};
 use crate::shared::Shared;
 use crate::stats::ThreadStats;
+
+mod run;
+
+use run::Ran;
 
 /// So many keys are fetched into the cache together: more would wait long for their turn ...
 const BATCH_KEYS: usize = 256;
@@ -68,7 +72,7 @@ impl Connection {
     }
 
     async fn run_batch(&mut self, batch: &Batch<'_>) -> Result<(), End> {
-        let mut progress = Progress::default();
+        let mut progress = Progress::NONE;
         while progress.next < batch.requests.len() {
             let halt = self.run_until_halt(batch, &mut progress);
             self.note_lookups(store::take_lookups());
@@ -100,6 +104,7 @@ impl Connection {
         let shared = &*self.shared;
         let now_ms = self.now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
+        let stats = shared.stats.of(self.thread);
         let guard = shared.store.pin();
         let has_several_keys = batch.has_several_keys();
         let mut words = 0;
@@ -109,23 +114,44 @@ impl Connection {
                 progress.fetched = batch.prefetch(progress.next, &db);
             }
             let db = self.session.db(&shared.store, &guard, now_ms);
-            watch.next(request.entry, shared.stats.of(self.thread));
-            let outcome = dispatch::run(
-                request.entry,
-                batch.words(request),
-                (&mut self.session, shared, db),
-                &mut self.output,
-                false,
-            );
-            match outcome {
-                Outcome::Replied(is_error) => self.count(request.entry, is_error),
-                Outcome::Rejected => self.count_rejected(request.entry),
-                Outcome::Busy => return Halt::Busy,
-                Outcome::Heavy => return Halt::Heavy,
-                Outcome::Paused => return Halt::Paused,
+            let run = batch.run_from(progress);
+            // Who wants no replies has them taken back one by one.
+            if !run.is_empty() && self.session.replies == Replies::On {
+                let ran = run::run_together(
+                    (run, batch),
+                    (&mut self.session, shared, db),
+                    &mut self.output,
+                    (watch, stats),
+                );
+                let (done, halt) = match ran {
+                    Ran::Far(done, halt) => (done, halt),
+                    Ran::Beaten => {
+                        // A shorter one is faster, and one request alone always gets through.
+                        progress.run_max /= 2;
+                        continue;
+                    }
+                };
+                words += run[..done].iter().map(Request::len).sum::<usize>();
+                progress.next += done;
+                if let Some(halt) = halt {
+                    return halt;
+                }
+            } else {
+                watch.next(request.entry, stats);
+                let outcome = dispatch::run(
+                    request.entry,
+                    batch.words(request),
+                    (&mut self.session, shared, db),
+                    &mut self.output,
+                    Place::Connection,
+                );
+                if let Some(halt) = halt_of(outcome) {
+                    return halt;
+                }
+                count(request.entry, outcome, stats);
+                progress.next += 1;
+                words += request.len();
             }
-            progress.next += 1;
-            words += request.end - request.start;
             if self.session.is_closing {
                 return Halt::Closing;
             }
@@ -164,43 +190,17 @@ impl Connection {
                 self.note_lookups(lookups);
                 self.session = session;
                 self.output = output;
-                match (outcome, entry) {
-                    (Outcome::Replied(is_error), Some(Entry { number, .. })) => {
-                        let stats = self.shared.stats.of(self.thread);
-                        stats.busy_ns[*number].add(busy.as_nanos() as u64);
-                        self.count(entry, is_error);
-                    }
-                    _ => self.count_rejected(entry),
+                let stats = self.shared.stats.of(self.thread);
+                if let (Outcome::Replied(_), Some(Entry { number, .. })) = (outcome, entry) {
+                    stats.busy_ns[*number].add(busy.as_nanos() as u64);
                 }
+                count(entry, outcome, stats);
                 Ok(())
             }
             Err(error) => {
                 self.session.client = client;
                 Err(End::Failed(error))
             }
-        }
-    }
-
-    fn count(&self, entry: Option<&'static Entry>, is_error: bool) {
-        let stats = self.shared.stats.of(self.thread);
-        stats.commands.add(1);
-        if let Some(entry) = entry {
-            stats.calls[entry.number].add(1);
-        }
-        if is_error {
-            stats.error_replies.add(1);
-            if let Some(entry) = entry {
-                stats.failed_calls[entry.number].add(1);
-            }
-        }
-    }
-
-    /// Counts a request that was refused before it ran.
-    fn count_rejected(&self, entry: Option<&'static Entry>) {
-        let stats = self.shared.stats.of(self.thread);
-        stats.error_replies.add(1);
-        if let Some(entry) = entry {
-            stats.rejected_calls[entry.number].add(1);
         }
     }
 
@@ -214,6 +214,38 @@ impl Connection {
     }
 }
 
+/// Counts a request that was carried out or refused.
+fn count(entry: Option<&'static Entry>, outcome: Outcome, stats: &ThreadStats) {
+    let is_error = outcome != Outcome::Replied(false);
+    if is_error {
+        stats.error_replies.add(1);
+    }
+    if outcome != Outcome::Rejected {
+        stats.commands.add(1);
+    }
+    let Some(Entry { number, .. }) = entry else {
+        return;
+    };
+    match outcome {
+        Outcome::Replied(false) => stats.calls[*number].add(1),
+        Outcome::Replied(true) => {
+            stats.calls[*number].add(1);
+            stats.failed_calls[*number].add(1);
+        }
+        _ => stats.rejected_calls[*number].add(1),
+    }
+}
+
+/// Why the batch stops at a request, if it was not carried out.
+fn halt_of(outcome: Outcome) -> Option<Halt> {
+    match outcome {
+        Outcome::Replied(_) | Outcome::Rejected => None,
+        Outcome::Busy => Some(Halt::Busy),
+        Outcome::Heavy => Some(Halt::Heavy),
+        Outcome::Paused => Some(Halt::Paused),
+    }
+}
+
 fn run_once(
     entry: Option<&'static Entry>,
     words: &[&[u8]],
@@ -223,7 +255,7 @@ fn run_once(
 ) -> Outcome {
     let guard = shared.store.pin();
     let db = session.db(&shared.store, &guard, clock::now_ms());
-    dispatch::run(entry, words, (session, shared, db), output, true)
+    dispatch::run(entry, words, (session, shared, db), output, Place::Worker)
 }
 
 /// Tells how long commands take. The clock is read once for each run of the same command; what
@@ -264,6 +296,13 @@ struct Request {
     /// Its words are `words[start..end]` of the batch.
     start: usize,
     end: usize,
+}
+
+impl Request {
+    /// How many words it has.
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
 }
 
 /// An element of a collection that a request names.
@@ -324,7 +363,9 @@ impl<'b> Batch<'b> {
             let (words, before) = (self.words(request), keys.len());
             if let Some(entry) = request.entry {
                 entry.command.for_each_key(words, |at| {
-                    if keys.len() < BATCH_KEYS_MAX {
+                    // Requests in a row are often for one key.
+                    let is_next = keys.last() != Some(&words[at]);
+                    if is_next && keys.len() < BATCH_KEYS_MAX {
                         keys.push(words[at]);
                     }
                 });
@@ -369,10 +410,20 @@ impl<'b> Batch<'b> {
 }
 
 /// How far a batch was run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
     /// The next request.
     next: usize,
     /// What the requests before this one look at was fetched.
     fetched: usize,
+    /// So many requests are carried out together at most.
+    run_max: usize,
+}
+
+impl Progress {
+    const NONE: Progress = Progress {
+        next: 0,
+        fetched: 0,
+        run_max: BATCH_REQUESTS_MAX,
+    };
 }

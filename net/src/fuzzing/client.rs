@@ -1,7 +1,7 @@
 //! One RESP client of a server without sockets: words in, one well-formed reply out.
 
 use crate::clients;
-use crate::command::dispatch::{self, Outcome};
+use crate::command::dispatch::{self, Outcome, Place};
 use crate::config::Config;
 use crate::protocol::resp::Version;
 use crate::runtime::channel;
@@ -64,7 +64,7 @@ impl Client {
         let db = session.db(&shared.store, &guard, *now_ms);
         let mut out = Vec::new();
         let entry = dispatch::resolve(words);
-        let outcome = dispatch::run(entry, words, (session, shared, db), &mut out, true);
+        let outcome = dispatch::run(entry, words, (session, shared, db), &mut out, Place::Worker);
         assert!(
             matches!(outcome, Outcome::Replied(_) | Outcome::Rejected),
             "nobody is in the way, and this thread has time"

@@ -25,7 +25,10 @@ use crate::sync::model::{explore, together};
 use crate::table::Key;
 use crate::thread;
 use crate::usage::Usage;
+use crate::value::hash::{Hash, HashEdit};
+use crate::value::number::parse_integer;
 use crate::value::string::{self, Str};
+use crate::value::{Edited, Limits};
 use crate::{Change, Db, Draft, Entry, Error, Options, Store};
 
 /// Database 0 with numbers at keys.
@@ -407,6 +410,60 @@ fn a_ticket_holds_off_writers() {
         assert!(ends[1] == Ok(()) || ends[1] == Err(Error::Busy));
         let y = if ends[1].is_ok() { 11 } else { 1 };
         ends_with(store, &[("x", 1), ("y", y)]);
+    });
+}
+
+/// Adds to the fields of the hash at a key in turn, the second time to what the first addition
+/// made of it, and publishes once; again until nobody was faster.
+fn add_together(store: &Store, key: &str, by: [i64; 2]) {
+    let is_done = || {
+        with(store, |db| {
+            let basis = db.basis(key.as_bytes()).expect("nothing is busy");
+            let mut edit = HashEdit::new(basis.entry(), &Limits::DEFAULT).expect("a hash");
+            for by in by {
+                edit.increment(b"sum", by).expect("an integer");
+                // Large enough for a tree, and for an element with a block of its own.
+                edit.set(b"large", &[b'v'; 5_000]);
+            }
+            let Edited::Changed(value) = edit.finish() else {
+                unreachable!("it was changed")
+            };
+            let draft = Draft::keeping_any(basis.entry(), value);
+            db.publish(&basis, Change::Put(draft), 2)
+        })
+    };
+    while !is_done() {}
+}
+
+fn sum_at(store: &Store, key: &str) -> Option<i64> {
+    with(store, |db| {
+        let hash = Hash::of_any(db.peek(key.as_bytes())).expect("a hash")?;
+        parse_integer(hash.get(b"sum")?)
+    })
+}
+
+/// What several commands made of one version is published as a whole, once, and on top of what
+/// others published.
+#[test]
+fn what_is_published_together_is_seen_together() {
+    explore(2, || {
+        let store = store_with(&[]);
+        let seen = run(
+            &store,
+            &[
+                |store| {
+                    add_together(store, "h", [1, 2]);
+                    None
+                },
+                |store| {
+                    add_together(store, "h", [10, 20]);
+                    None
+                },
+                |store| sum_at(store, "h"),
+            ],
+        );
+        assert!([None, Some(3), Some(30), Some(33)].contains(&seen[2]));
+        assert_eq!(sum_at(&store, "h"), Some(33));
     });
 }
 

@@ -213,6 +213,11 @@ impl<'a> HashEdit<'a> {
         self.len() == 0
     }
 
+    /// Whether fields were changed, and there are none now: nothing but the key's end can follow.
+    pub fn is_emptied(&self) -> bool {
+        self.changed && self.is_empty()
+    }
+
     /// The value a field has now.
     pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
         match &self.state {

@@ -285,6 +285,11 @@ impl<'a> SetEdit<'a> {
         self.len() == 0
     }
 
+    /// Whether members were changed, and there are none now: nothing but the key's end can follow.
+    pub fn is_emptied(&self) -> bool {
+        self.changed && self.is_empty()
+    }
+
     /// Whether `member` is one now.
     pub fn contains(&self, member: &[u8]) -> bool {
         self.view().is_some_and(|set| set.contains(member))
