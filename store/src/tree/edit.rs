@@ -147,9 +147,9 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             unreachable!("the caller looked")
         };
         let (before, after) = match place::<ARITY>(items, element) {
-            Ok(at) if element.outside.is_none() && items.is_inline_of(at, element.body.len()) => {
+            Ok(at) if element.outside.is_none() && items.is_inline_of(at, element.body.len) => {
                 // SAFETY: a leaf with that element, of which no view is used any more.
-                let changed = unsafe { link.with_element(at, &element.body) };
+                let changed = unsafe { link.with_element(at, element.body.all()) };
                 if !link.is_fresh() {
                     self.ledger.made(changed);
                     self.ledger.discard(link);
@@ -305,17 +305,17 @@ struct Element<'k> {
     key: &'k [u8],
     hash: [u32; 1],
     end: [u32; 1],
-    body: SmallVec<[u8; INLINE_BYTES_MAX + 1]>,
+    body: ElementBytes,
     outside: Option<Outside>,
 }
 
 impl<'k> Element<'k> {
     fn new<const ARITY: usize>(hash: u32, group: &[&'k [u8]; ARITY]) -> Element<'k> {
-        let mut body = SmallVec::new();
-        let outside = encode(group, |bytes| body.extend_from_slice(bytes));
+        let mut body = ElementBytes::NONE;
+        let outside = encode(group, |bytes| body.push(bytes));
         let end = match outside {
-            None => node::inline_end(body.len()),
-            Some(_) => node::outside_end(body.len()),
+            None => node::inline_end(body.len),
+            Some(_) => node::outside_end(body.len),
         };
         Element {
             key: group[0],
@@ -327,7 +327,30 @@ impl<'k> Element<'k> {
     }
 
     fn items(&self) -> Items<'_> {
-        Items::new(&self.hash, &self.end, &self.body)
+        Items::new(&self.hash, &self.end, self.body.all())
+    }
+}
+
+/// What stands in a leaf for an element.
+struct ElementBytes {
+    bytes: [u8; INLINE_BYTES_MAX],
+    len: usize,
+}
+
+impl ElementBytes {
+    const NONE: ElementBytes = ElementBytes {
+        bytes: [0; INLINE_BYTES_MAX],
+        len: 0,
+    };
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+    }
+
+    fn all(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
