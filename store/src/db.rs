@@ -3,7 +3,8 @@
 //! Every command is written once, against [`Db`]. Outside a transaction a [`Db::read`] looks at
 //! the table and a [`Db::update`] is a compare-and-swap loop on one key. Inside [`Db::atomic`]
 //! both work on a private overlay that becomes visible as a whole, or not at all and is run
-//! again. Calls of `atomic` nest by joining the outer one, so that MULTI and scripts can run any
+//! again. What several commands make of one key can be published at once, too ([`Db::basis`]).
+//! Calls of `atomic` nest by joining the outer one, so that MULTI and scripts can run any
 //! command's handler.
 
 use std::fmt;
