@@ -5,6 +5,7 @@
 
 use std::io;
 
+use benches::admin::{Admin, Answer};
 use benches::replay::{Replay, key};
 use benches::report::Table;
 use benches::request::Protocol;
@@ -104,13 +105,31 @@ fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::R
     let before = server.resident_bytes()?;
     let address = server.address(protocol).ok_or(io::ErrorKind::Unsupported)?;
     let counts = Replay::connect(address, protocol)?.run(trace, value_bytes)?;
-    let grown = server.resident_bytes()?.saturating_sub(before);
+    let after = server.resident_bytes()?;
+    if policy.is_some() {
+        eprintln!("{}", held(&mut server.admin()?, (before, after))?);
+    }
+    let grown = after.saturating_sub(before);
     let misses = counts.misses as f64 / trace.requests.len() as f64 * 100.0;
     let refused = match counts.refused {
         0 => String::new(),
         refused => format!(", {refused} refused"),
     };
     Ok(format!("{misses:.2} ({:.1}{refused})", megabytes(grown)))
+}
+
+/// What a server holds at the end, for who looks for the reason of its misses.
+fn held(admin: &mut Admin, (before, after): (u64, u64)) -> io::Result<String> {
+    let Answer::Text(keys) = admin.call(&["DBSIZE"])? else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(format!(
+        "  {keys} keys; used {:.2} of {:.2} MB; resident {:.2} MB, at first {:.2}",
+        megabytes(admin.info("used_memory")?),
+        megabytes(admin.info("maxmemory")?),
+        megabytes(after),
+        megabytes(before),
+    ))
 }
 
 fn megabytes(bytes: u64) -> f64 {
