@@ -274,7 +274,7 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
     let slack = process
         .resident_bytes
         .saturating_sub(outside + slab_bytes());
-    let excess = slack.saturating_sub(limit_bytes / SLACK_ALLOWED);
+    let excess = slack.saturating_sub((limit_bytes / SLACK_ALLOWED).max(SLACK_BYTES_ALLOWED));
     let beside = heap + excess.min(own / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
     own + heap
@@ -282,6 +282,9 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
 
 /// This part of the limit may be resident for no known reason, free of charge: 1/64.
 const SLACK_ALLOWED: u64 = 64;
+/// ... and at least so many bytes: a huge page that is used in part, what threads keep at hand, and
+/// the general allocator's own holes.
+const SLACK_BYTES_ALLOWED: u64 = 4 << 20;
 /// No more than this part of the engine's own memory is charged for what is resident beyond that:
 /// 1/8. Under a limit of a few megabytes most of it is the process's, whatever is evicted.
 const EXCESS_CHARGED_MAX: u64 = 8;

@@ -5,7 +5,7 @@
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
@@ -67,7 +67,7 @@ pub(super) fn take(
     class: usize,
     mobility: Mobility,
 ) -> Option<NonNull<u8>> {
-    let class = cached_as(class, mobility);
+    let class = serving(class, mobility);
     let Some(seat) = thread::seat() else {
         let mut one = NONE;
         fill(region, class, mobility, (&mut one, 1));
@@ -113,7 +113,7 @@ impl Cache {
 
 /// Under a limit below this, slots of longer classes serve too, longer by an eighth, ...
 const SMALL_LIMIT_BYTES: u64 = 128 << 20;
-/// ... and by a quarter below this.
+/// ... and by a quarter below this, where few classes have slabs at all.
 const SMALLER_LIMIT_BYTES: u64 = 64 << 20;
 /// What a thread has of each class would be much of a small limit: it takes one slot at a time for
 /// so many slabs in use, ...
@@ -121,16 +121,10 @@ const SLABS_PER_SLOT: usize = 32;
 /// ... and at least so many.
 const BATCH_MIN: usize = 2;
 
-/// The class of which a thread takes slots for one: a few of each would be much of a small limit.
-fn cached_as(class: usize, mobility: Mobility) -> usize {
-    match (LONGER_PART.load(Ordering::Relaxed), mobility) {
-        (1.., Mobility::Movable) => classes::coarse(class),
-        _ => class,
-    }
-}
-
 /// Slots may be longer than what they are for by one byte in so many; 0: not at all.
 static LONGER_PART: AtomicUsize = AtomicUsize::new(0);
+/// Entries are served by a few classes alone.
+static ARE_FEW: AtomicBool = AtomicBool::new(false);
 
 /// Goes by a limit for all memory from now on; 0: none.
 pub(super) fn note_limit(bytes: u64) {
@@ -140,6 +134,8 @@ pub(super) fn note_limit(bytes: u64) {
         _ => 0,
     };
     LONGER_PART.store(part, Ordering::Relaxed);
+    let are_few = (1..SMALLER_LIMIT_BYTES).contains(&bytes);
+    ARE_FEW.store(are_few, Ordering::Relaxed);
 }
 
 /// How many slots of a class a thread takes at a time.
@@ -213,6 +209,16 @@ fn begin(
     Some(index)
 }
 
+/// The class of which a thread takes slots for one. Under a small limit a few slots of each would
+/// be much of all there may be.
+pub(super) fn serving(class: usize, mobility: Mobility) -> usize {
+    match (mobility, LONGER_PART.load(Ordering::Relaxed)) {
+        (Mobility::Fixed, _) | (_, 0) => class,
+        _ if ARE_FEW.load(Ordering::Relaxed) => classes::few(class),
+        _ => classes::coarse(class),
+    }
+}
+
 /// Fills an empty cache from a slab with free slots, or from a new one.
 #[cold]
 fn fill(
@@ -277,7 +283,7 @@ pub(super) fn age() {
 
 /// Whether this thread has slots of a class.
 pub(super) fn has(class: usize, mobility: Mobility) -> bool {
-    let class = cached_as(class, mobility);
+    let class = serving(class, mobility);
     // SAFETY: the invariant of `Seat`.
     thread::seat().is_some_and(|seat| unsafe {
         (*SEATS[seat].0.get()).by_class[mobility as usize][class].len > 0
@@ -287,7 +293,7 @@ pub(super) fn has(class: usize, mobility: Mobility) -> bool {
 /// Gives back what this thread has of a class.
 #[cfg(test)]
 pub(super) fn empty(region: &'static Region, class: usize, mobility: Mobility) {
-    let class = cached_as(class, mobility);
+    let class = serving(class, mobility);
     if let Some(seat) = thread::seat() {
         // SAFETY: the invariant of `Seat`.
         let caches = unsafe { &mut *SEATS[seat].0.get() };

@@ -160,14 +160,54 @@ pub(super) fn class(index: usize) -> Class {
     CLASSES_TABLE[index]
 }
 
+/// Whether a class is between those that are there whatever is in memory.
+const fn is_odd(bytes: usize) -> bool {
+    bytes >= FINEST_MAX && bytes < FINE_MAX && !bytes.is_multiple_of(8)
+}
+
 /// The class whose slots serve for this one where little is in memory: an odd multiple of 4 bytes
 /// has the next.
 pub(super) fn coarse(index: usize) -> usize {
     let bytes = CLASSES_TABLE[index].bytes as usize;
-    match (FINEST_MAX..FINE_MAX).contains(&bytes) && !bytes.is_multiple_of(8) {
+    match is_odd(bytes) {
         true => index + 1,
         false => index,
     }
+}
+
+/// For each class the one that is begun in its place where every slab counts: the longest that is
+/// longer by no more than an eighth than the one before of these few, and every power of two.
+static FEW: [u16; CLASSES] = {
+    const PART: u32 = 8;
+    let mut few = [0; CLASSES];
+    let mut first = 0;
+    while first < CLASSES {
+        let before = if first == 0 {
+            0
+        } else {
+            TABLE[first - 1].bytes
+        };
+        let mut last = first;
+        while last + 1 < CLASSES
+            && !TABLE[last].bytes.is_power_of_two()
+            && TABLE[last + 1].bytes <= before + before / PART
+        {
+            last += 1;
+        }
+        if last > first && is_odd(TABLE[last].bytes as usize) {
+            last -= 1;
+        }
+        while first <= last {
+            few[first] = last as u16;
+            first += 1;
+        }
+    }
+    few
+};
+
+/// One of a few classes that serve for all, an eighth apart.
+pub(super) fn few(index: usize) -> usize {
+    usize::from(FEW[index])
 }
 
 /// The classes whose slots may serve for one of this class, the nearest first: longer by no more
@@ -245,6 +285,19 @@ mod tests {
         }
         let slots = |bytes| class(of_bytes(bytes, Mobility::Movable)).slots(Units::Two);
         assert_eq!([slots(546), slots(554), slots(130)], [239, 235, 0]);
+    }
+
+    #[test]
+    fn the_few_classes_are_an_eighth_apart() {
+        let all: Vec<usize> = (0..CLASSES).filter(|&at| few(at) == at).collect();
+        assert!(all.len() < 60, "{}", all.len());
+        for index in 0..CLASSES {
+            let (bytes, serving) = (class(index).bytes, class(few(index)).bytes);
+            assert!(serving >= bytes && all.contains(&few(index)));
+            assert_eq!(coarse(few(index)), few(index));
+            assert!(serving - bytes <= bytes / 8, "{bytes}: {serving}");
+            assert!(!bytes.is_power_of_two() || serving == bytes);
+        }
     }
 
     #[test]

@@ -20,7 +20,9 @@
 //!   (`cache`); it shares nothing while these last. Then it takes a slab from the class's stack,
 //!   takes some free slots out by swapping bits, and puts the slab back if more are left.
 //!   Under a small limit a slot of a somewhat longer class does as well as a new slab: a slab for
-//!   each class would be most of it ([`note_limit`]).
+//!   each class would be most of it ([`note_limit`]); under a smaller one few classes are used,
+//!   an eighth apart; under a tiny one entries are left to the general allocator, whose slabs
+//!   are of a few pages.
 //! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
 //!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
 //!   worth its while, and leaves at most 3 percent of the slots idle, fewer in the mean.
@@ -67,6 +69,7 @@ mod stack;
 mod tests;
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use classes::{BYTES_MAX, BYTES_MIN, CLASSES, class_bytes};
 pub(crate) use evacuation::{Evacuated, Slot};
@@ -101,7 +104,7 @@ pub(crate) const MOBILITIES: [Mobility; 2] = [Mobility::Fixed, Mobility::Movable
 
 /// Room for `bytes`; none if the arena does not serve such lengths or has no room.
 pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
-    if bytes > BYTES_MAX {
+    if bytes > BYTES_MAX || mobility == Mobility::Movable && IS_LIMIT_TINY.load(Ordering::Relaxed) {
         return None;
     }
     let region = region()?;
@@ -178,7 +181,13 @@ pub(crate) fn leave_seat(seat: usize) {
 /// small. 0: there is none.
 pub(crate) fn note_limit(bytes: u64) {
     cache::note_limit(bytes);
+    let is_tiny = (1..TINY_LIMIT_BYTES).contains(&bytes);
+    IS_LIMIT_TINY.store(is_tiny, Ordering::Relaxed);
 }
+
+/// Under a limit below this entries are left to the general allocator.
+const TINY_LIMIT_BYTES: u64 = 8 << 20;
+static IS_LIMIT_TINY: AtomicBool = AtomicBool::new(false);
 
 /// Lets every thread give back, soon, what it has not used since the last call but one.
 pub(crate) fn age_caches() {
@@ -208,6 +217,7 @@ pub struct Extent {
 pub(crate) fn has_spare(bytes: usize) -> bool {
     region().is_none_or(|_| {
         let class = classes::of_bytes(bytes, Mobility::Movable);
+        let class = cache::serving(class, Mobility::Movable);
         let is_any = |class| !stack::of(class, Mobility::Movable).is_empty();
         cache::has(class, Mobility::Movable) || is_any(class) || is_any(classes::coarse(class))
     })

@@ -104,7 +104,7 @@ const CHARGED_QUARTERS_MIN: u64 = 3;
 /// Where much is physical that is too much, so many times more goes than that, ...
 const EXCESS_GAIN: u64 = 4;
 /// ... but no more than this part of the limit, ...
-const EXCESS_PART_MAX: u64 = 32;
+const EXCESS_PART_MAX: u64 = 16;
 /// ... and by one byte more or less for so many that are written.
 const EXCESS_STEP_PART: u64 = 4;
 /// A pressed pass takes one slab in so many, and not less than ...
@@ -211,7 +211,7 @@ impl Store {
         if compaction.passes.is_empty() && !compaction.begin_pressed(&db, 0) {
             compaction.look_for_idle(&db);
         }
-        let released_bytes = compaction.release(SLABS_RELEASED_PER_STEP);
+        let released_bytes = compaction.release(self.memory_bytes_max(), SLABS_RELEASED_PER_STEP);
         compaction.is_releasing = released_bytes > 0;
         let is_walking = !compaction.passes.is_empty();
         drop(compaction);
@@ -342,7 +342,7 @@ fn work(db: &Db<'_>, (bytes, due): (u64, u64), begin: impl FnOnce(&mut Compactio
         if !compaction.rests(due) {
             begin(&mut compaction);
         }
-        compaction.release(SLABS_RELEASED_PER_WRITE);
+        compaction.release(store.memory_bytes_max(), SLABS_RELEASED_PER_WRITE);
     }
     let is_begun = !compaction.passes.is_empty();
     drop(compaction);
@@ -400,9 +400,13 @@ impl Compaction {
     }
 
     /// Gives the kernel free slabs beyond what the pool keeps.
-    fn release(&self, slabs_max: usize) -> u64 {
+    fn release(&self, limit: u64, slabs_max: usize) -> u64 {
         let resident = arena::extent().resident_bytes;
-        let reserve = POOL_BYTES_MIN.max(resident / POOL_PART);
+        let least = match limit {
+            0 => POOL_BYTES_MIN,
+            limit => POOL_BYTES_MIN.min(limit / POOL_PART),
+        };
+        let reserve = least.max(resident / POOL_PART);
         arena::release(reserve, slabs_max)
     }
 
