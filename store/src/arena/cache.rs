@@ -5,12 +5,13 @@
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crossbeam_utils::CachePadded;
 
 use super::classes::{self, BATCH_MAX, CLASSES};
 use super::region::{Region, Units};
+use super::scale::{Scale, scale};
 use super::{MOBILITIES, Mobility, stack};
 use crate::table::prefetch;
 use crate::thread::{self, THREADS_MAX};
@@ -111,38 +112,17 @@ impl Cache {
     }
 }
 
-/// Under a limit below this, slots of longer classes serve too, longer by an eighth, ...
-const SMALL_LIMIT_BYTES: u64 = 128 << 20;
-/// ... and by a quarter below this, where few classes have slabs at all.
-const SMALLER_LIMIT_BYTES: u64 = 64 << 20;
 /// What a thread has of each class would be much of a small limit: it takes one slot at a time for
 /// so many slabs in use, ...
 const SLABS_PER_SLOT: usize = 32;
 /// ... and at least so many.
 const BATCH_MIN: usize = 2;
 
-/// Slots may be longer than what they are for by one byte in so many; 0: not at all.
-static LONGER_PART: AtomicUsize = AtomicUsize::new(0);
-/// Entries are served by a few classes alone.
-static ARE_FEW: AtomicBool = AtomicBool::new(false);
-
-/// Goes by a limit for all memory from now on; 0: none.
-pub(super) fn note_limit(bytes: u64) {
-    let part = match bytes {
-        1..SMALLER_LIMIT_BYTES => 4,
-        SMALLER_LIMIT_BYTES..SMALL_LIMIT_BYTES => 8,
-        _ => 0,
-    };
-    LONGER_PART.store(part, Ordering::Relaxed);
-    let are_few = (1..SMALLER_LIMIT_BYTES).contains(&bytes);
-    ARE_FEW.store(are_few, Ordering::Relaxed);
-}
-
 /// How many slots of a class a thread takes at a time.
 fn batch(region: &'static Region, class: usize) -> usize {
     let most = classes::class(class).batch as usize;
-    match LONGER_PART.load(Ordering::Relaxed) {
-        0 => most,
+    match scale() {
+        Scale::Large => most,
         _ => most.min((region.slabs_in_use() / SLABS_PER_SLOT).max(BATCH_MIN)),
     }
 }
@@ -150,8 +130,8 @@ fn batch(region: &'static Region, class: usize) -> usize {
 /// A slab of a longer class that has free slots, where a new slab would be much of all there may
 /// be. The caller holds it.
 fn pop_longer(region: &'static Region, class: usize, mobility: Mobility) -> Option<u32> {
-    let part = LONGER_PART.load(Ordering::Relaxed);
-    if mobility == Mobility::Fixed || part == 0 {
+    let part = scale().longer_part()?;
+    if mobility == Mobility::Fixed {
         return None;
     }
     classes::longer_ones(class, part).find_map(|longer| stack::of(longer, mobility).pop(region))
@@ -162,7 +142,7 @@ fn pop_longer(region: &'static Region, class: usize, mobility: Mobility) -> Opti
 const SLABS_MANY: usize = if cfg!(test) { 32 } else { 1024 };
 
 fn has_many_slabs(region: &Region) -> bool {
-    LONGER_PART.load(Ordering::Relaxed) == 0 && region.slabs_in_use() >= SLABS_MANY
+    scale() == Scale::Large && region.slabs_in_use() >= SLABS_MANY
 }
 
 /// A slab with free slots for a class: one of its own, or of one that is a little longer, or a new
@@ -212,10 +192,10 @@ fn begin(
 /// The class of which a thread takes slots for one. Under a small limit a few slots of each would
 /// be much of all there may be.
 pub(super) fn serving(class: usize, mobility: Mobility) -> usize {
-    match (mobility, LONGER_PART.load(Ordering::Relaxed)) {
-        (Mobility::Fixed, _) | (_, 0) => class,
-        _ if ARE_FEW.load(Ordering::Relaxed) => classes::few(class),
-        _ => classes::coarse(class),
+    match (mobility, scale()) {
+        (Mobility::Fixed, _) | (_, Scale::Large) => class,
+        (_, Scale::Small) => classes::coarse(class),
+        (_, Scale::Smaller | Scale::Tiny) => classes::few(class),
     }
 }
 

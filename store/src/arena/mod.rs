@@ -63,20 +63,22 @@ mod cache;
 mod classes;
 mod evacuation;
 mod region;
+mod scale;
 mod slab;
 mod stack;
 #[cfg(test)]
 mod tests;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use classes::{BYTES_MAX, BYTES_MIN, CLASSES, class_bytes};
 pub(crate) use evacuation::{Evacuated, Slot};
 pub(crate) use region::{SLAB_BYTES, release};
+pub(crate) use scale::note_limit;
 pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
 
 use region::{Region, region};
+use scale::{Scale, scale};
 
 /// Whether blocks come from here.
 pub(crate) const IS_USED: bool = cfg!(not(any(mayfly_loom, mayfly_shuttle, mayfly_plain_blocks)));
@@ -104,7 +106,7 @@ pub(crate) const MOBILITIES: [Mobility; 2] = [Mobility::Fixed, Mobility::Movable
 
 /// Room for `bytes`; none if the arena does not serve such lengths or has no room.
 pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
-    if bytes > BYTES_MAX || mobility == Mobility::Movable && IS_LIMIT_TINY.load(Ordering::Relaxed) {
+    if bytes > BYTES_MAX || mobility == Mobility::Movable && scale() == Scale::Tiny {
         return None;
     }
     let region = region()?;
@@ -176,18 +178,6 @@ pub(crate) fn leave_seat(seat: usize) {
         cache::leave(region, seat);
     }
 }
-
-/// Goes by a limit for all memory from now on: blocks stand less close in fewer slabs if it is
-/// small. 0: there is none.
-pub(crate) fn note_limit(bytes: u64) {
-    cache::note_limit(bytes);
-    let is_tiny = (1..TINY_LIMIT_BYTES).contains(&bytes);
-    IS_LIMIT_TINY.store(is_tiny, Ordering::Relaxed);
-}
-
-/// Under a limit below this entries are left to the general allocator.
-const TINY_LIMIT_BYTES: u64 = 8 << 20;
-static IS_LIMIT_TINY: AtomicBool = AtomicBool::new(false);
 
 /// Lets every thread give back, soon, what it has not used since the last call but one.
 pub(crate) fn age_caches() {
