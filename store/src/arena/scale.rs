@@ -20,7 +20,8 @@ const SMALL_LIMIT_BYTES: u64 = 128 << 20;
 const SMALLER_LIMIT_BYTES: u64 = 64 << 20;
 const TINY_LIMIT_BYTES: u64 = 8 << 20;
 
-// All tests share the arena. One that sets a limit must not change what another finds in it.
+// All tests share the arena. One that sets a limit must not change what another finds in it, and
+// one that goes by classes sets its own: what ran on its thread before may have set one.
 #[cfg(test)]
 thread_local! {
     static SCALE: AtomicU8 = const { AtomicU8::new(Scale::Large as u8) };

@@ -93,6 +93,7 @@ proptest! {
 
 #[test]
 fn a_pair_of_slabs_is_one() {
+    note_limit(0);
     // A length of this test's own, so that nobody else uses the class.
     const BYTES: usize = 1_012;
     let Some(region) = region() else { return };
@@ -133,6 +134,7 @@ fn a_pair_of_slabs_is_one() {
 
 #[test]
 fn what_others_free_is_used_again() {
+    note_limit(0);
     // A length of this test's own, so that nobody else uses the class.
     const BYTES: usize = 7_000;
     let (sender, receiver) = mpsc::sync_channel::<Vec<Filled>>(2);
@@ -158,6 +160,7 @@ fn what_others_free_is_used_again() {
 
 #[test]
 fn many_threads_free_what_many_allocated() {
+    note_limit(0);
     const THREADS: usize = 4;
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..THREADS).map(|_| mpsc::channel::<Filled>()).unzip();
@@ -192,6 +195,7 @@ fn many_threads_free_what_many_allocated() {
 
 #[test]
 fn a_sparse_class_gives_slabs_up() {
+    note_limit(0);
     const BYTES: usize = 1_900;
     let class = classes::of_bytes(BYTES, Mobility::Movable);
     let blocks: Vec<_> = (0..1000u32)
@@ -251,6 +255,7 @@ fn quiet(slabs: Vec<u32>) -> Option<Evacuated> {
 
 #[test]
 fn what_stands_in_a_slab_is_found_when_it_is_quiet() {
+    note_limit(0);
     const BYTES: usize = 4_300;
     let blocks: Vec<_> = (0..200u32)
         .filter_map(|at| Filled::new(BYTES, Mobility::Movable, at as u8))
@@ -295,6 +300,7 @@ impl Drop for OnDrop<'_> {
 
 #[test]
 fn nobody_writes_to_what_stands_in_a_quiet_slab() {
+    note_limit(0);
     const BYTES: usize = 616;
     const SLOTS: usize = 100_000;
     let is_over = AtomicBool::new(false);
