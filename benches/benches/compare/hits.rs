@@ -16,6 +16,8 @@ use crate::{LOAD_CORE, Plan, SERVER_CORE};
 
 /// Below this a server that hands out memory in pages of a megabyte is not comparable.
 const MEMCACHED_BYTES_MIN: u64 = 16 << 20;
+/// The memory of a cache for any trace.
+const BYTES: u64 = 256 << 20;
 /// What tells an entry's size from its key's and value's, about.
 const OVERHEAD_BYTES: u64 = 40;
 
@@ -27,15 +29,11 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     let mut table = Table::new(columns);
     for trace in traces(plan)? {
         let whole: u64 = (0..trace.objects as u32).map(item_bytes).sum();
-        for percent in [1, 10, 30] {
-            let limit = whole / 100 * percent;
-            let mut cells = vec![
-                trace.name.clone(),
-                format!("{percent}%, {:.1} MB", megabytes(limit)),
-            ];
+        for (size, limit) in limits(whole) {
+            let mut cells = vec![trace.name.clone(), size.clone()];
             for (name, peer, policy) in &contenders {
                 let cell = replay(peer, *policy, &trace, limit)?;
-                eprintln!("{} {percent}%: {name} {cell}", trace.name);
+                eprintln!("{} {size}: {name} {cell}", trace.name);
                 cells.push(cell);
             }
             table.row(cells);
@@ -47,6 +45,19 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
          {SERVER_CORE}:\n\n{table}"
     );
     Ok(())
+}
+
+/// Parts of all there is, and one size for all traces that need more.
+fn limits(whole: u64) -> Vec<(String, u64)> {
+    let part = |percent| (format!("{percent}%, "), whole / 100 * percent);
+    let mut limits = [1, 10, 30].map(part).to_vec();
+    if whole > BYTES {
+        limits.push((String::new(), BYTES));
+    }
+    for (name, limit) in &mut limits {
+        name.push_str(&format!("{:.1} MB", megabytes(*limit)));
+    }
+    limits
 }
 
 fn traces(plan: &Plan) -> io::Result<Vec<Trace>> {
