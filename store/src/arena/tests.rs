@@ -72,15 +72,15 @@ proptest! {
 
     #[test]
     fn blocks_never_overlap(
-        has_small_limit: bool,
+        limit_bytes in prop::sample::select(vec![0, 100 << 20, 32 << 20]),
         steps in prop::collection::vec(
             (any::<bool>(), lengths(), any::<prop::sample::Index>()),
             1..600,
         ),
     ) {
         let _alone = alone();
-        // So that slots of longer classes are used, too.
-        note_limit(if has_small_limit { 1 << 20 } else { 0 });
+        // So that slots of longer classes are used, too, and few classes.
+        note_limit(limit_bytes);
         let mut live: Vec<Filled> = Vec::new();
         for (at, (is_movable, bytes, which)) in steps.into_iter().enumerate() {
             let mobility = MOBILITIES[usize::from(is_movable)];
