@@ -359,13 +359,19 @@ impl<'b> Batch<'b> {
     fn prefetch(&self, next: usize, db: &Db<'_>) -> usize {
         let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
         let mut end = next;
+        let mut edited_before = None;
         for request in &self.requests[next..] {
             let (words, before) = (self.words(request), keys.len());
+            let edited = request.entry.and_then(|entry| entry.edited(words));
+            // Edits in a row are often of one collection, which is fetched once.
+            if edited.is_some() && edited == edited_before {
+                end += 1;
+                continue;
+            }
+            edited_before = edited;
             if let Some(entry) = request.entry {
                 entry.command.for_each_key(words, |at| {
-                    // Requests in a row are often for one key.
-                    let is_next = keys.last() != Some(&words[at]);
-                    if is_next && keys.len() < BATCH_KEYS_MAX {
+                    if keys.len() < BATCH_KEYS_MAX {
                         keys.push(words[at]);
                     }
                 });
