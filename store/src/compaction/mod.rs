@@ -131,7 +131,8 @@ const REST_BYTES: u64 = 128 << 10;
 const CLASSES_PER_STEP: usize = 13;
 /// Slabs are looked at in so many periodic steps, after the walk, for what was retired to be freed.
 const SETTLING_STEPS: u32 = 5;
-/// The pool keeps one slab in so many of what is resident, and some megabytes.
+/// The pool keeps one slab in so many of what is resident, and some megabytes, or less where that
+/// is more than this part of a limit.
 const POOL_PART: u64 = 64;
 const POOL_BYTES_MIN: u64 = 2 << 20;
 /// So many slabs are given back in a step, a huge page, for which the kernel takes a fraction of a
