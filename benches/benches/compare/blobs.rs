@@ -13,7 +13,7 @@ use benches::corpus::profile;
 use benches::load::{Exchange, Load};
 use benches::report::Table;
 use benches::request::{JSON_FIELD, Protocol, key_of, resp};
-use benches::server::{Peer, Server};
+use benches::server::Peer;
 
 use crate::json::{SIZES, size_name};
 use crate::{LOAD_CORE, Plan, SERVER_CORE};
@@ -23,7 +23,8 @@ const LOADS: [(usize, usize); 3] = [(1, 1), (20, 1), (20, 16)];
 /// What the field becomes, by turns.
 const THEMES: [&str; 2] = ["light", "dark"];
 
-pub(crate) fn measure(plan: &Plan) -> io::Result<String> {
+/// `with_documents` are the servers that have JSON commands.
+pub(crate) fn measure(plan: &Plan, with_documents: &[&Peer]) -> io::Result<String> {
     let heading = ["document", "clients", "in flight", "server", "way"];
     let figures = [
         "changes/s",
@@ -32,27 +33,23 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<String> {
         "bytes/change",
     ];
     let mut table = Table::new(heading.into_iter().chain(figures));
+    let fields = with_documents.iter().map(|peer| (*peer, Way::Field));
+    let blobs = plan.peers.iter().map(|peer| (peer, Way::Blob));
+    let contenders: Vec<_> = fields
+        .chain(blobs)
+        .filter(|(peer, way)| peer.speaks(way.protocol()))
+        .collect();
     for (bytes, _) in SIZES {
         let text = profile(bytes);
         for (clients, in_flight) in LOADS {
-            for peer in &plan.peers {
-                for way in [Way::Field, Way::Blob] {
-                    let Some(figures) = changes(plan, peer, way, &text, clients, in_flight)? else {
-                        continue;
-                    };
-                    let (clients, in_flight) = (clients.to_string(), in_flight.to_string());
-                    let name = peer.name.clone();
-                    let what = [
-                        size_name(bytes),
-                        clients,
-                        in_flight,
-                        name,
-                        way.name().into(),
-                    ];
-                    let cells: Vec<String> = what.into_iter().chain(figures).collect();
-                    eprintln!("{cells:?}");
-                    table.row(cells);
-                }
+            for (peer, way) in &contenders {
+                let figures = changes(plan, (peer, *way), &text, (clients, in_flight))?;
+                let (clients, in_flight) = (clients.to_string(), in_flight.to_string());
+                let (name, way) = (peer.name.clone(), way.name().to_owned());
+                let what = [size_name(bytes), clients, in_flight, name, way];
+                let cells: Vec<String> = what.into_iter().chain(figures).collect();
+                eprintln!("{cells:?}");
+                table.row(cells);
             }
         }
     }
@@ -64,28 +61,20 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<String> {
 }
 
 /// Changes per second, what each took of the server and of the clients, and the bytes it moved.
-/// None where the server has no documents, or does not speak to who has blobs.
 fn changes(
     plan: &Plan,
-    peer: &Peer,
-    way: Way,
+    (peer, way): (&Peer, Way),
     text: &str,
-    clients: usize,
-    in_flight: usize,
-) -> io::Result<Option<[String; 4]>> {
+    (clients, in_flight): (usize, usize),
+) -> io::Result<[String; 4]> {
     let server = peer.start(1, &[SERVER_CORE])?;
-    let Some(address) = server.address(way.protocol()) else {
-        return Ok(None);
-    };
+    let address = server.address(way.protocol()).expect("it speaks that");
     let keys = |client: usize| {
         let first = client * in_flight;
         (first..first + in_flight).map(|number| key_of(number as u32))
     };
     let begin = |client| Changes::begin(way, keys(client), text);
     let mut load = Load::connect_each(address, (0..clients).map(begin))?;
-    if !has_documents(&server, way)? {
-        return Ok(None);
-    }
     // Once: nothing has been received before.
     load.run_with(plan.duration(), |changes, _| changes.received.is_empty())?;
     let moved_before: u64 = load.exchanges().map(|changes| changes.moved).sum();
@@ -97,19 +86,12 @@ fn changes(
     let moved: u64 = load.exchanges().map(|changes| changes.moved).sum();
     let count = outcome.requests.max(1);
     let micros_of = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count as f64;
-    Ok(Some([
+    Ok([
         format!("{:.0}", outcome.per_second()),
         format!("{:.2}", micros_of(server.cpu()? - cpu_before)),
         format!("{:.2}", micros_of(outcome.load_cpu)),
         ((moved - moved_before) / count).to_string(),
-    ]))
-}
-
-fn has_documents(server: &Server, way: Way) -> io::Result<bool> {
-    match way {
-        Way::Field => Ok(server.admin()?.call(&["JSON.SET", "k", "$", "1"]).is_ok()),
-        Way::Blob => Ok(true),
-    }
+    ])
 }
 
 /// How a field is changed.

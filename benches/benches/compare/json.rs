@@ -38,7 +38,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         println!("{}", field_costs(plan, &with_documents)?);
     }
     if plan.wants("blobs") {
-        println!("{}", blobs::measure(plan)?);
+        println!("{}", blobs::measure(plan, &with_documents)?);
     }
     if plan.wants("weights") {
         println!("{}", weights(&with_documents)?);
