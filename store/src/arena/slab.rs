@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use super::classes::{self, CLASSES, Class};
+use super::classes::{self, CLASSES};
 use super::region::{Region, SLAB_BYTES, Units, region, zeroed};
 use super::{MOBILITIES, Mobility, stack};
 use crate::table::prefetch;
@@ -128,17 +128,15 @@ impl Slab {
         usize::from(self.head().class.load(Ordering::Relaxed))
     }
 
-    fn shape(self) -> (Class, Units) {
-        let units = match self.head().units.load(Ordering::Relaxed) {
+    fn units(self) -> Units {
+        match self.head().units.load(Ordering::Relaxed) {
             2 => Units::Two,
             _ => Units::One,
-        };
-        (classes::class(self.class()), units)
+        }
     }
 
     pub(super) fn slots(self) -> usize {
-        let (class, units) = self.shape();
-        class.slots(units)
+        classes::class(self.class()).slots(self.units())
     }
 
     fn mobility(self) -> Mobility {
@@ -154,7 +152,7 @@ impl Slab {
         let Some(behind) = at.checked_sub(HEAD_WORDS) else {
             return &records.heads[index].free[at];
         };
-        if self.shape().1 == Units::Two {
+        if self.units() == Units::Two {
             return &records.heads[index + 1].free[behind];
         }
         match behind {
@@ -214,8 +212,7 @@ impl Slab {
 
     /// Puts it into the pool: the caller holds it, and it is empty.
     fn put(self) {
-        let (_, units) = self.shape();
-        (0..units as u32).for_each(|unit| self.region.put(self.index + unit));
+        (0..self.units() as u32).for_each(|unit| self.region.put(self.index + unit));
     }
 
     /// Takes some free slots out of a slab the caller holds; how many.
