@@ -295,7 +295,7 @@ impl<'g> Db<'g> {
                     self.keep(sight);
                     Some(live)
                 }
-                Ok((change, _)) => self.carry_out(&key, sight, change, 1),
+                Ok((change, _)) => self.carry_out(&key, (sight, live), change, 1),
             };
             let Some(after) = after else {
                 continue;
@@ -313,14 +313,14 @@ impl<'g> Db<'g> {
     fn carry_out(
         &self,
         key: &Key<'_>,
-        sight: &Sight<'g>,
+        (sight, live): (&Sight<'g>, Option<Entry<'g>>),
         change: &mut Change<'_>,
         uses: u32,
     ) -> Option<Option<Entry<'g>>> {
         match change {
             Change::Keep => {
                 self.keep(sight);
-                Some(self.live(sight.entry))
+                Some(live)
             }
             Change::Remove => {
                 let is_gone = sight.entry.is_none() || self.take_out(sight);
@@ -348,8 +348,8 @@ impl<'g> Db<'g> {
     /// Changes a key that is still as it was when `basis` was looked at, by what so many commands
     /// have made of it; false, and nothing is done, if it is not.
     pub fn publish(&self, basis: &Basis<'_, 'g>, mut change: Change<'_>, commands: u32) -> bool {
-        let Basis { key, sight, .. } = basis;
-        let after = self.carry_out(key, sight, &mut change, commands);
+        let Basis { key, sight, live } = basis;
+        let after = self.carry_out(key, (sight, *live), &mut change, commands);
         after.is_some()
     }
 
