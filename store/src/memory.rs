@@ -300,6 +300,13 @@ pub(crate) fn charged_bytes() -> u64 {
     told.max(0) as u64 + BESIDE_BYTES.load(Ordering::Relaxed)
 }
 
+/// Of what counts against the limit, that which does not go by itself: all but what is retired, and
+/// exactly, with what no thread has told. Under a limit of some hundred kilobytes either makes up
+/// for whatever may be evicted.
+pub(crate) fn lasting_bytes() -> u64 {
+    usage().live_bytes + BESIDE_BYTES.load(Ordering::Relaxed)
+}
+
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
 /// back to the kernel now. As exact as [`charged_bytes`], and as cheap.
 pub(crate) fn physical_bytes() -> u64 {

@@ -390,10 +390,11 @@ impl Db<'_> {
         let wanted = over.min(2 * bytes + EXTRA_BYTES);
         // A large value may need many small ones to go.
         let victims_max = VICTIMS_MAX + (bytes / BYTES_PER_VICTIM) as usize;
-        if self.evict(wanted, victims_max) == 0 && wanted > 0 && charged > limit {
-            return Err(Error::OutOfMemory);
+        let is_stuck = self.evict(wanted, victims_max) == 0 && wanted > 0 && charged > limit;
+        match is_stuck && memory::lasting_bytes() > limit {
+            true => Err(Error::OutOfMemory),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Evicts until `wanted` bytes went, or so many keys; returns the bytes.
