@@ -1,10 +1,10 @@
 //! A client that caches: it asks for an object, and stores it if it was not there.
 
 use std::collections::HashSet;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::request::{Protocol, resp};
+use crate::request::Protocol;
 use crate::traces::Trace;
 
 /// Requests in flight.
@@ -16,6 +16,10 @@ pub struct Replay {
     stream: BufReader<TcpStream>,
     protocol: Protocol,
     value: Vec<u8>,
+    /// What is sent next, and the reply's line that was read last: kept for their allocations,
+    /// since the server waits while the client works.
+    requests: Vec<u8>,
+    line: Vec<u8>,
 }
 
 /// How a trace went.
@@ -27,10 +31,8 @@ pub struct Counts {
     pub refused: u64,
 }
 
-/// The key of an object.
-pub fn key(object: u32) -> String {
-    format!("object:{object:09}")
-}
+/// The length of an object's key.
+pub const KEY_BYTES: usize = 16;
 
 impl Replay {
     /// Connects.
@@ -44,6 +46,8 @@ impl Replay {
             stream: BufReader::with_capacity(1 << 18, stream),
             protocol,
             value: vec![b'v'; 1 << 20],
+            requests: Vec::new(),
+            line: Vec::new(),
         })
     }
 
@@ -54,11 +58,12 @@ impl Replay {
     pub fn run(&mut self, trace: &Trace, bytes: impl Fn(u32) -> u32) -> io::Result<Counts> {
         let mut counts = Counts::default();
         let mut missed = Vec::new();
+        let mut once = HashSet::new();
         for batch in trace.requests.chunks(BATCH) {
             missed.clear();
             self.get(batch, &mut missed)?;
             counts.misses += missed.len() as u64;
-            let mut once = HashSet::new();
+            once.clear();
             missed.retain(|object| once.insert(*object));
             counts.refused += self.set(&missed, &bytes)?;
         }
@@ -66,14 +71,22 @@ impl Replay {
     }
 
     fn get(&mut self, objects: &[u32], missed: &mut Vec<u32>) -> io::Result<()> {
-        let requests: Vec<u8> = objects
-            .iter()
-            .flat_map(|&object| match self.protocol {
-                Protocol::Resp => resp(&["GET", &key(object)]),
-                Protocol::Memcached => format!("get {}\r\n", key(object)).into_bytes(),
-            })
-            .collect();
-        self.stream.get_mut().write_all(&requests)?;
+        self.requests.clear();
+        for &object in objects {
+            match self.protocol {
+                Protocol::Resp => {
+                    self.requests
+                        .extend_from_slice(b"*2\r\n$3\r\nGET\r\n$16\r\n");
+                    write_key(&mut self.requests, object);
+                }
+                Protocol::Memcached => {
+                    self.requests.extend_from_slice(b"get ");
+                    write_key(&mut self.requests, object);
+                }
+            }
+            self.requests.extend_from_slice(b"\r\n");
+        }
+        self.stream.get_mut().write_all(&self.requests)?;
         for &object in objects {
             if !self.read_value()? {
                 missed.push(object);
@@ -84,51 +97,94 @@ impl Replay {
 
     /// Stores objects; for how many there was no memory.
     fn set(&mut self, objects: &[u32], bytes: impl Fn(u32) -> u32) -> io::Result<u64> {
-        let mut requests = Vec::new();
+        self.requests.clear();
         for &object in objects {
             let value = &self.value[..bytes(object) as usize];
-            let key = key(object);
+            let (requests, length) = (&mut self.requests, value.len());
             match self.protocol {
-                Protocol::Resp => requests.extend(resp(&[b"SET", key.as_bytes(), value])),
+                Protocol::Resp => {
+                    requests.extend_from_slice(b"*3\r\n$3\r\nSET\r\n$16\r\n");
+                    write_key(requests, object);
+                    write!(requests, "\r\n${length}\r\n")?;
+                }
                 Protocol::Memcached => {
-                    write!(requests, "set {key} 0 0 {}\r\n", value.len())?;
-                    requests.extend_from_slice(value);
-                    requests.extend_from_slice(b"\r\n");
+                    requests.extend_from_slice(b"set ");
+                    write_key(requests, object);
+                    write!(requests, " 0 0 {length}\r\n")?;
                 }
             }
+            requests.extend_from_slice(value);
+            requests.extend_from_slice(b"\r\n");
         }
-        self.stream.get_mut().write_all(&requests)?;
+        self.stream.get_mut().write_all(&self.requests)?;
         let mut refused = 0;
         for _ in objects {
-            match self.read_line()?.as_str() {
-                "+OK" | "STORED" => {}
-                text if text.starts_with("-OOM") => refused += 1,
-                text if text.starts_with("SERVER_ERROR out of memory") => refused += 1,
-                other => return Err(io::Error::other(other.to_owned())),
+            match self.read_line()? {
+                b"+OK" | b"STORED" => {}
+                text if text.starts_with(b"-OOM") => refused += 1,
+                text if text.starts_with(b"SERVER_ERROR out of memory") => refused += 1,
+                other => return Err(unexpected(other)),
             }
         }
         Ok(refused)
     }
 
+    /// Whether a value came.
     fn read_value(&mut self) -> io::Result<bool> {
+        let protocol = self.protocol;
         let line = self.read_line()?;
-        let length = match (self.protocol, line.as_str()) {
-            (Protocol::Resp, "$-1") | (Protocol::Memcached, "END") => return Ok(false),
-            (Protocol::Resp, line) => line.strip_prefix('$'),
-            (Protocol::Memcached, line) => line.rsplit(' ').next(),
+        let length = match (protocol, line) {
+            (Protocol::Resp, b"$-1") | (Protocol::Memcached, b"END") => return Ok(false),
+            (Protocol::Resp, line) => line.strip_prefix(b"$"),
+            (Protocol::Memcached, line) => line.rsplit(|&byte| byte == b' ').next(),
         };
-        let length = length.and_then(|length| length.parse::<u64>().ok());
-        let length = length.ok_or_else(|| io::Error::other(line.clone()))?;
-        io::copy(&mut (&mut self.stream).take(length + 2), &mut io::sink())?;
-        if self.protocol == Protocol::Memcached {
+        let length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+        let length: usize = length.ok_or_else(|| unexpected(line))?;
+        self.skip(length + 2)?;
+        if protocol == Protocol::Memcached {
             self.read_line()?;
         }
         Ok(true)
     }
 
-    fn read_line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
+    fn skip(&mut self, mut bytes: usize) -> io::Result<()> {
+        while bytes > 0 {
+            let here = self.stream.fill_buf()?.len().min(bytes);
+            if here == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.stream.consume(here);
+            bytes -= here;
+        }
+        Ok(())
+    }
+
+    /// A line without its end.
+    fn read_line(&mut self) -> io::Result<&[u8]> {
+        self.line.clear();
+        self.stream.read_until(b'\n', &mut self.line)?;
+        Ok(self.line.trim_ascii_end())
+    }
+}
+
+fn write_key(bytes: &mut Vec<u8>, object: u32) {
+    write!(bytes, "object:{object:09}").expect("memory takes all that is written");
+}
+
+fn unexpected(line: &[u8]) -> io::Error {
+    io::Error::other(String::from_utf8_lossy(line).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_as_long_as_they_are_said_to_be() {
+        for object in [0, 999_999_999] {
+            let mut bytes = Vec::new();
+            write_key(&mut bytes, object);
+            assert_eq!(bytes.len(), KEY_BYTES);
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 
 use benches::admin::{Admin, Answer};
-use benches::replay::{Replay, key};
+use benches::replay::{KEY_BYTES, Replay};
 use benches::report::Table;
 use benches::request::Protocol;
 use benches::server::{Peer, pin_to};
@@ -93,7 +93,7 @@ fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
 }
 
 fn item_bytes(object: u32) -> u64 {
-    u64::from(value_bytes(object)) + key(object).len() as u64 + OVERHEAD_BYTES
+    u64::from(value_bytes(object)) + KEY_BYTES as u64 + OVERHEAD_BYTES
 }
 
 fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::Result<String> {
