@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 use super::classes::{self, BATCH_MAX, CLASSES};
 use super::region::{Region, Units};
 use super::scale::{Scale, scale};
-use super::{MOBILITIES, Mobility, stack};
+use super::{MOBILITIES, Mobility, slab, stack};
 use crate::table::prefetch;
 use crate::thread::{self, THREADS_MAX};
 
@@ -127,22 +127,46 @@ fn batch(region: &'static Region, class: usize) -> usize {
     }
 }
 
-/// A slab of a longer class that has free slots, where a new slab would be much of all there may
-/// be. The caller holds it.
-fn pop_longer(region: &'static Region, class: usize, mobility: Mobility) -> Option<u32> {
-    let part = scale().longer_part()?;
-    if mobility == Mobility::Fixed {
-        return None;
-    }
-    classes::longer_ones(class, part).find_map(|longer| stack::of(longer, mobility).pop(region))
+/// The longer classes whose free slots serve for one where a new slab would be much of all there
+/// may be, or of what is idle.
+fn longer_ones(class: usize, mobility: Mobility) -> impl Iterator<Item = usize> {
+    let part = match mobility {
+        Mobility::Movable => scale().longer_part(),
+        Mobility::Fixed => None,
+    };
+    part.into_iter()
+        .flat_map(move |part| classes::longer_ones(class, part))
 }
 
-/// From so many slabs in use on, if there is no small limit, every class has slabs of its own, and
-/// pairs of them: one or two that are not full are then little beside all.
-const SLABS_MANY: usize = if cfg!(test) { 32 } else { 1024 };
+/// A slab of a longer class that has free slots. The caller holds it.
+fn pop_longer(region: &'static Region, class: usize, mobility: Mobility) -> Option<u32> {
+    longer_ones(class, mobility).find_map(|longer| stack::of(longer, mobility).pop(region))
+}
 
-fn has_many_slabs(region: &Region) -> bool {
-    scale() == Scale::Large && region.slabs_in_use() >= SLABS_MANY
+/// Whether a longer class had free slots a moment ago that serve for this one.
+pub(super) fn may_pop_longer(class: usize, mobility: Mobility) -> bool {
+    longer_ones(class, mobility).any(|longer| !stack::of(longer, mobility).is_empty())
+}
+
+/// Whether there were free slots for a class a moment ago, of its own or longer ones.
+pub(super) fn may_pop(class: usize, mobility: Mobility) -> bool {
+    let is_any = |class| !stack::of(class, mobility).is_empty();
+    is_any(class) || is_any(classes::coarse(class)) || may_pop_longer(class, mobility)
+}
+
+/// From so many slabs of a class on, if there is no small limit, lengths between two of the coarse
+/// classes have slabs of their own, and slabs are paired: one or two that are not full are then
+/// little beside what all gain.
+const SLABS_MANY: u32 = if cfg!(test) { 2 } else { 64 };
+
+/// Whether a class, with the one that serves in its place, has that many.
+fn has_many_slabs(class: usize, coarse: usize, mobility: Mobility) -> bool {
+    let slabs = |class| slab::slabs_of(class, mobility).load(Ordering::Relaxed);
+    let others = match coarse == class {
+        true => 0,
+        false => slabs(coarse),
+    };
+    scale() == Scale::Large && slabs(class) + others >= SLABS_MANY
 }
 
 /// A slab with free slots for a class: one of its own, or of one that is a little longer, or a new
@@ -156,19 +180,14 @@ fn pop(region: &'static Region, class: usize, mobility: Mobility) -> Option<u32>
         Mobility::Movable => classes::coarse(class),
         Mobility::Fixed => class,
     };
-    let is_many = has_many_slabs(region);
     // Slots of the next class that are free already are better than a new slab.
     let longer = (coarse != class).then(|| stack::of(coarse, mobility).pop(region));
     longer
         .flatten()
         .or_else(|| pop_longer(region, class, mobility))
-        .or_else(|| {
-            begin(
-                region,
-                if is_many { class } else { coarse },
-                mobility,
-                is_many,
-            )
+        .or_else(|| match has_many_slabs(class, coarse, mobility) {
+            true => begin(region, class, mobility, true),
+            false => begin(region, coarse, mobility, false),
         })
 }
 

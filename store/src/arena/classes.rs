@@ -1,8 +1,8 @@
 //! Size classes: 4 bytes apart up to 1 kB, a few percent apart above.
 //!
 //! Closer ones waste less in each block and more in slabs: every class in use has one that is half
-//! empty. So from 160 bytes on the odd multiples of 4 have slabs of their own only where much is in
-//! memory, and else are served by the next class ([`coarse`]).
+//! empty. So from 160 bytes on the odd multiples of 4 have slabs of their own only where these are
+//! many, and else are served by the next class ([`coarse`]).
 //!
 //! What the end of a slab wastes, half a slot in the mean, goes by the number of its slots. Where
 //! these are few and two slabs together have less of it, two neighbours make a *pair*.

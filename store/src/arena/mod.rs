@@ -13,7 +13,7 @@
 //! One run of address space, reserved at the first use, is cut into *slabs* of 64 kB (`region`).
 //! A slab in use has one size class and one [`Mobility`]; beside the slabs stand arrays with a
 //! record for each: a bit for each slot that is free, and their count (`slab`). So an address
-//! alone leads to its slab and bit. Where much is in memory, two neighbours can be one slab
+//! alone leads to its slab and bit. Where a class has many, two neighbours can be one slab
 //! (`classes`).
 //!
 //! - *Allocating*: a thread has a handful of slots of each class it uses in a cache of its own
@@ -22,7 +22,9 @@
 //!   Under a small limit a slot of a somewhat longer class does as well as a new slab: a slab for
 //!   each class would be most of it ([`note_limit`]); under a smaller one few classes are used,
 //!   an eighth apart; under a tiny one entries are left to the general allocator, whose slabs
-//!   are of a few pages.
+//!   are of a few pages. Without a small limit free slots that are a little longer serve while
+//!   much of the slabs is idle ([`note_idle`]), and the last blocks of a class move there: after
+//!   a shift of sizes each class of before would keep a slab that is nearly empty.
 //! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
 //!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
 //!   worth its while, and leaves at most 3 percent of the slots idle, fewer in the mean.
@@ -74,7 +76,7 @@ use std::ptr::NonNull;
 pub(crate) use classes::{BYTES_MAX, BYTES_MIN, CLASSES, class_bytes};
 pub(crate) use evacuation::{Evacuated, Slot};
 pub(crate) use region::{SLAB_BYTES, release};
-pub(crate) use scale::note_limit;
+pub(crate) use scale::{note_idle, note_limit};
 pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
 
 use region::{Region, region};
@@ -208,8 +210,7 @@ pub(crate) fn has_spare(bytes: usize) -> bool {
     region().is_none_or(|_| {
         let class = classes::of_bytes(bytes, Mobility::Movable);
         let class = cache::serving(class, Mobility::Movable);
-        let is_any = |class| !stack::of(class, Mobility::Movable).is_empty();
-        cache::has(class, Mobility::Movable) || is_any(class) || is_any(classes::coarse(class))
+        cache::has(class, Mobility::Movable) || cache::may_pop(class, Mobility::Movable)
     })
 }
 

@@ -1,6 +1,6 @@
 //! How much there may be, which says how wasteful the arena can be with slabs.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// What a limit for all memory leaves room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,22 +20,39 @@ const SMALL_LIMIT_BYTES: u64 = 128 << 20;
 const SMALLER_LIMIT_BYTES: u64 = 64 << 20;
 const TINY_LIMIT_BYTES: u64 = 8 << 20;
 
+/// What there is to know.
+struct Known {
+    scale: AtomicU8,
+    /// Much of the slabs in use is idle: every class that was ever in use may have one that is
+    /// nearly empty, and what is in it had better stand in slots that are a little longer.
+    is_much_idle: AtomicBool,
+}
+
+impl Known {
+    const fn new() -> Known {
+        Known {
+            scale: AtomicU8::new(Scale::Large as u8),
+            is_much_idle: AtomicBool::new(false),
+        }
+    }
+}
+
 // All tests share the arena. One that sets a limit must not change what another finds in it, and
 // one that goes by classes sets its own: what ran on its thread before may have set one.
 #[cfg(test)]
 thread_local! {
-    static SCALE: AtomicU8 = const { AtomicU8::new(Scale::Large as u8) };
+    static KNOWN: Known = const { Known::new() };
 }
 #[cfg(not(test))]
-static SCALE: Scales = Scales(AtomicU8::new(Scale::Large as u8));
+static KNOWN: Global = Global(Known::new());
 
 #[cfg(not(test))]
-struct Scales(AtomicU8);
+struct Global(Known);
 
 #[cfg(not(test))]
-impl Scales {
+impl Global {
     #[inline]
-    fn with<R>(&self, look: impl FnOnce(&AtomicU8) -> R) -> R {
+    fn with<R>(&self, look: impl FnOnce(&Known) -> R) -> R {
         look(&self.0)
     }
 }
@@ -48,21 +65,31 @@ pub(crate) fn note_limit(bytes: u64) {
         SMALLER_LIMIT_BYTES..SMALL_LIMIT_BYTES => Scale::Small,
         _ => Scale::Large,
     };
-    SCALE.with(|it| it.store(scale as u8, Ordering::Relaxed));
+    KNOWN.with(|it| it.scale.store(scale as u8, Ordering::Relaxed));
 }
 
 /// What the limit leaves room for.
 #[inline]
 pub(super) fn scale() -> Scale {
     const ALL: [Scale; 4] = [Scale::Large, Scale::Small, Scale::Smaller, Scale::Tiny];
-    ALL[usize::from(SCALE.with(|it| it.load(Ordering::Relaxed)))]
+    ALL[usize::from(KNOWN.with(|it| it.scale.load(Ordering::Relaxed)))]
+}
+
+/// Says whether much of the slabs in use is idle.
+pub(crate) fn note_idle(is_much: bool) {
+    KNOWN.with(|it| it.is_much_idle.store(is_much, Ordering::Relaxed));
+}
+
+/// Whether that was said.
+fn is_much_idle() -> bool {
+    KNOWN.with(|it| it.is_much_idle.load(Ordering::Relaxed))
 }
 
 impl Scale {
-    /// Slots may be longer than what they are for by one byte in so many.
+    /// Free slots may be taken that are longer than what they are for by one byte in so many.
     pub(super) fn longer_part(self) -> Option<usize> {
         match self {
-            Scale::Large => None,
+            Scale::Large => is_much_idle().then_some(16),
             Scale::Small => Some(8),
             Scale::Smaller | Scale::Tiny => Some(4),
         }

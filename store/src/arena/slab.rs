@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use super::cache;
 use super::classes::{self, CLASSES};
 use super::region::{Region, SLAB_BYTES, Units, region, zeroed};
 use super::{MOBILITIES, Mobility, stack};
@@ -109,6 +110,13 @@ pub(super) struct Slab {
     index: u32,
 }
 
+/// How many slabs a class has.
+pub(super) fn slabs_of(class: usize, mobility: Mobility) -> &'static AtomicU32 {
+    static SLABS: [[AtomicU32; CLASSES]; MOBILITIES.len()] =
+        [const { [const { AtomicU32::new(0) }; CLASSES] }; 2];
+    &SLABS[mobility as usize][class]
+}
+
 impl Slab {
     /// That of an index, which is no pair's second.
     pub(super) fn new(region: &'static Region, index: u32) -> Slab {
@@ -174,6 +182,7 @@ impl Slab {
         }
         head.units.store(units as u8, Ordering::Relaxed);
         head.class.store(class as u16, Ordering::Relaxed);
+        slabs_of(class, mobility).fetch_add(units as u32, Ordering::Relaxed);
         let is_movable = u8::from(mobility == Mobility::Movable);
         head.is_movable.store(is_movable, Ordering::Release);
         let slots = self.slots();
@@ -212,6 +221,7 @@ impl Slab {
 
     /// Puts it into the pool: the caller holds it, and it is empty.
     fn put(self) {
+        slabs_of(self.class(), self.mobility()).fetch_sub(self.units() as u32, Ordering::Relaxed);
         (0..self.units() as u32).for_each(|unit| self.region.put(self.index + unit));
     }
 
@@ -334,6 +344,9 @@ pub(crate) struct Evacuation {
     pub(crate) spare_slabs_min: usize,
     /// ... one slab in so many of those that are not full.
     pub(crate) spare_part: usize,
+    /// The last slab of a class is emptied, too, if it has less than one block for so many slots
+    /// and there are longer slots that are free.
+    pub(crate) last_part: Option<usize>,
     /// One slab in so many of those that are not full is emptied in any case, since a part of what
     /// is in it goes for good.
     pub(crate) part_min: Option<usize>,
@@ -361,7 +374,10 @@ pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacua
     // The sparsest first, and of those equally sparse the one with the highest address.
     held.sort_unstable_by(|one, other| other.cmp(one));
     let evacuated = match evacuation {
-        Some(evacuation) => to_empty(&held, evacuation),
+        Some(evacuation) => match to_empty(&held, evacuation) {
+            0 if is_last(&held, evacuation) && cache::may_pop_longer(class, mobility) => 1,
+            count => count,
+        },
         None => 0,
     };
     let (sparse, dense) = held.split_at(evacuated);
@@ -373,6 +389,14 @@ pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacua
         region.evacuated.set(index);
     }
     sparse
+}
+
+/// Whether a class has one slab with free slots alone, and hardly a block in it.
+fn is_last(held: &[Holes], evacuation: Evacuation) -> bool {
+    let (Some(part), [holes]) = (evacuation.last_part, held) else {
+        return false;
+    };
+    (holes.slots - holes.free) * part < holes.slots
 }
 
 /// How many of the slabs, the sparsest first: as many as the free slots of the others can take

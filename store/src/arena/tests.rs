@@ -217,6 +217,7 @@ fn a_sparse_class_gives_slabs_up() {
     let evacuation = Evacuation {
         spare_slabs_min: 2,
         spare_part: 16,
+        last_part: None,
         part_min: None,
         slabs_max: usize::MAX,
     };
@@ -239,11 +240,54 @@ fn a_sparse_class_gives_slabs_up() {
     assert!(chosen.is_empty(), "{chosen:?}");
 }
 
+#[test]
+fn the_last_blocks_of_a_class_move_into_longer_slots() {
+    // Lengths of no other test.
+    const BYTES: usize = 3_460;
+    let _alone = alone();
+    note_limit(0);
+    let class = classes::of_bytes(BYTES, Mobility::Movable);
+    let longer_bytes = classes::class(class + 1).bytes as usize;
+    let fill = |bytes| Filled::new(bytes, Mobility::Movable, 1);
+    let Some(last) = fill(BYTES) else {
+        return;
+    };
+    let longer = fill(longer_bytes).expect("where one has room another has");
+    for bytes in [BYTES, longer_bytes] {
+        empty_cache(bytes, Mobility::Movable);
+    }
+    let evacuation = Evacuation {
+        spare_slabs_min: 1,
+        spare_part: 32,
+        last_part: Some(2),
+        part_min: None,
+        slabs_max: usize::MAX,
+    };
+    let survey = || survey(class, Mobility::Movable, Some(evacuation));
+    note_idle(false);
+    assert!(
+        survey().is_empty(),
+        "a slab for each class is what it takes"
+    );
+    note_idle(true);
+    let mut chosen = survey();
+    assert!(is_evacuated(last.start) && chosen.len() == 1);
+    let moved = fill(BYTES).expect("room in the longer class's slab");
+    note_idle(false);
+    let slab_of = |block: &Filled| unit_of(block.start).map(|(_, index, _)| index);
+    assert_eq!(slab_of(&moved), slab_of(&longer));
+    [last, longer, moved].into_iter().for_each(Filled::free);
+    empty_cache(BYTES, Mobility::Movable);
+    put_empty(&mut chosen);
+    assert!(chosen.is_empty(), "{chosen:?}");
+}
+
 /// Sets aside what of a class is not full.
 fn set_aside(bytes: usize) -> Vec<u32> {
     let evacuation = Evacuation {
         spare_slabs_min: 1,
         spare_part: 1,
+        last_part: None,
         part_min: Some(1),
         slabs_max: 4,
     };

@@ -19,7 +19,8 @@
 //! - *At leisure*: while more than a part of the arena lies idle, a periodic task makes steps
 //!   ([`Store::compact`]), and only as many slabs are set aside as the holes of the others can
 //!   take in. Under random removals a class that shrinks by a byte costs about one byte of
-//!   copying; where the sizes stay what they are, nothing is moved at all.
+//!   copying; where the sizes stay what they are, nothing is moved at all. While a sixteenth lies
+//!   idle the last slab of a class, less than half full, is emptied into slots a little longer.
 //! - *For holes*: when a twelfth lies idle, writers take part, in proportion to the bytes they
 //!   bring: the periodic task alone is too slow for a load that changes its sizes at full speed.
 //! - *Pressed*: when what is physical ([`memory::physical_bytes`]) comes near a 64th above the
@@ -61,12 +62,14 @@ const IDLE_PART_MUCH: u64 = 16;
 const SPARE: Evacuation = Evacuation {
     spare_slabs_min: 2,
     spare_part: 16,
+    last_part: None,
     part_min: None,
     slabs_max: usize::MAX,
 };
 const SPARE_WHEN_MUCH: Evacuation = Evacuation {
     spare_slabs_min: 1,
     spare_part: 32,
+    last_part: Some(2),
     ..SPARE
 };
 /// Of each class, when what is in its slabs may go.
@@ -74,6 +77,9 @@ const SPARE_WHEN_HARD_PRESSED: Evacuation = Evacuation {
     part_min: Some(8),
     ..SPARE_WHEN_MUCH
 };
+/// From one byte in so many on, until it is less than [`IDLE_PART_MUCH`] again, free slots that are
+/// a little longer are better than new slabs.
+const IDLE_PART_FOR_LONGER: u64 = 12;
 /// While more than one byte in so many is idle, writers fill holes, ...
 const IDLE_PART_FOR_WRITERS: u64 = 12;
 /// ... but some are always there.
@@ -439,6 +445,10 @@ impl Compaction {
         if self.next_class == 0 {
             // A slot in a thread's cache keeps a slab of a class that nobody needs any more.
             arena::age_caches();
+            let (used, idle) = (memory::slab_bytes(), idle_bytes());
+            if idle > used / IDLE_PART_FOR_LONGER || idle < used / IDLE_PART_MUCH {
+                arena::note_idle(idle > used / IDLE_PART_MUCH);
+            }
         }
         arena::survey(class, Mobility::Movable, evacuation)
     }
