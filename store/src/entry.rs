@@ -28,6 +28,7 @@ use crate::arena::{self, Mobility, Slot};
 use crate::eviction;
 use crate::memory::Block;
 use crate::reclaim::Guard;
+use crate::shadow;
 use crate::usage::{self, Present, Usage};
 
 /// The types a key can have, in the order SCAN and TYPE know them.
@@ -211,6 +212,7 @@ impl<'g> Entry<'g> {
         };
         let block = Block::allocate_movable(HEADER_BYTES + used + key.len() + value_bytes);
         let start = block.start();
+        shadow::written(start, HEADER_BYTES);
         // SAFETY: the block is ours, aligned to 4, and at least a header long.
         unsafe { start.cast::<Header>().write(header) };
         let mut at = HEADER_BYTES;
@@ -276,6 +278,13 @@ impl<'g> Entry<'g> {
 
     /// Where the optional parts end, and how long the key and the value behind them are.
     fn spans(self) -> (usize, usize, usize) {
+        shadow::read(self.start.cast(), HEADER_BYTES);
+        self.spans_of_any()
+    }
+
+    /// As [`Entry::spans`], also of what may have been freed.
+    #[inline(always)]
+    fn spans_of_any(self) -> (usize, usize, usize) {
         let header = self.header();
         let mut at = self.lengths_at();
         let mut key_bytes = usize::from(header.key_bytes);
@@ -337,6 +346,11 @@ impl<'g> Entry<'g> {
     /// The key.
     pub fn key(self) -> &'g [u8] {
         let (at, bytes, _) = self.spans();
+        self.key_at(at, bytes)
+    }
+
+    #[inline(always)]
+    fn key_at(self, at: usize, bytes: usize) -> &'g [u8] {
         // SAFETY: the key lies inside the block, behind the optional parts.
         let start = unsafe { self.start.cast::<u8>().add(at) };
         // SAFETY: initialised at allocation, immutable under `'g`.
@@ -363,6 +377,7 @@ impl<'g> Entry<'g> {
 
     /// Rises with every change of the key and never repeats, even after removal.
     pub fn version(self) -> u64 {
+        shadow::read(self.start.cast(), HEADER_BYTES);
         u64::from_ne_bytes(self.header().version)
     }
 
@@ -449,6 +464,7 @@ impl<'g> Entry<'g> {
     /// No other thread knows the entry yet, except through a descriptor that does not count.
     pub(crate) unsafe fn raise_version(self, version: u64) {
         debug_assert!(version >= self.version());
+        shadow::written(self.start.cast(), 8);
         // SAFETY: the header's first word, in a block that was allocated for writing.
         unsafe { self.start.cast::<u64>().write_unaligned(version) };
     }
@@ -485,8 +501,9 @@ impl<'g> Entry<'g> {
         let escapes = usize::from(header.key_bytes == KEY_BYTES_ESCAPE)
             + usize::from(header.value_bytes == VALUE_BYTES_ESCAPE);
         let fits = entry.lengths_at() + 4 * escapes <= slot.bytes();
-        let (key_at, key_bytes, value_bytes) = fits.then(|| entry.spans())?;
-        (key_at + key_bytes + value_bytes <= slot.bytes()).then(|| entry.key())
+        let (key_at, key_bytes, value_bytes) = fits.then(|| entry.spans_of_any())?;
+        let fits = key_at + key_bytes + value_bytes <= slot.bytes();
+        fits.then(|| entry.key_at(key_at, key_bytes))
     }
 
     /// The same entry elsewhere, to take this one's place in its slot.
@@ -501,6 +518,7 @@ impl<'g> Entry<'g> {
             shape: header.shape,
             usage: AtomicU32::new(self.usage().bits()),
         };
+        shadow::written(start, HEADER_BYTES);
         // SAFETY: the block is new, aligned to 4, and at least a header long.
         unsafe { start.cast::<Header>().write(copy) };
         let rest = self.bytes(HEADER_BYTES, bytes - HEADER_BYTES);

@@ -25,6 +25,7 @@ pub mod memory;
 mod publish;
 #[allow(unsafe_code)]
 pub mod reclaim;
+mod shadow;
 mod store;
 pub(crate) mod sync;
 #[allow(unsafe_code)]

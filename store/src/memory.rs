@@ -25,6 +25,7 @@ use crossbeam_utils::CachePadded;
 
 pub use crate::arena::Extent;
 use crate::arena::{self, Mobility};
+use crate::shadow;
 use crate::thread;
 
 /// One heap block of plain memory: no destructor, known length.
@@ -58,10 +59,13 @@ impl Block {
     fn allocate_as(bytes: usize, mobility: Mobility) -> Block {
         let usable = class_bytes(bytes, mobility) as i64;
         count_live(usable);
-        let block = |start| Block {
-            start,
-            bytes: u32::try_from(bytes).expect("values are limited"),
-            mobility,
+        let block = |start| {
+            shadow::allocated(start, bytes);
+            Block {
+                start,
+                bytes: u32::try_from(bytes).expect("values are limited"),
+                mobility,
+            }
         };
         if let Some(start) = arena::allocate(bytes, mobility) {
             count_in_arena(usable);
@@ -134,6 +138,7 @@ impl Block {
     }
 
     unsafe fn release(self) {
+        shadow::freed(self.start);
         #[cfg(debug_assertions)]
         // Who empties a slab may look at what was there.
         if !arena::is_evacuated(self.start) {

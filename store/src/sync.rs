@@ -31,7 +31,8 @@ pub(crate) use crossbeam_epoch as epoch;
 /// ASPLOS 2010), over sequentially consistent memory.
 #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
 pub(crate) mod model {
-    use crate::grace;
+    use crate::arena::{self, world};
+    use crate::{grace, shadow, thread};
 
     #[cfg(mayfly_loom)]
     pub(crate) use checker::explore;
@@ -119,8 +120,12 @@ pub(crate) mod model {
     fn run(scenario: fn()) {
         // Every run must make the same random choices.
         fastrand::seed(1);
+        shadow::begin();
         scenario();
         grace::collect();
+        arena::leave_seat(thread::index());
+        world::end();
+        shadow::end();
     }
 
     /// Runs `bodies` on threads of their own, the first one on this thread; what they return.
@@ -128,8 +133,17 @@ pub(crate) mod model {
     /// loom starts with the first and finds a race where a later one loads what an earlier one
     /// stored; so readers come last.
     pub(crate) fn together<R: Send + 'static>(
-        mut bodies: Vec<Box<dyn FnOnce() -> R + Send>>,
+        bodies: Vec<Box<dyn FnOnce() -> R + Send>>,
     ) -> Vec<R> {
+        let leaving = |body: Box<dyn FnOnce() -> R + Send>| {
+            let all = move || {
+                let result = body();
+                arena::leave_seat(thread::index());
+                result
+            };
+            Box::new(all) as Box<dyn FnOnce() -> R + Send>
+        };
+        let mut bodies: Vec<_> = bodies.into_iter().map(leaving).collect();
         let here = bodies.remove(0);
         #[cfg(mayfly_loom)]
         loom::explore();

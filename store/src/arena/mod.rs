@@ -58,8 +58,8 @@
 //! is held by something that cannot be moved. Blocks beyond [`BYTES_MAX`] are left to the general
 //! allocator, which maps and unmaps pages for them.
 //!
-//! Under model checkers, and with `--cfg mayfly_plain_blocks` (for the address sanitizer), nothing
-//! is taken from here and each block is an allocation of its own.
+//! With `--cfg mayfly_plain_blocks` (for the address sanitizer), and under model checkers in models
+//! that have no [`world`], nothing is taken from here and each block is an allocation of its own.
 
 mod cache;
 mod classes;
@@ -70,6 +70,8 @@ mod slab;
 mod stack;
 #[cfg(test)]
 mod tests;
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+pub(crate) mod world;
 
 use std::ptr::NonNull;
 

@@ -2,11 +2,11 @@
 
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::slab::{Records, Slab};
 use super::{Extent, IS_USED};
 use crate::reclaim::{self, Drain};
+use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// A slab's length and alignment.
 pub(crate) const SLAB_BYTES: usize = 64 << 10;
@@ -61,6 +61,10 @@ pub(super) struct Bits {
 /// The region, reserved at the first call; none where the arena is not used or there is no address
 /// space.
 pub(super) fn region() -> Option<&'static Region> {
+    #[cfg(any(mayfly_loom, mayfly_shuttle))]
+    if let Some(region) = super::world::region() {
+        return Some(region);
+    }
     static REGION: OnceLock<Option<Region>> = OnceLock::new();
     if !IS_USED {
         return None;
@@ -87,10 +91,6 @@ impl Region {
     }
 
     fn reserve_bytes(bytes: usize) -> Option<Region> {
-        let span = bytes / SLAB_BYTES;
-        let words = span.div_ceil(64);
-        let records = Records::zeroed(span)?;
-        let bits = [zeroed(words)?, zeroed(words)?, zeroed(words)?];
         let start = map(bytes + HUGE_PAGE_BYTES)?;
         let skipped = start.as_ptr().addr().next_multiple_of(HUGE_PAGE_BYTES);
         let skipped = skipped - start.as_ptr().addr();
@@ -98,6 +98,18 @@ impl Region {
         let base = unsafe { start.add(skipped) };
         // SAFETY: the mapping is ours. Without huge pages all works as well.
         unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
+        // SAFETY: so much is mapped from there on.
+        unsafe { Region::over(base, bytes / SLAB_BYTES) }
+    }
+
+    /// Nothing of it is in use.
+    ///
+    /// # Safety
+    /// So many slabs from `base` on are the region's for all time.
+    pub(super) unsafe fn over(base: NonNull<u8>, span: usize) -> Option<Region> {
+        let words = span.div_ceil(64);
+        let records = Records::zeroed(span)?;
+        let bits = [zeroed(words)?, zeroed(words)?, zeroed(words)?];
         let [resident, returned, evacuated] = bits.map(|words| Bits {
             words,
             count: AtomicUsize::new(0),
@@ -361,7 +373,11 @@ impl Region {
     }
 }
 
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+pub(super) use super::world::zeroed;
+
 /// Zeroed memory for all time, in physical memory as far as it is used.
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
 pub(super) fn zeroed<T>(count: usize) -> Option<&'static [T]> {
     let bytes = count * size_of::<T>();
     let start = map(bytes)?;
@@ -373,7 +389,7 @@ pub(super) fn zeroed<T>(count: usize) -> Option<&'static [T]> {
     Some(unsafe { std::slice::from_raw_parts(start.as_ptr().cast(), count) })
 }
 
-fn map(bytes: usize) -> Option<NonNull<u8>> {
+pub(super) fn map(bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: a new mapping, wherever the kernel likes it, replaces nothing.
     let start = unsafe {
         libc::mmap(
@@ -388,5 +404,23 @@ fn map(bytes: usize) -> Option<NonNull<u8>> {
     match start {
         libc::MAP_FAILED => None,
         start => NonNull::new(start.cast()),
+    }
+}
+
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+impl Region {
+    /// Whether a slab is in the pool, and then in one part of it.
+    pub(super) fn is_in_pool(&self, index: u32) -> bool {
+        let is_in = [&self.resident, &self.returned].map(|bits| bits.has(index));
+        assert_ne!(is_in, [true, true]);
+        is_in != [false, false]
+    }
+
+    /// Every set has as many slabs as it says.
+    pub(super) fn check_counts(&self) {
+        for bits in [&self.resident, &self.returned, &self.evacuated] {
+            let slabs = (0..self.span() as u32).filter(|&index| bits.has(index));
+            assert_eq!(slabs.count(), bits.count.load(Ordering::Relaxed));
+        }
     }
 }

@@ -5,12 +5,12 @@
 //! 512 more in a line of another array, and the rest in a third. A pair of slabs has the record of
 //! its first, and bits in both.
 
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-
 use super::cache;
 use super::classes::{self, CLASSES};
 use super::region::{Region, SLAB_BYTES, Units, region, zeroed};
 use super::{MOBILITIES, Mobility, stack};
+use crate::sync::IS_MODEL;
+use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::table::prefetch;
 
 /// Words of bits for the shortest slots.
@@ -32,6 +32,7 @@ const COUNT_SHIFT: u32 = 8;
 const SECOND: u8 = 0xFF;
 
 /// What is known of a slab; all zero for one that was never used.
+#[cfg_attr(any(mayfly_loom, mayfly_shuttle), derive(Default))]
 #[repr(C, align(32))]
 struct Head {
     state: AtomicI32,
@@ -44,8 +45,9 @@ struct Head {
     free: [AtomicU64; HEAD_WORDS],
 }
 
-const _: () = assert!(size_of::<Head>() == 32);
+const _: () = assert!(IS_MODEL || size_of::<Head>() == 32);
 
+#[cfg_attr(any(mayfly_loom, mayfly_shuttle), derive(Default))]
 #[repr(C, align(64))]
 struct Line([AtomicU64; LINE_WORDS]);
 
@@ -472,5 +474,31 @@ pub(crate) fn end_evacuation(mut slabs: Vec<u32>) {
     for index in slabs {
         region.evacuated.clear(index);
         region.slab(index).let_go();
+    }
+}
+
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+impl Slab {
+    pub(super) fn index(self) -> u32 {
+        self.index
+    }
+
+    pub(super) fn shape(self) -> (usize, Mobility) {
+        (self.class(), self.mobility())
+    }
+
+    pub(super) fn is_pair(self) -> bool {
+        self.units() == Units::Two
+    }
+
+    /// Whether somebody has it, and how many slots are free at least.
+    pub(super) fn state(self) -> (bool, usize) {
+        let state = self.head().state.load(Ordering::Acquire);
+        let free = usize::try_from(state >> COUNT_SHIFT).expect("nobody counts just now");
+        (state & HELD != 0, free)
+    }
+
+    pub(super) fn is_worthwhile(self, free: usize) -> bool {
+        free as i32 >= self.worthwhile()
     }
 }

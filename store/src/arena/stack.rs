@@ -4,21 +4,27 @@
 //! which are never unmapped, and a tag beside the head changes with every change, so that a head
 //! that went and came back is told apart.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
 use crossbeam_utils::CachePadded;
 
-use super::classes::CLASSES;
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
+use super::Mobility;
 use super::region::Region;
-use super::{MOBILITIES, Mobility};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A tag in the upper half, an index plus one in the lower; 0 there: nothing.
+#[cfg_attr(any(mayfly_loom, mayfly_shuttle), derive(Default))]
 pub(super) struct Stack(AtomicU64);
 
-static STACKS: [[CachePadded<Stack>; CLASSES]; MOBILITIES.len()] =
-    [const { [const { CachePadded::new(Stack(AtomicU64::new(0))) }; CLASSES] }; 2];
+#[cfg(any(mayfly_loom, mayfly_shuttle))]
+pub(super) use super::world::stack as of;
+
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
+static STACKS: [[CachePadded<Stack>; super::CLASSES]; super::MOBILITIES.len()] =
+    [const { [const { CachePadded::new(Stack(AtomicU64::new(0))) }; super::CLASSES] }; 2];
 
 /// The stack of a class.
+#[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
 pub(super) fn of(class: usize, mobility: Mobility) -> &'static Stack {
     &STACKS[mobility as usize][class]
 }

@@ -25,12 +25,13 @@
 
 use std::hint::select_unpredictable;
 use std::ops::BitOr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
 use super::node::{HEADER_BYTES, Header, Link, write, write_all};
 use crate::memory::Block;
+use crate::shadow;
+use crate::sync::{AtomicU64, Ordering};
 
 /// The most children of an inner node.
 pub(super) const FANOUT_MAX: usize = 64;
@@ -42,7 +43,7 @@ pub(super) const AMENDMENTS_MAX: usize = 8;
 const AMENDED_AT: usize = HEADER_BYTES;
 const FIRSTS_AT: usize = AMENDED_AT + AMENDMENTS_MAX;
 
-const _: () = assert!(AMENDMENTS_MAX == size_of::<AtomicU64>());
+const _: () = assert!(AMENDMENTS_MAX == size_of::<u64>());
 // The search for a child's amendment needs the top bit of each byte.
 const _: () = assert!(FANOUT_MAX < i8::MAX as usize);
 
@@ -221,7 +222,7 @@ impl Link {
         // SAFETY: inside the node's block.
         let start = unsafe { self.start().add(AMENDED_AT) };
         // SAFETY: these bytes of an inner node are never anything else.
-        unsafe { start.cast().as_ref() }
+        unsafe { shadow::word(start.cast()).as_ref() }
     }
 
     /// A fresh copy of an inner node, in which the amendments are carried out.
@@ -270,11 +271,13 @@ impl Link {
         debug_assert!(index < len + header.room());
         // SAFETY: the layout of an inner node.
         let link_at = unsafe { self.start().add(links_at(len) + 8 * index) };
+        shadow::written(link_at, 8);
         // SAFETY: nobody else looks.
         unsafe { link_at.cast().write(link) };
         let counts_at = counts_at(len, header.room());
         // SAFETY: the layout of an inner node.
         let count_at = unsafe { self.start().add(counts_at + 8 * index) };
+        shadow::written(count_at, 8);
         // SAFETY: nobody else looks.
         unsafe { count_at.cast().write(count) };
     }
@@ -390,6 +393,7 @@ fn allocate(level: u8, len: usize, room: usize) -> Block {
     unsafe { write(block, 0, header) };
     // SAFETY: as above.
     unsafe { write(block, AMENDED_AT, 0u64) };
+    shadow::place_word(block.start(), AMENDED_AT);
     block
 }
 

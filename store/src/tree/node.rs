@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 use super::inner::Inner;
 use crate::arena::Mobility;
 use crate::memory::Block;
+use crate::shadow;
 use crate::table::prefetch;
 
 /// A leaf beyond this many bytes is split, if its elements' hashes differ.
@@ -127,6 +128,7 @@ impl Link {
     /// # Safety
     /// The node is there.
     pub(super) unsafe fn header(self) -> Header {
+        shadow::read(self.start(), HEADER_BYTES);
         // SAFETY: every node starts with a header.
         unsafe { self.start().cast::<Header>().read() }
     }
@@ -182,6 +184,7 @@ impl Link {
         // SAFETY: inside the node's block.
         let start = unsafe { self.start().add(offset) }.cast::<T>();
         debug_assert!(start.is_aligned());
+        shadow::read(start.cast(), size_of::<T>() * len);
         // SAFETY: passed on to the caller.
         unsafe { std::slice::from_raw_parts(start.as_ptr(), len) }
     }
@@ -272,6 +275,7 @@ impl Link {
             };
             // SAFETY: the element's bytes lie inside the leaf.
             let target = unsafe { self.start().add(at) };
+            shadow::written(target, OUTSIDE_BYTES);
             // SAFETY: as above, and nobody else looks.
             unsafe { target.cast().write_unaligned(settled.to_bytes()) };
         }
@@ -295,6 +299,7 @@ pub(super) unsafe fn write<T>(block: Block, offset: usize, value: T) {
     debug_assert!(offset + size_of::<T>() <= block.bytes());
     // SAFETY: inside the block.
     let target = unsafe { block.start().add(offset) };
+    shadow::written(target, size_of::<T>());
     // SAFETY: passed on to the caller.
     unsafe { target.cast::<T>().write(value) };
 }
@@ -305,6 +310,7 @@ pub(super) unsafe fn write_all<T: Copy>(block: Block, offset: usize, values: &[T
     debug_assert!(offset + size_of_val(values) <= block.bytes());
     // SAFETY: inside the block.
     let target = unsafe { block.start().add(offset) };
+    shadow::written(target, size_of_val(values));
     let (source, target) = (values.as_ptr().cast::<u8>(), target.as_ptr());
     // SAFETY: passed on to the caller; the block is none that `values` lie in.
     unsafe { target.copy_from_nonoverlapping(source, size_of_val(values)) };
@@ -391,6 +397,7 @@ impl<'g> Items<'g> {
         match self.outside(index) {
             None => self.raw(index),
             Some(Outside { block, .. }) => {
+                shadow::read(block.start(), block.bytes());
                 // SAFETY: an outside element is there, unchanged, as long as its leaf.
                 unsafe { std::slice::from_raw_parts(block.start().as_ptr(), block.bytes()) }
             }
@@ -569,7 +576,7 @@ pub(super) fn allocate_leaf(runs: &[Items<'_>]) -> Link {
         flags: if is_wide { WIDE } else { 0 } | if has_outside { HAS_OUTSIDE } else { 0 },
     };
     // SAFETY: the block is ours and longer than a header.
-    unsafe { block.start().cast().write(header) };
+    unsafe { write(block, 0, header) };
     Link::fresh(block)
 }
 
@@ -585,7 +592,7 @@ pub(super) fn allocate_chunk(parts: &[&[u8]]) -> Link {
         flags: 0,
     };
     // SAFETY: the block is ours and longer than a header.
-    unsafe { block.start().cast().write(header) };
+    unsafe { write(block, 0, header) };
     let mut at = HEADER_BYTES;
     for part in parts {
         // SAFETY: the block is as long as the header and all parts.
