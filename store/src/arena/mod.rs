@@ -64,6 +64,8 @@
 mod cache;
 mod classes;
 mod evacuation;
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+mod models;
 mod region;
 mod scale;
 mod slab;

@@ -1,0 +1,486 @@
+//! The arena's protocols under every schedule (loom) or many (shuttle).
+//!
+//! Each model says what it proves. Blocks are mostly of the longest class, of which a slab has
+//! eight and a thread takes two at a time. At the end of each every slab is in one place alone and
+//! none is lost ([`World::ends`]); on the way nobody gets what another has ([`Held`]), nor, under
+//! loom, writes into it before who had it is known to be done.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::region::Units;
+use super::slab::Slab;
+use super::*;
+use crate::sync::model::{explore, together};
+use crate::{shadow, thread};
+
+/// Blocks of so many bytes: a slab has [`SLOTS`].
+const BYTES: usize = BYTES_MAX;
+const SLOTS: usize = SLAB_BYTES / BYTES;
+/// Blocks of the class before, of which a slab has one more.
+const OTHER_BYTES: usize = SLAB_BYTES / (SLOTS + 1) & !7;
+const MOVABLE: Mobility = Mobility::Movable;
+
+fn class() -> usize {
+    classes::of_bytes(BYTES, MOVABLE)
+}
+
+thread_local! {
+    /// What a model's threads have been given of each other's former blocks.
+    static CONTENTS: RefCell<BTreeMap<usize, Content>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// What is written where blocks were, across their lives.
+#[derive(Default)]
+struct Content {
+    #[cfg(mayfly_loom)]
+    cell: loom::cell::UnsafeCell<()>,
+}
+
+impl Content {
+    /// The caller, who alone may, writes to what starts here.
+    fn write(start: NonNull<u8>) {
+        CONTENTS.with_borrow_mut(|contents| {
+            let content = contents.entry(start.addr().get()).or_default();
+            #[cfg(mayfly_loom)]
+            content.cell.with_mut(|_| ());
+            #[cfg(mayfly_shuttle)]
+            let _ = content;
+        });
+    }
+}
+
+/// A block of one thread at a time.
+#[derive(Debug)]
+struct Held {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: an address.
+unsafe impl Send for Held {}
+
+impl Held {
+    fn new(bytes: usize, mobility: Mobility) -> Held {
+        let start = allocate(bytes, mobility).expect("there are slabs enough");
+        shadow::allocated(start, bytes);
+        Content::write(start);
+        Held { start, bytes }
+    }
+
+    fn some(count: usize) -> Vec<Held> {
+        (0..count).map(|_| Held::new(BYTES, MOVABLE)).collect()
+    }
+
+    fn free(self) {
+        Content::write(self.start);
+        shadow::freed(self.start);
+        // SAFETY: it came from `allocate`, and this is its owner.
+        assert!(unsafe { free(self.start, self.bytes) });
+    }
+
+    fn slab(&self) -> u32 {
+        located(self.start).expect("it is the arena's").1
+    }
+}
+
+/// A model's arena.
+#[derive(Clone, Copy)]
+struct World {
+    region: &'static Region,
+}
+
+impl World {
+    fn with(slabs: usize) -> World {
+        CONTENTS.take();
+        let region = world::begin(slabs);
+        for bytes in [BYTES, OTHER_BYTES] {
+            for mobility in MOBILITIES {
+                stack::of(classes::of_bytes(bytes, mobility), mobility);
+            }
+        }
+        note_limit(0);
+        World { region }
+    }
+
+    /// A slab without a free slot, which nobody holds, and what is in it.
+    fn full_slab(self) -> Vec<Held> {
+        let held = Held::some(SLOTS);
+        assert!(held.iter().all(|one| one.slab() == held[0].slab()));
+        held
+    }
+
+    /// Takes the slabs on a stack, the top first.
+    fn on_stack(self, class: usize, mobility: Mobility) -> Vec<u32> {
+        stack::of(class, mobility).pop_all(self.region)
+    }
+
+    /// Ends a model: `live` blocks are left. Every slab is in the pool, on the stack of its class,
+    /// or has too few free slots to be held, and its count says how many; nobody else has any.
+    fn ends(self, live: &[Held]) {
+        leave_seat(thread::index());
+        let live: BTreeSet<usize> = live.iter().map(|one| one.start.addr().get()).collect();
+        let mut stacked = BTreeSet::new();
+        for (class, mobility) in world::stacks() {
+            for index in self.on_stack(class, mobility) {
+                assert!(stacked.insert(index), "{index} is on a stack twice");
+                assert_eq!(self.region.slab(index).shape(), (class, mobility));
+            }
+        }
+        let mut live_found = 0;
+        let mut index = 0;
+        while index < self.region.end() {
+            let is_stacked = stacked.contains(&index);
+            assert!(!self.region.evacuated.has(index));
+            if self.region.is_in_pool(index) {
+                assert!(!is_stacked, "{index} is on a stack and in the pool");
+                index += 1;
+                continue;
+            }
+            let slab = self.region.slab(index);
+            let (is_held, free) = slab.state();
+            assert_eq!(is_held, is_stacked, "{index} is held by nobody");
+            assert!(is_held || !slab.is_worthwhile(free), "{index} is lost");
+            assert_eq!(self.free_of(slab, &live), free);
+            live_found += slab.slots() - free;
+            index += 1 + u32::from(slab.is_pair());
+        }
+        assert_eq!(live_found, live.len());
+        self.region.check_counts();
+    }
+
+    /// How many of a slab's slots are free: exactly those in which nothing lives.
+    fn free_of(self, slab: Slab, live: &BTreeSet<usize>) -> usize {
+        let (class, _) = slab.shape();
+        let bytes = classes::class(class).bytes as usize;
+        let is_free = |slot: &usize| {
+            let start = self.region.address(slab.index(), slot * bytes);
+            let is_free = slab.is_free(*slot);
+            assert!(is_free != live.contains(&start.addr().get()));
+            is_free
+        };
+        (0..slab.slots()).filter(is_free).count()
+    }
+}
+
+/// What a thread of a model does.
+type Step<R> = Box<dyn FnOnce() -> R + Send>;
+
+fn step<R>(body: impl FnOnce() -> R + Send + 'static) -> Step<R> {
+    Box::new(body)
+}
+
+/// What was in a slot is over before the slot is used again, by whoever gets it first: the bit
+/// alone says so.
+#[test]
+fn a_freed_slot_is_taken() {
+    explore(4, || {
+        let world = World::with(3);
+        let mut held = world.full_slab();
+        held.drain(6..).for_each(Held::free);
+        let first = held.remove(0);
+        let taken = together(vec![
+            step(move || {
+                first.free();
+                Vec::new()
+            }),
+            step(|| Held::some(2)),
+        ]);
+        held.extend(taken.into_iter().flatten());
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// Of two threads that free the first slots of a full slab one puts it on its stack; a third takes
+/// from it what it finds.
+#[test]
+fn two_free_into_a_full_slab() {
+    explore(3, || {
+        let world = World::with(3);
+        let mut held = world.full_slab();
+        let (one, other) = (held.remove(0), held.remove(3));
+        let taken = together(vec![
+            step(move || {
+                one.free();
+                Vec::new()
+            }),
+            step(move || {
+                other.free();
+                Vec::new()
+            }),
+            step(|| Held::some(1)),
+        ]);
+        held.extend(taken.into_iter().flatten());
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// Who took a slab's last slots lets go of it while another frees into it: it is not lost, nor held
+/// by both.
+#[test]
+fn a_slab_is_let_go_under_a_free() {
+    explore(4, || {
+        let world = World::with(3);
+        let mut held = world.full_slab();
+        held.pop().expect("a block").free();
+        let other = held.remove(0);
+        let taken = together(vec![
+            step(|| Held::some(1)),
+            step(move || {
+                other.free();
+                Vec::new()
+            }),
+        ]);
+        held.extend(taken.into_iter().flatten());
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// A slab that was on top of the stack, went and came back is told apart from one that stayed:
+/// nobody gets what is held.
+#[test]
+fn a_stack_whose_top_comes_back() {
+    explore(4, || {
+        let world = World::with(3);
+        let (region, stack) = (world.region, stack::of(class(), MOVABLE));
+        for _ in 0..3 {
+            let index = region.take().expect("a slab");
+            region.slab(index).begin(class(), MOVABLE, Units::One);
+        }
+        (0..3).rev().for_each(|index| stack.push(region, index));
+        let got = together(vec![
+            step(move || Vec::from_iter(stack.pop(region))),
+            step(move || {
+                let top = stack.pop(region);
+                let below = stack.pop(region);
+                top.inspect(|&index| stack.push(region, index));
+                Vec::from_iter(below)
+            }),
+        ]);
+        let mut all: Vec<u32> = got.into_iter().flatten().collect();
+        all.extend(world.on_stack(class(), MOVABLE));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2]);
+        all.into_iter().for_each(|index| stack.push(region, index));
+        world.ends(&[]);
+    });
+}
+
+/// Who takes all slabs of a stack, and who takes one and puts one on it, share them out.
+#[test]
+fn a_stack_is_surveyed() {
+    explore(4, || {
+        let world = World::with(3);
+        let (region, stack) = (world.region, stack::of(class(), MOVABLE));
+        for _ in 0..3 {
+            let index = region.take().expect("a slab");
+            region.slab(index).begin(class(), MOVABLE, Units::One);
+        }
+        (0..2).for_each(|index| stack.push(region, index));
+        let got = together(vec![
+            step(move || stack.pop_all(region)),
+            step(move || {
+                stack.push(region, 2);
+                Vec::from_iter(stack.pop(region))
+            }),
+        ]);
+        let mut all: Vec<u32> = got.into_iter().flatten().collect();
+        all.extend(world.on_stack(class(), MOVABLE));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2]);
+        all.into_iter().for_each(|index| stack.push(region, index));
+        world.ends(&[]);
+    });
+}
+
+/// A slab whose last block goes is found empty, put into the pool, and used for another class,
+/// when all is over in it.
+#[test]
+fn an_emptied_slab_gets_another_class() {
+    explore(4, || {
+        // No room for another.
+        let world = World::with(1);
+        let mut held = world.full_slab();
+        held.drain(1..).for_each(Held::free);
+        let last = held.remove(0);
+        let made = together(vec![
+            step(move || {
+                last.free();
+                None
+            }),
+            step(move || {
+                survey(class(), MOVABLE, None);
+                other()
+            }),
+        ]);
+        let held: Vec<Held> = made.into_iter().flatten().collect();
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// What was in a slab is over before who takes it from the pool makes something else of it.
+#[test]
+fn an_emptied_slab_goes_through_the_pool() {
+    explore(4, || {
+        let world = World::with(1);
+        let mut held = world.full_slab();
+        held.drain(1..).for_each(Held::free);
+        let last = held.remove(0);
+        let made = together(vec![
+            step(move || {
+                last.free();
+                survey(class(), MOVABLE, None);
+                None
+            }),
+            step(other),
+        ]);
+        let held: Vec<Held> = made.into_iter().flatten().collect();
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// A block of another class, if there is a slab for it.
+fn other() -> Option<Held> {
+    let start = allocate(OTHER_BYTES, Mobility::Fixed)?;
+    shadow::allocated(start, OTHER_BYTES);
+    Content::write(start);
+    let bytes = OTHER_BYTES;
+    Some(Held { start, bytes })
+}
+
+/// A slab that is being begun is no one else's before it is full and was let go.
+#[test]
+fn a_slab_is_begun_under_who_seizes() {
+    explore(4, || {
+        let world = World::with(2);
+        let got = together(vec![
+            step(|| (Held::some(SLOTS), Vec::new())),
+            step(|| (Vec::new(), seize(&mut 0, 1))),
+        ]);
+        let [(held, _), (_, seized)] = got.try_into().expect("two");
+        end_evacuation(seized);
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// What is freed into a slab that is being emptied is found: it goes to the pool with its last
+/// block, or back on its stack.
+#[test]
+fn frees_into_a_slab_that_is_emptied() {
+    explore(4, || {
+        let world = World::with(2);
+        let mut held = world.full_slab();
+        held.drain(2..).for_each(Held::free);
+        let slabs = set_aside();
+        assert_eq!(slabs, [held[0].slab()]);
+        together::<()>(vec![
+            step(move || held.into_iter().for_each(Held::free)),
+            step(move || end_evacuation(slabs)),
+        ]);
+        world.ends(&[]);
+    });
+}
+
+/// As above of a slab that was full when it was seized.
+#[test]
+fn frees_into_a_slab_that_was_seized() {
+    explore(4, || {
+        let world = World::with(2);
+        let mut held = world.full_slab();
+        let one = held.remove(0);
+        together::<()>(vec![
+            step(move || one.free()),
+            step(|| end_evacuation(seize(&mut 0, 1))),
+        ]);
+        world.ends(&held);
+        held.into_iter().for_each(Held::free);
+    });
+}
+
+/// Sets aside what is on the stack.
+fn set_aside() -> Vec<u32> {
+    let evacuation = Evacuation {
+        spare_slabs_min: 1,
+        spare_part: 1,
+        part_min: Some(1),
+        slabs_max: 4,
+    };
+    survey(class(), MOVABLE, Some(evacuation))
+}
+
+/// A pool of so many slabs.
+fn pool(slabs: u32) -> World {
+    let world = World::with(slabs as usize);
+    let taken: Vec<_> = (0..slabs).map(|_| world.region.take()).collect();
+    taken
+        .into_iter()
+        .flatten()
+        .for_each(|index| world.region.put(index));
+    world
+}
+
+/// Puts slabs that were taken back, of which none was taken twice.
+fn put_back(world: World, taken: impl IntoIterator<Item = u32>, slabs: u32) {
+    let taken: Vec<u32> = taken.into_iter().collect();
+    taken.iter().for_each(|&index| world.region.put(index));
+    world.region.check_counts();
+    assert!((0..slabs).all(|index| world.region.is_in_pool(index)));
+    let distinct: BTreeSet<u32> = taken.iter().copied().collect();
+    assert_eq!(distinct.len(), taken.len(), "{taken:?}");
+}
+
+/// Of who takes a pair and who takes one of the two one gets it, and what the other leaves is not
+/// lost.
+#[test]
+fn a_pair_is_taken_under_who_takes_one() {
+    explore(4, || {
+        let world = pool(4);
+        let region = world.region;
+        let taken = together(vec![
+            step(move || {
+                let first = region.take_pair();
+                first.map_or(vec![], |first| vec![first, first + 1])
+            }),
+            step(move || Vec::from_iter(region.take())),
+            step(move || Vec::from_iter(region.take())),
+        ]);
+        put_back(world, taken.into_iter().flatten(), 4);
+    });
+}
+
+/// What is given to the kernel is nobody's.
+#[test]
+fn slabs_are_given_back_under_who_takes_them() {
+    explore(3, || {
+        let world = pool(2);
+        let region = world.region;
+        let taken = together(vec![
+            step(move || {
+                let index = region.take();
+                if let Some(index) = index {
+                    let start = region.address(index, 0);
+                    // SAFETY: the slab is this thread's.
+                    unsafe { start.as_ptr().write(7) };
+                    crate::sync::yield_now();
+                    // SAFETY: as above.
+                    assert_eq!(unsafe { start.as_ptr().read() }, 7);
+                }
+                index
+            }),
+            step(|| {
+                release(0, 2);
+                None
+            }),
+        ]);
+        put_back(world, taken.into_iter().flatten(), 2);
+    });
+}
+
+#[cfg(mayfly_shuttle)]
+mod quiet;
