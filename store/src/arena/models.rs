@@ -353,6 +353,32 @@ fn other() -> Option<Held> {
     Some(Held { start, bytes })
 }
 
+/// Who seizes full slabs gets none that is held, nor one that another makes something else of.
+#[test]
+fn a_slab_is_seized_or_begun() {
+    explore(4, || {
+        let world = World::with(1);
+        let mut held = world.full_slab();
+        let last = held.remove(0);
+        held.into_iter().for_each(Held::free);
+        let seized = together(vec![
+            step(move || {
+                // The slab's life as one of entries ends, and one of nodes begins and goes on
+                // until it is full.
+                last.free();
+                survey(class(), MOVABLE, None);
+                let fixed = (0..=SLOTS).map(|_| Held::new(OTHER_BYTES, Mobility::Fixed));
+                (fixed.collect(), Vec::new())
+            }),
+            step(|| (Vec::new(), seize(&mut 0, 1))),
+        ]);
+        let [(fixed, _), (_, seized)] = seized.try_into().expect("two");
+        assert!(seized.is_empty(), "it has no entries");
+        world.ends(&fixed);
+        fixed.into_iter().for_each(Held::free);
+    });
+}
+
 /// A slab that is being begun is no one else's before it is full and was let go.
 #[test]
 fn a_slab_is_begun_under_who_seizes() {
