@@ -302,9 +302,16 @@ impl Slab {
     fn seize(self) -> bool {
         let head = self.head();
         // Acquire: with `begin`, which makes it movable after it is held.
-        head.is_movable.load(Ordering::Acquire) != 0
+        let is_movable = || head.is_movable.load(Ordering::Acquire) != 0;
+        let is_held = is_movable()
             && head.state.load(Ordering::Relaxed) & HELD == 0
-            && head.state.fetch_or(HELD, Ordering::AcqRel) & HELD == 0
+            && head.state.fetch_or(HELD, Ordering::AcqRel) & HELD == 0;
+        // It may have begun anew between the two looks. What it is now it stays.
+        if is_held && !is_movable() {
+            self.let_go();
+            return false;
+        }
+        is_held
     }
 
     /// Puts a slab that nobody holds on its stack, unless somebody else does.
