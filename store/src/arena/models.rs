@@ -480,6 +480,35 @@ fn a_pair_is_taken_under_who_takes_one() {
     });
 }
 
+/// The pool never seems to have more slabs than there are, so that none seems to be in use where
+/// some are: also while a slab is taken that is still being put there.
+#[test]
+fn the_pool_is_counted() {
+    explore(4, || {
+        let world = pool(4);
+        let region = world.region;
+        let all = extent().free_bytes;
+        let taken = [0; 4].map(|_| region.take().expect("a slab"));
+        let [kept, other, pooled, put] = taken;
+        region.put(pooled);
+        let taken = together(vec![
+            step(move || {
+                region.put(put);
+                None
+            }),
+            step(move || region.take_pair()),
+            step(move || {
+                assert!(region.slabs_in_use() >= 2);
+                assert!(extent().free_bytes <= all);
+                None
+            }),
+        ]);
+        let pair = taken.into_iter().flatten().next();
+        let pair = pair.map_or(vec![], |first| vec![first, first + 1]);
+        put_back(world, pair.into_iter().chain([kept, other]), 4);
+    });
+}
+
 /// What is given to the kernel is nobody's.
 #[test]
 fn slabs_are_given_back_under_who_takes_them() {
