@@ -258,9 +258,10 @@ impl Bits {
         word >> (index % 64) & 1 != 0
     }
 
+    /// Counted first: whoever clears a bit finds it counted, and the count is never below zero.
     pub(super) fn set(&self, index: u32) {
-        self.words[index as usize / 64].fetch_or(1 << (index % 64), Ordering::Release);
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.words[index as usize / 64].fetch_or(1 << (index % 64), Ordering::Release);
     }
 
     /// Takes an index out; whether it was in.
