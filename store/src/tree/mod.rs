@@ -332,5 +332,7 @@ fn split_first(bytes: &[u8]) -> (&[u8], &[u8]) {
     (element, &bytes[end..])
 }
 
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+mod models;
 #[cfg(test)]
 mod tests;
