@@ -40,6 +40,8 @@
 //! are set aside, and which stretch of their slots is next. The stretches themselves are gone over
 //! outside of it, on as many threads as like; a pass is over when all were.
 
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+mod models;
 mod pass;
 
 use std::cell::Cell;
