@@ -101,3 +101,6 @@ pub(crate) fn retire_block(old: Entry<'_>, guard: &Guard) {
     // SAFETY: whoever takes an entry out of its slot, or never put it into one, calls this once.
     unsafe { guard.retire(old.block()) };
 }
+
+#[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+mod models;
