@@ -4,6 +4,29 @@
 //! eight and a thread takes two at a time. At the end of each every slab is in one place alone and
 //! none is lost ([`World::ends`]); on the way nobody gets what another has ([`Held`]), nor, under
 //! loom, writes into it before who had it is known to be done.
+//!
+//! Models were seen to fail, by name, when the protocol is broken:
+//!
+//! - a bit is set without `Release`, or taken without `Acquire`: `a_freed_slot_is_taken`, under
+//!   loom;
+//! - a count is read without `Acquire`, or raised before the bit is set:
+//!   `an_emptied_slab_gets_another_class`, the former under loom;
+//! - who lets go of a slab does not look at the count again: `a_slab_is_let_go_under_a_free`,
+//!   `frees_into_a_slab_that_was_seized` and others;
+//! - a slab is put on its stack by all who see its count: `two_free_into_a_full_slab`;
+//! - a stack has no tag: `a_stack_whose_top_comes_back`; its links are ordered by nothing: both
+//!   models of stacks, under loom;
+//! - a slab is begun before it is held, or shown as movable before that: `many_allocate_and_free`,
+//!   `a_slab_is_begun_under_who_seizes`, under loom;
+//! - who seizes a slab does not look again what it is: `a_slab_is_seized_or_begun`; or does not ask
+//!   whether somebody holds it: `frees_into_a_slab_that_was_seized`;
+//! - the pool's bits are set without `Release`, or taken without `Acquire`:
+//!   `an_emptied_slab_goes_through_the_pool`, under loom; are anybody's who asks, or half a pair is
+//!   kept: `a_pair_is_taken_under_who_takes_one`; are counted late: `the_pool_is_counted`;
+//! - a slab that is set aside stays on its stack, goes to the pool with what is in it, or is never
+//!   let go: `frees_into_a_slab_that_is_emptied` and others;
+//! - a thread goes on with slots of such a slab, or it is quiet at once:
+//!   `nobody_writes_into_a_quiet_slab`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

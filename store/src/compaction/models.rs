@@ -4,6 +4,14 @@
 //! Each model says what it proves. Under loom all entries are moved, wherever they are, and plain
 //! memory is watched (`shadow`); under shuttle slabs of an arena are set aside and emptied by
 //! passes.
+//!
+//! Models were seen to fail, by name, when the protocol is broken:
+//!
+//! - a copy takes the place of whatever is there by then: all, most of them under shuttle;
+//! - an entry that was moved is freed at once, or retired by who was too late: all with two who
+//!   want its place; the copy of who was too late stays: the same;
+//! - descriptors are moved: `a_move_under_a_transaction`;
+//! - slabs are given back with what is in them: `slabs_are_emptied_under_changes`.
 
 use std::sync::Arc;
 

@@ -3,6 +3,13 @@
 //! Each model says what it proves: whatever else happens to the key between the look and the swap,
 //! nothing of it is lost, the run is seen as a whole or not at all, and of what was made in vain
 //! nothing is left (`shadow`).
+//!
+//! Models were seen to fail, by name, when the protocol is broken:
+//!
+//! - a run is published wherever the key is by then: `a_run_beside_a_removal`;
+//! - a basis may be what an undecided transaction is about to change: `a_run_beside_a_transaction`;
+//! - what was made in vain is not freed, what was replaced is not retired, or a value that the new
+//!   version shares is: all.
 
 use std::sync::Arc;
 

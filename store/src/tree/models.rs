@@ -4,6 +4,19 @@
 //! makes the next version of what is there, by one compare-and-swap, or does without. Nodes are
 //! plain memory, of which `shadow` says when it is used after its end or, under loom, written to
 //! while others read; and nothing may be left at a model's end.
+//!
+//! Models were seen to fail, by name, when the protocol is broken:
+//!
+//! - an amendment is written that another edit has claimed: `two_amend_one_child`,
+//!   `an_edit_is_given_up` and others;
+//! - a link does not say how many amendments count: `an_old_version_under_later_ones`; or an edit
+//!   overwrites one that counts for others: the same, as a data race;
+//! - a copy lacks the amendments: `the_room_of_a_node_runs_out`;
+//! - what was replaced is freed at once: `an_edit_is_given_up` and others; the whole tree is:
+//!   `a_tree_is_removed`;
+//! - a node that was amended is retired with the old version, marks of an edit stay in links, or
+//!   what an edit made is not found through them: all;
+//! - what was made in vain stays: `two_amend_one_child` and others.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
