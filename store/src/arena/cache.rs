@@ -13,6 +13,7 @@ use super::classes::{self, BATCH_MAX, CLASSES};
 use super::region::{Region, Units};
 use super::scale::{Scale, scale};
 use super::{MOBILITIES, Mobility, slab, stack};
+use crate::sync::IS_MODEL;
 use crate::table::prefetch;
 use crate::thread::{self, THREADS_MAX};
 
@@ -166,7 +167,8 @@ fn has_many_slabs(class: usize, coarse: usize, mobility: Mobility) -> bool {
         true => 0,
         false => slabs(coarse),
     };
-    scale() == Scale::Large && slabs(class) + others >= SLABS_MANY
+    // What one run of a model counted must not change the next.
+    !IS_MODEL && scale() == Scale::Large && slabs(class) + others >= SLABS_MANY
 }
 
 /// A slab with free slots for a class: one of its own, or of one that is a little longer, or a new

@@ -112,8 +112,9 @@ pub(super) struct Slab {
     index: u32,
 }
 
-/// How many slabs a class has.
-pub(super) fn slabs_of(class: usize, mobility: Mobility) -> &'static AtomicU32 {
+/// How many slabs a class has, by which it is only judged how new ones are cut.
+pub(super) fn slabs_of(class: usize, mobility: Mobility) -> &'static std::sync::atomic::AtomicU32 {
+    use std::sync::atomic::AtomicU32;
     static SLABS: [[AtomicU32; CLASSES]; MOBILITIES.len()] =
         [const { [const { AtomicU32::new(0) }; CLASSES] }; 2];
     &SLABS[mobility as usize][class]
