@@ -4,8 +4,11 @@
 //! handed out and taken back here, behind one small interface: [`Block`]. Blocks up to 8 kB stand
 //! in the [`arena`], longer ones come from the general allocator. A block's size is counted as the
 //! size class it really takes, in counters of the allocating thread alone; a sum over threads is
-//! exact whenever nobody is in the middle of an operation. For the limit there is a shared sum, to
-//! which a thread adds once for each 32 kB.
+//! exact whenever nobody is in the middle of an operation. For the limit there are two shared
+//! sums, of the arena and of all else, to which a thread adds once for each 16 kB.
+//!
+//! An operation changes one counter of its thread for each thing it does: what was allocated less
+//! what was freed, of either place, and what is retired. What is live is their difference.
 //!
 //! A block is *live* from allocation until it is retired, then *retired* until it is freed; both
 //! are *charged* against the memory limit. So is what the process takes beside the engine's own
@@ -24,7 +27,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 pub use crate::arena::Extent;
-use crate::arena::{self, Mobility};
+use crate::arena::{self, Mobility, Slots};
 use crate::shadow;
 use crate::thread;
 
@@ -47,18 +50,20 @@ unsafe impl Send for Block {}
 
 impl Block {
     /// A new block of `bytes` uninitialised bytes, counted as live.
+    #[inline(never)]
     pub(crate) fn allocate(bytes: usize) -> Block {
         Block::allocate_as(bytes, Mobility::Fixed)
     }
 
     /// As [`Block::allocate`], for an entry: what one slot of a table names.
+    #[inline(never)]
     pub(crate) fn allocate_movable(bytes: usize) -> Block {
         Block::allocate_as(bytes, Mobility::Movable)
     }
 
+    // Inlined, so that each mobility has its own.
+    #[inline(always)]
     fn allocate_as(bytes: usize, mobility: Mobility) -> Block {
-        let usable = class_bytes(bytes, mobility) as i64;
-        count_live(usable);
         let block = |start| {
             shadow::allocated(start, bytes);
             Block {
@@ -67,17 +72,21 @@ impl Block {
                 mobility,
             }
         };
+        let usable = class_bytes(bytes, mobility) as i64;
         if let Some(start) = arena::allocate(bytes, mobility) {
-            count_in_arena(usable);
+            own().arena.add(usable, &TOLD.arena);
             return block(start);
         }
+        own().elsewhere.add(usable, &TOLD.elsewhere);
+        block(Block::allocate_elsewhere(bytes))
+    }
+
+    #[cold]
+    fn allocate_elsewhere(bytes: usize) -> NonNull<u8> {
         let layout = Block::layout(bytes);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc::alloc(layout) };
-        let Some(start) = NonNull::new(start) else {
-            alloc::handle_alloc_error(layout)
-        };
-        block(start)
+        NonNull::new(start).unwrap_or_else(|| alloc::handle_alloc_error(layout))
     }
 
     /// The block that starts at `start` and was allocated with `bytes` and `mobility`.
@@ -117,9 +126,10 @@ impl Block {
     /// # Safety
     /// No other thread can reach the block, and nobody uses or frees it afterwards.
     pub(crate) unsafe fn free(self) {
-        count_live(-(self.usable_bytes() as i64));
+        let mut freed = Freed::default();
         // SAFETY: passed on to the caller.
-        unsafe { self.release() }
+        unsafe { self.release(&mut freed) };
+        freed.count_live();
     }
 
     /// Moves the block from live to retired.
@@ -132,12 +142,24 @@ impl Block {
     /// # Safety
     /// As for [`Block::free`]; [`Block::count_retired`] was called before.
     pub(crate) unsafe fn free_retired(self) {
-        count_garbage(-(self.usable_bytes() as i64));
         // SAFETY: passed on to the caller.
-        unsafe { self.release() }
+        unsafe { Block::free_all_retired([self]) }
     }
 
-    unsafe fn release(self) {
+    /// Gives retired blocks back.
+    ///
+    /// # Safety
+    /// As for [`Block::free_retired`], for each.
+    pub(crate) unsafe fn free_all_retired(blocks: impl IntoIterator<Item = Block>) {
+        let mut freed = Freed::default();
+        for block in blocks {
+            // SAFETY: passed on to the caller.
+            unsafe { block.release(&mut freed) };
+        }
+        freed.count_retired();
+    }
+
+    unsafe fn release(self, freed: &mut Freed) {
         shadow::freed(self.start);
         #[cfg(debug_assertions)]
         // Who empties a slab may look at what was there.
@@ -145,11 +167,13 @@ impl Block {
             // SAFETY: the block is ours and `bytes` long; poison makes a late reader fail loudly.
             unsafe { self.start.as_ptr().write_bytes(0xDB, self.bytes()) };
         }
+        let usable = self.usable_bytes() as i64;
         // SAFETY: passed on to the caller.
-        if unsafe { arena::free(self.start, self.bytes()) } {
-            count_in_arena(-(self.usable_bytes() as i64));
+        if unsafe { freed.slots.add(self.start, self.bytes()) } {
+            freed.arena_bytes += usable;
             return;
         }
+        freed.elsewhere_bytes += usable;
         // SAFETY: allocated by `Block::allocate` with this layout, not by the arena.
         unsafe { alloc::dealloc(self.start.as_ptr(), Block::layout(self.bytes())) }
     }
@@ -161,6 +185,32 @@ impl Block {
             false => ALIGN,
         };
         Layout::from_size_align(bytes.max(ALIGN), align).expect("a block's size")
+    }
+}
+
+/// Blocks that are given back together and counted at once.
+#[derive(Default)]
+struct Freed {
+    slots: Slots,
+    arena_bytes: i64,
+    elsewhere_bytes: i64,
+}
+
+impl Freed {
+    fn count_live(self) {
+        let own = own();
+        if self.arena_bytes != 0 {
+            own.arena.add(-self.arena_bytes, &TOLD.arena);
+        }
+        if self.elsewhere_bytes != 0 {
+            own.elsewhere.add(-self.elsewhere_bytes, &TOLD.elsewhere);
+        }
+    }
+
+    fn count_retired(self) {
+        let bytes = self.arena_bytes + self.elsewhere_bytes;
+        add(&own().retired_bytes, -bytes);
+        self.count_live();
     }
 }
 
@@ -203,14 +253,19 @@ impl Usage {
     }
 }
 
+/// What one thread has allocated, less what it has freed, wherever that was allocated.
 struct Counters {
-    live_bytes: AtomicI64,
+    arena: Part,
+    elsewhere: Part,
+    /// Of both.
     retired_bytes: AtomicI64,
-    arena_bytes: AtomicI64,
-    /// Of both, what [`TOLD_BYTES`] does not have yet.
-    untold_bytes: AtomicI64,
-    /// Of those in the arena, what [`TOLD_ARENA_BYTES`] does not have yet.
-    untold_arena_bytes: AtomicI64,
+}
+
+/// Live and retired bytes that one thread has counted.
+struct Part {
+    bytes: AtomicI64,
+    /// What [`TOLD`] has of them.
+    told_bytes: AtomicI64,
 }
 
 static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
@@ -219,27 +274,30 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
         reason = "an array's initial value"
     )]
     const ZERO: CachePadded<Counters> = CachePadded::new(Counters {
-        live_bytes: AtomicI64::new(0),
+        arena: Part::new(),
+        elsewhere: Part::new(),
         retired_bytes: AtomicI64::new(0),
-        arena_bytes: AtomicI64::new(0),
-        untold_bytes: AtomicI64::new(0),
-        untold_arena_bytes: AtomicI64::new(0),
     });
     [ZERO; thread::THREADS_MAX]
 };
 
+/// The counters of this thread.
+fn own() -> &'static Counters {
+    &COUNTERS[thread::index() % thread::THREADS_MAX]
+}
+
 /// What the whole process uses now.
 pub fn usage() -> Usage {
-    let mut live = 0;
-    let mut retired = 0;
-    let mut in_arena = 0;
+    let (mut all, mut retired, mut in_arena) = (0, 0, 0);
     for counters in thread::indexes_used().map(|index| &COUNTERS[index]) {
-        live += counters.live_bytes.load(Ordering::Relaxed);
+        let [arena, elsewhere] =
+            [&counters.arena, &counters.elsewhere].map(|part| part.bytes.load(Ordering::Relaxed));
+        all += arena + elsewhere;
         retired += counters.retired_bytes.load(Ordering::Relaxed);
-        in_arena += counters.arena_bytes.load(Ordering::Relaxed);
+        in_arena += arena;
     }
     Usage {
-        live_bytes: live.max(0) as u64,
+        live_bytes: (all - retired).max(0) as u64,
         retired_bytes: retired.max(0) as u64,
         arena_bytes: in_arena.max(0) as u64,
     }
@@ -250,12 +308,20 @@ pub fn arena() -> Extent {
     arena::extent()
 }
 
-/// A thread tells the others what it allocated and freed in steps of this many bytes.
-const STEP_BYTES: i64 = 1 << 15;
+/// A thread tells the others what it allocated and freed, of each part, in steps of this many
+/// bytes.
+const STEP_BYTES: i64 = 1 << 14;
 /// Live and retired bytes of all threads, but for what each has not told yet.
-static TOLD_BYTES: AtomicI64 = AtomicI64::new(0);
-/// Of these, what stands in the arena.
-static TOLD_ARENA_BYTES: AtomicI64 = AtomicI64::new(0);
+static TOLD: CachePadded<Told> = CachePadded::new(Told {
+    arena: AtomicI64::new(0),
+    elsewhere: AtomicI64::new(0),
+});
+
+struct Told {
+    arena: AtomicI64,
+    elsewhere: AtomicI64,
+}
+
 /// What the process takes beside the engine's memory, as far as it is charged.
 static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
 
@@ -294,15 +360,32 @@ const SLACK_BYTES_ALLOWED: u64 = 4 << 20;
 /// 1/8. Under a limit of a few megabytes most of it is the process's, whatever is evicted.
 const EXCESS_CHARGED_MAX: u64 = 8;
 
-/// The bytes that count against the memory limit, to a step of each other thread: what this one
-/// writes counts at once, so that it evicts as steadily as it writes. A load each of two words that
-/// seldom change and of one of the thread's own: cheap enough for every write.
+/// The bytes that count against the memory limit, to a step or two of each other thread: what this
+/// one writes counts at once, so that it evicts as steadily as it writes. A few loads of words that
+/// seldom change, or are the thread's own: cheap enough for every write.
 pub(crate) fn charged_bytes() -> u64 {
-    let untold = COUNTERS[thread::index()]
-        .untold_bytes
-        .load(Ordering::Relaxed);
-    let told = TOLD_BYTES.load(Ordering::Relaxed) + untold;
+    let own = own();
+    let told = own.arena.now(&TOLD.arena) + own.elsewhere.now(&TOLD.elsewhere);
     told.max(0) as u64 + BESIDE_BYTES.load(Ordering::Relaxed)
+}
+
+/// What is charged now.
+pub(crate) struct Charged {
+    /// Of blocks in the arena.
+    pub(crate) arena: u64,
+    /// Of all else.
+    pub(crate) elsewhere: u64,
+}
+
+/// All that is charged, as exact as [`charged_bytes`], and as cheap.
+#[inline]
+pub(crate) fn charged() -> Charged {
+    let own = own();
+    let elsewhere = own.elsewhere.now(&TOLD.elsewhere).max(0) as u64;
+    Charged {
+        arena: own.arena.now(&TOLD.arena).max(0) as u64,
+        elsewhere: elsewhere + BESIDE_BYTES.load(Ordering::Relaxed),
+    }
 }
 
 /// Of what counts against the limit, that which does not go by itself: all but what is retired, and
@@ -315,15 +398,13 @@ pub(crate) fn lasting_bytes() -> u64 {
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
 /// back to the kernel now. As exact as [`charged_bytes`], and as cheap.
 pub(crate) fn physical_bytes() -> u64 {
-    charged_bytes().saturating_sub(arena_bytes_now()) + slab_bytes()
+    let elsewhere = own().elsewhere.now(&TOLD.elsewhere).max(0) as u64;
+    elsewhere + BESIDE_BYTES.load(Ordering::Relaxed) + slab_bytes()
 }
 
-/// What of them stands in the arena, as exact as [`charged_bytes`].
+/// What is charged of the arena, as exact as [`charged_bytes`].
 pub(crate) fn arena_bytes_now() -> u64 {
-    let untold = COUNTERS[thread::index()]
-        .untold_arena_bytes
-        .load(Ordering::Relaxed);
-    (TOLD_ARENA_BYTES.load(Ordering::Relaxed) + untold).max(0) as u64
+    own().arena.now(&TOLD.arena).max(0) as u64
 }
 
 /// What slabs with blocks take.
@@ -333,50 +414,59 @@ pub(crate) fn slab_bytes() -> u64 {
 
 /// Counts memory that is not a [`Block`] (segments, documents) as live.
 pub(crate) fn count_live(bytes: i64) {
-    count(bytes, 0);
+    own().elsewhere.add(bytes, &TOLD.elsewhere);
 }
 
 /// Counts memory that is not a [`Block`] as retired.
 pub(crate) fn count_garbage(bytes: i64) {
-    count(0, bytes);
+    add(&own().retired_bytes, bytes);
+    count_live(bytes);
 }
 
 /// Counts memory as retired that was live.
 pub(crate) fn count_retired(bytes: i64) {
-    count(-bytes, bytes);
+    add(&own().retired_bytes, bytes);
 }
 
-fn count_in_arena(bytes: i64) {
-    let counters = &COUNTERS[thread::index()];
-    add(&counters.arena_bytes, bytes);
-    tell(&counters.untold_arena_bytes, bytes, &TOLD_ARENA_BYTES);
-}
-
-fn count(live: i64, retired: i64) {
-    let counters = &COUNTERS[thread::index()];
-    add(&counters.live_bytes, live);
-    add(&counters.retired_bytes, retired);
-    if live + retired != 0 {
-        tell(&counters.untold_bytes, live + retired, &TOLD_BYTES);
+impl Part {
+    const fn new() -> Part {
+        Part {
+            bytes: AtomicI64::new(0),
+            told_bytes: AtomicI64::new(0),
+        }
     }
-}
 
-fn tell(untold: &AtomicI64, bytes: i64, told: &AtomicI64) {
-    let sum = add(untold, bytes);
-    if sum.abs() >= STEP_BYTES {
-        add(untold, -sum);
-        told.fetch_add(sum, Ordering::Relaxed);
+    /// Counts bytes as allocated; fewer than none as freed.
+    fn add(&self, bytes: i64, told: &AtomicI64) {
+        let sum = add(&self.bytes, bytes);
+        let untold = sum.wrapping_sub(self.told_bytes.load(Ordering::Relaxed));
+        if !(-STEP_BYTES + 1..STEP_BYTES).contains(&untold) {
+            self.tell(sum, untold, told);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, sum: i64, untold: i64, told: &AtomicI64) {
+        self.told_bytes.store(sum, Ordering::Relaxed);
+        told.fetch_add(untold, Ordering::Relaxed);
+    }
+
+    /// That of all threads, with what this one, whose part it is, has not told.
+    fn now(&self, told: &AtomicI64) -> i64 {
+        let relaxed = Ordering::Relaxed;
+        let untold = self.bytes.load(relaxed) - self.told_bytes.load(relaxed);
+        told.load(relaxed) + untold
     }
 }
 
 /// What this thread alone has counted, for tests that run beside others: live, then retired.
 #[cfg(test)]
 pub(crate) fn counted_here() -> (i64, i64) {
-    let counters = &COUNTERS[thread::index()];
-    (
-        counters.live_bytes.load(Ordering::Relaxed),
-        counters.retired_bytes.load(Ordering::Relaxed),
-    )
+    let own = own();
+    let [arena, elsewhere] =
+        [&own.arena, &own.elsewhere].map(|part| part.bytes.load(Ordering::Relaxed));
+    let retired = own.retired_bytes.load(Ordering::Relaxed);
+    (arena + elsewhere - retired, retired)
 }
 
 /// Invariant: only the counter's own thread writes it, so a load and a store suffice.
@@ -400,16 +490,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_and_what_is_not_make_all() {
+        let (part, told) = (Part::new(), AtomicI64::new(0));
+        let mut all = 0;
+        for bytes in [
+            100,
+            -100,
+            STEP_BYTES - 1,
+            1,
+            -5,
+            3 * STEP_BYTES,
+            -4 * STEP_BYTES,
+        ] {
+            part.add(bytes, &told);
+            all += bytes;
+            assert_eq!(part.bytes.load(Ordering::Relaxed), all);
+            assert_eq!(part.now(&told), all);
+            let untold = all - told.load(Ordering::Relaxed);
+            assert!(untold.abs() < STEP_BYTES, "{untold}");
+        }
+    }
+
+    #[test]
     fn a_block_counts_while_it_lives() {
-        let before = COUNTERS[thread::index()].live_bytes.load(Ordering::Relaxed);
+        let before = counted_here().0;
         let block = Block::allocate(100);
-        let during = COUNTERS[thread::index()].live_bytes.load(Ordering::Relaxed);
-        assert_eq!(during - before, 104);
+        assert_eq!(counted_here().0 - before, 104);
         // SAFETY: nobody else knows the block.
         unsafe { block.free() };
-        assert_eq!(
-            COUNTERS[thread::index()].live_bytes.load(Ordering::Relaxed),
-            before
-        );
+        assert_eq!(counted_here().0, before);
     }
 }

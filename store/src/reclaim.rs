@@ -73,16 +73,14 @@ impl Unflushed {
     /// Gives the blocks to the collector.
     fn hand_over(&mut self, guard: &epoch::Guard) {
         (self.count, self.bytes) = (0, 0);
-        let blocks = std::mem::take(&mut self.blocks);
-        if blocks.is_empty() {
+        if self.blocks.is_empty() {
             return;
         }
-        let last = move || {
-            for block in blocks {
-                // SAFETY: this runs once, when no guard remains that could reach the block.
-                unsafe { block.free_retired() };
-            }
-        };
+        // As many will follow.
+        let next = Vec::with_capacity(FLUSH_BLOCKS);
+        let blocks = std::mem::replace(&mut self.blocks, next);
+        // SAFETY: this runs once, when no guard remains that could reach the blocks.
+        let last = move || unsafe { Block::free_all_retired(blocks) };
         // SAFETY: whoever retired the blocks has made them unreachable for guards made since.
         unsafe { guard.defer_unchecked(last) };
     }
@@ -157,23 +155,27 @@ impl Guard {
         block.prefetch_free();
         let gathered = UNFLUSHED.try_with(|unflushed| {
             let mut unflushed = unflushed.borrow_mut();
-            if unflushed.blocks.is_empty() {
-                unflushed.blocks.reserve(FLUSH_BLOCKS);
-            }
             unflushed.blocks.push(block);
             unflushed.note(block.bytes())
         });
         match gathered {
             Ok(false) if !IS_MODEL => {}
             Ok(_) => self.flush(),
-            Err(_) => {
-                // The thread is ending.
-                // SAFETY: this runs once, when no guard remains that could reach the block.
-                let last = move || unsafe { block.free_retired() };
-                // SAFETY: the block is unreachable for new guards.
-                unsafe { self.inner.defer_unchecked(last) };
-            }
+            // SAFETY: passed on to the caller.
+            Err(_) => unsafe { self.retire_at_end(block) },
         }
+    }
+
+    /// As [`Guard::retire`], for a thread that is ending.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    unsafe fn retire_at_end(&self, block: Block) {
+        // SAFETY: this runs once, when no guard remains that could reach the block.
+        let last = move || unsafe { block.free_retired() };
+        // SAFETY: the block is unreachable for new guards.
+        unsafe { self.inner.defer_unchecked(last) };
     }
 
     /// Drops the box behind `pointer` when nobody can look at it any more.
@@ -214,6 +216,7 @@ impl Guard {
     }
 
     /// Hands this thread's garbage over and frees what may be freed.
+    #[inline(never)]
     pub fn flush(&self) {
         // What is freed may retire in its turn: nothing is borrowed meanwhile.
         let _ = UNFLUSHED.try_with(|unflushed| unflushed.borrow_mut().hand_over(&self.inner));

@@ -63,22 +63,43 @@ thread_local! {
 }
 
 /// This thread's number, below [`THREADS_MAX`].
+#[inline]
 pub(crate) fn index() -> usize {
-    // A deferred free may run while the thread's locals are being dropped: the last seat then
-    // serves, whose counters may lose an update but never memory safety.
-    seat().unwrap_or(THREADS_MAX - 1)
+    match INDEX.get() {
+        index if index != UNSEATED && !IS_MODEL => index,
+        _ => sit_down(),
+    }
+}
+
+/// This thread's number, or something that is not below [`THREADS_MAX`]: then [`seat`] is to be
+/// asked.
+#[inline]
+pub(crate) fn known_index() -> usize {
+    match IS_MODEL {
+        true => UNSEATED,
+        false => INDEX.get(),
+    }
 }
 
 /// This thread's number, unless the thread is ending.
 pub(crate) fn seat() -> Option<usize> {
     match INDEX.get() {
         index if index != UNSEATED && !IS_MODEL => Some(index),
-        _ => sit_down(),
+        _ => try_to_sit_down(),
     }
 }
 
 #[cold]
-fn sit_down() -> Option<usize> {
+#[inline(never)]
+fn sit_down() -> usize {
+    // A deferred free may run while the thread's locals are being dropped: the last seat then
+    // serves, whose counters may lose an update but never memory safety.
+    try_to_sit_down().unwrap_or(THREADS_MAX - 1)
+}
+
+#[cold]
+#[inline(never)]
+fn try_to_sit_down() -> Option<usize> {
     let index = SEAT.try_with(|seat| seat.index).ok()?;
     INDEX.set(index);
     Some(index)

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crossbeam_utils::CachePadded;
 
 use super::classes::{self, BATCH_MAX, CLASSES};
-use super::region::{Region, Units};
+use super::region::{Region, SLAB_BYTES, Units};
 use super::scale::{Scale, scale};
 use super::{MOBILITIES, Mobility, slab, stack};
 use crate::sync::IS_MODEL;
@@ -18,6 +18,8 @@ use crate::table::prefetch;
 use crate::thread::{self, THREADS_MAX};
 
 const LINE_BYTES: usize = 64;
+/// Slots begin at multiples of this.
+const FOUR: usize = Mobility::Movable.align();
 
 /// Free slots of one slab.
 #[repr(C, align(64))]
@@ -26,12 +28,15 @@ struct Cache {
     len: u8,
     /// The age at which it was filled last.
     filled: u8,
-    /// How long the slots are, in fours: mostly as long as those of the cache's class.
-    slot_fours: u16,
-    slots: [u16; BATCH_MAX],
+    /// Where the slots begin in the slab, in fours.
+    starts: [u16; BATCH_MAX],
 }
 
 const _: () = assert!(size_of::<Cache>() == 64);
+const _: () = assert!(
+    2 * SLAB_BYTES / FOUR <= 1 << 16,
+    "starts in a pair of slabs"
+);
 
 struct Caches {
     by_class: [[Cache; CLASSES]; MOBILITIES.len()],
@@ -43,8 +48,7 @@ const NONE: Cache = Cache {
     slab: 0,
     len: 0,
     filled: 0,
-    slot_fours: 0,
-    slots: [0; BATCH_MAX],
+    starts: [0; BATCH_MAX],
 };
 
 /// Invariant: only the thread that has the seat uses its caches, one call at a time.
@@ -64,38 +68,51 @@ static SEATS: [CachePadded<Seat>; THREADS_MAX] = [const {
 static AGE: AtomicU8 = AtomicU8::new(0);
 
 /// A slot of a class; none if there is no memory.
+#[inline(always)]
 pub(super) fn take(
     region: &'static Region,
     class: usize,
     mobility: Mobility,
 ) -> Option<NonNull<u8>> {
     let class = serving(class, mobility);
-    let Some(seat) = thread::seat() else {
-        let mut one = NONE;
-        fill(region, class, mobility, (&mut one, 1));
-        return one.pop(region);
-    };
+    match thread::known_index() {
+        seat @ ..THREADS_MAX => take_with(seat, region, class, mobility),
+        _ => take_unseated(region, class, mobility),
+    }
+}
+
+/// A slot out of what belongs to a seat, which is that of this thread.
+#[inline(always)]
+fn take_with(
+    seat: usize,
+    region: &'static Region,
+    class: usize,
+    mobility: Mobility,
+) -> Option<NonNull<u8>> {
     // SAFETY: the invariant of `Seat`; nothing called below comes back here.
     let caches = unsafe { &mut *SEATS[seat].0.get() };
     let cache = &mut caches.by_class[mobility as usize][class];
     if cache.len == 0 || region.evacuated.has(cache.slab) {
-        cache.empty(region);
-        caches.tidy(region);
-        let cache = &mut caches.by_class[mobility as usize][class];
-        fill(region, class, mobility, (cache, batch(region, class)));
-        return cache.pop(region);
+        caches.refill(region, class, mobility);
     }
-    cache.pop(region)
+    caches.by_class[mobility as usize][class].pop(region)
+}
+
+/// For a thread that has no seat yet, or none any more.
+#[cold]
+fn take_unseated(region: &'static Region, class: usize, mobility: Mobility) -> Option<NonNull<u8>> {
+    if let Some(seat) = thread::seat() {
+        return take_with(seat, region, class, mobility);
+    }
+    let mut one = NONE;
+    fill(region, class, mobility, (&mut one, 1));
+    one.pop(region)
 }
 
 impl Cache {
     fn pop(&mut self, region: &'static Region) -> Option<NonNull<u8>> {
         self.len = self.len.checked_sub(1)?;
-        let slot_bytes = usize::from(self.slot_fours) * 4;
-        let address = |at: usize| {
-            let slot = usize::from(self.slots[at]);
-            region.address(self.slab, slot * slot_bytes)
-        };
+        let address = |at: usize| region.address(self.slab, usize::from(self.starts[at]) * FOUR);
         let len = usize::from(self.len);
         // The one after this, which was freed some time ago.
         let next = address(len.saturating_sub(1)).as_ptr().addr();
@@ -105,11 +122,15 @@ impl Cache {
     }
 
     fn empty(&mut self, region: &'static Region) {
-        for &slot in &self.slots[..usize::from(self.len)] {
-            let slab = region.slab(self.slab);
-            slab.give(usize::from(slot));
+        let len = std::mem::take(&mut self.len);
+        if len == 0 {
+            return;
         }
-        self.len = 0;
+        let slab = region.slab(self.slab);
+        for &start in &self.starts[..usize::from(len)] {
+            slab.at(usize::from(start) * FOUR).set_free();
+        }
+        slab.count_free(i32::from(len));
     }
 }
 
@@ -221,7 +242,6 @@ pub(super) fn serving(class: usize, mobility: Mobility) -> usize {
 }
 
 /// Fills an empty cache from a slab with free slots, or from a new one.
-#[cold]
 fn fill(
     region: &'static Region,
     class: usize,
@@ -230,13 +250,17 @@ fn fill(
 ) {
     while let Some(index) = pop(region, class, mobility) {
         let slab = region.slab(index);
-        let taken = slab.take(&mut cache.slots[..batch]);
+        let taken = slab.take(&mut cache.starts[..batch]);
+        // While it is held it does not change.
+        let slot_fours = (classes::class(slab.class()).bytes as usize / FOUR) as u16;
         slab.let_go();
         if taken > 0 {
             // Popped from the end: addresses then rise.
-            cache.slots[..taken].reverse();
+            cache.starts[..taken].reverse();
+            for start in &mut cache.starts[..taken] {
+                *start *= slot_fours;
+            }
             cache.slab = index;
-            cache.slot_fours = (classes::class(slab.class()).bytes / 4) as u16;
             cache.len = taken as u8;
             cache.filled = AGE.load(Ordering::Relaxed);
             return;
@@ -245,6 +269,15 @@ fn fill(
 }
 
 impl Caches {
+    /// Fills the cache of a class, of which nothing can be used.
+    #[cold]
+    fn refill(&mut self, region: &'static Region, class: usize, mobility: Mobility) {
+        self.by_class[mobility as usize][class].empty(region);
+        self.tidy(region);
+        let cache = &mut self.by_class[mobility as usize][class];
+        fill(region, class, mobility, (cache, batch(region, class)));
+    }
+
     /// Gives back what was not used for two ages; does nothing within an age.
     fn tidy(&mut self, region: &'static Region) {
         let age = AGE.load(Ordering::Relaxed);

@@ -151,9 +151,18 @@ static CLASSES_BY_BYTES: [u16; BYTES_MAX / 4 + 1] = {
 static CLASSES_TABLE: [Class; CLASSES] = TABLE;
 
 /// The class that serves blocks of so many bytes, at most [`BYTES_MAX`].
+#[inline]
 pub(super) fn of_bytes(bytes: usize, mobility: Mobility) -> usize {
+    let bytes = aligned(bytes, mobility);
+    match bytes <= FINE_MAX {
+        true => bytes.saturating_sub(BYTES_MIN) / 4,
+        false => usize::from(CLASSES_BY_BYTES[bytes / 4]),
+    }
+}
+
+fn aligned(bytes: usize, mobility: Mobility) -> usize {
     let last = mobility.align() - 1;
-    usize::from(CLASSES_BY_BYTES[((bytes + last) & !last) / 4])
+    (bytes + last) & !last
 }
 
 pub(super) fn class(index: usize) -> Class {
@@ -222,8 +231,13 @@ pub(super) fn longer_ones(index: usize, part: usize) -> impl Iterator<Item = usi
 }
 
 /// The bytes a block takes that was asked for with `bytes`, at most [`BYTES_MAX`].
+#[inline]
 pub(crate) fn class_bytes(bytes: usize, mobility: Mobility) -> usize {
-    class(of_bytes(bytes, mobility)).bytes as usize
+    let aligned = aligned(bytes, mobility);
+    match aligned <= FINE_MAX {
+        true => aligned.max(BYTES_MIN),
+        false => class(of_bytes(bytes, mobility)).bytes as usize,
+    }
 }
 
 /// The slot at an offset in a slab.

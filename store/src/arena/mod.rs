@@ -41,7 +41,9 @@
 //!   emptied; only who holds it puts it anywhere. A slab that is not gets held by whoever sees
 //!   its count reach the bound: one compare-and-swap says who.
 //! - A count is raised after its bit is set and lowered after the bit is taken: a count equal to
-//!   the slab's slots means that every bit is set and nobody is about to set one.
+//!   the slab's slots means that every bit is set and nobody is about to set one. Of several blocks
+//!   freed in a row all bits are set first ([`Slots`]): until they are counted the slab has fewer
+//!   by its count than by its bits, and stays what it is.
 //! - An entry's room is taken under the guard under which it gets its name, or is given back, and
 //!   none is taken in a slab whose `evacuated` bit could be seen (`evacuation`).
 //! - The second of a pair is held, and not movable, as long as the pair is in use: nobody but the
@@ -85,6 +87,7 @@ pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
 
 use region::{Region, region};
 use scale::{Scale, scale};
+use slab::{Place, Slab};
 
 /// Whether blocks come from here.
 pub(crate) const IS_USED: bool = cfg!(not(any(mayfly_loom, mayfly_shuttle, mayfly_plain_blocks)));
@@ -111,6 +114,8 @@ impl Mobility {
 pub(crate) const MOBILITIES: [Mobility; 2] = [Mobility::Fixed, Mobility::Movable];
 
 /// Room for `bytes`; none if the arena does not serve such lengths or has no room.
+// Inlined where the mobility is known.
+#[inline(always)]
 pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
     if bytes > BYTES_MAX || mobility == Mobility::Movable && scale() == Scale::Tiny {
         return None;
@@ -119,25 +124,56 @@ pub(crate) fn allocate(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> 
     cache::take(region, classes::of_bytes(bytes, mobility), mobility)
 }
 
-/// Takes room back; false if it is not the arena's.
-///
-/// # Safety
-/// If it came from [`allocate`], then with the same `bytes`, and nobody uses it any more.
-pub(crate) unsafe fn free(start: NonNull<u8>, bytes: usize) -> bool {
-    if bytes > BYTES_MAX {
-        return false;
-    }
-    let Some((region, index, offset)) = located(start) else {
-        return false;
-    };
-    region.slab(index).give_at(offset);
-    true
+/// Takes room back, of several blocks at a time: those of one slab in a row are counted there at
+/// once, at the latest when this goes.
+#[derive(Default)]
+pub(crate) struct Slots {
+    /// The slab of the last one, and how many of it are not counted.
+    uncounted: Option<(Slab, i32)>,
 }
+
+impl Slots {
+    /// Takes room back; false if it is not the arena's.
+    ///
+    /// # Safety
+    /// If it came from [`allocate`], then with the same `bytes`, and nobody uses it any more.
+    pub(crate) unsafe fn add(&mut self, start: NonNull<u8>, bytes: usize) -> bool {
+        if bytes > BYTES_MAX {
+            return false;
+        }
+        let Some((region, index, offset)) = unit_of(start) else {
+            return false;
+        };
+        let place = Place::of(region, index, offset);
+        place.set_free();
+        match &mut self.uncounted {
+            Some((slab, count)) if slab.index() == place.slab.index() => *count += 1,
+            other => {
+                if let Some((slab, count)) = other.replace((place.slab, 1)) {
+                    slab.count_free(count);
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        if let Some((slab, count)) = self.uncounted {
+            slab.count_free(count);
+        }
+    }
+}
+
+/// The records of so many slabs are in a processor's caches anyway.
+const SLABS_CACHED: u32 = if cfg!(test) { 0 } else { 512 };
 
 /// A hint that a block will soon be freed: fetches what that changes.
 pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility) {
     if bytes <= BYTES_MAX
         && let Some((region, index, offset)) = unit_of(start)
+        && region.end() > SLABS_CACHED
     {
         // Mostly it is the class of its slab, and no pair.
         let class = classes::of_bytes(bytes, mobility);
@@ -149,18 +185,10 @@ pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility
 /// Whether the block at an address lies in a slab that is to be emptied.
 #[cfg(any(test, debug_assertions))]
 pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
-    located(start).is_some_and(|(region, index, _)| region.evacuated.has(index))
-}
-
-/// Whose slab, or pair, an address is, and where in it.
-fn located(start: NonNull<u8>) -> Option<(&'static Region, u32, usize)> {
-    let (region, index, offset) = unit_of(start)?;
-    let first = region.records.first(index);
-    Some((
-        region,
-        first,
-        offset + (index - first) as usize * SLAB_BYTES,
-    ))
+    unit_of(start).is_some_and(|(region, index, offset)| {
+        let slab = Place::of(region, index, offset).slab;
+        region.evacuated.has(slab.index())
+    })
 }
 
 /// In which slab's bytes an address lies, and where.

@@ -254,6 +254,10 @@ impl Drain for HugePage {
 
 impl Bits {
     pub(super) fn has(&self, index: u32) -> bool {
+        // Each is counted before anybody can know of it. Mostly there is none.
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let word = self.words[index as usize / 64].load(Ordering::Relaxed);
         word >> (index % 64) & 1 != 0
     }

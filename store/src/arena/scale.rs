@@ -71,8 +71,12 @@ pub(crate) fn note_limit(bytes: u64) {
 /// What the limit leaves room for.
 #[inline]
 pub(super) fn scale() -> Scale {
-    const ALL: [Scale; 4] = [Scale::Large, Scale::Small, Scale::Smaller, Scale::Tiny];
-    ALL[usize::from(KNOWN.with(|it| it.scale.load(Ordering::Relaxed)))]
+    match KNOWN.with(|it| it.scale.load(Ordering::Relaxed)) {
+        0 => Scale::Large,
+        1 => Scale::Small,
+        2 => Scale::Smaller,
+        _ => Scale::Tiny,
+    }
 }
 
 /// Says whether much of the slabs in use is idle.

@@ -5,12 +5,14 @@
 //! 512 more in a line of another array, and the rest in a third. A pair of slabs has the record of
 //! its first, and bits in both.
 
+use std::sync::atomic::AtomicU32 as Count;
+
 use super::cache;
 use super::classes::{self, CLASSES};
 use super::region::{Region, SLAB_BYTES, Units, region, zeroed};
 use super::{MOBILITIES, Mobility, stack};
 use crate::sync::IS_MODEL;
-use crate::sync::atomic::{AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::table::prefetch;
 
 /// Words of bits for the shortest slots.
@@ -28,8 +30,48 @@ const HELD: i32 = 1;
 const ONE: i32 = 1 << COUNT_SHIFT;
 const COUNT_SHIFT: u32 = 8;
 
-/// The second of a pair, whose state is in the first.
-const SECOND: u8 = 0xFF;
+/// What a slab was begun as, in one word: who frees a block looks at all of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape(u32);
+
+impl Shape {
+    const MOVABLE: u32 = 1 << 16;
+    const PAIR: u32 = 1 << 17;
+    /// The second of a pair, whose state is in the first.
+    const SECOND: Shape = Shape(1 << 18);
+
+    fn new(class: usize, mobility: Mobility, units: Units) -> Shape {
+        let movable = match mobility {
+            Mobility::Fixed => 0,
+            Mobility::Movable => Shape::MOVABLE,
+        };
+        let pair = match units {
+            Units::One => 0,
+            Units::Two => Shape::PAIR,
+        };
+        Shape(class as u32 | movable | pair)
+    }
+
+    fn class(self) -> usize {
+        usize::from(self.0 as u16)
+    }
+
+    fn mobility(self) -> Mobility {
+        match self.0 & Shape::MOVABLE {
+            0 => Mobility::Fixed,
+            _ => Mobility::Movable,
+        }
+    }
+
+    fn units(self) -> Units {
+        match self.0 & Shape::PAIR {
+            0 => Units::One,
+            _ => Units::Two,
+        }
+    }
+}
+
+const _: () = assert!(CLASSES < 1 << 16);
 
 /// What is known of a slab; all zero for one that was never used.
 #[cfg_attr(any(mayfly_loom, mayfly_shuttle), derive(Default))]
@@ -38,10 +80,8 @@ struct Head {
     state: AtomicI32,
     /// Below it on its stack: an index plus one.
     next: AtomicU32,
-    class: AtomicU16,
-    is_movable: AtomicU8,
-    /// How many [`Units`], or [`SECOND`].
-    units: AtomicU8,
+    /// A [`Shape`].
+    shape: AtomicU32,
     free: [AtomicU64; HEAD_WORDS],
 }
 
@@ -84,12 +124,6 @@ impl Records {
         (slabs * size_of::<Head>() + beside) as u64
     }
 
-    /// The slab, or pair, to which the slab of an index belongs.
-    pub(super) fn first(&self, index: u32) -> u32 {
-        let units = self.heads[index as usize].units.load(Ordering::Relaxed);
-        index - u32::from(units == SECOND)
-    }
-
     /// Fetches what setting a slot of a class free will change. Both are changed by locked
     /// instructions, of which neither would begin before the one before it had its line.
     pub(super) fn prefetch(&self, index: u32, class: usize, slot: usize) {
@@ -113,10 +147,9 @@ pub(super) struct Slab {
 }
 
 /// How many slabs a class has, by which it is only judged how new ones are cut.
-pub(super) fn slabs_of(class: usize, mobility: Mobility) -> &'static std::sync::atomic::AtomicU32 {
-    use std::sync::atomic::AtomicU32;
-    static SLABS: [[AtomicU32; CLASSES]; MOBILITIES.len()] =
-        [const { [const { AtomicU32::new(0) }; CLASSES] }; 2];
+pub(super) fn slabs_of(class: usize, mobility: Mobility) -> &'static Count {
+    static SLABS: [[Count; CLASSES]; MOBILITIES.len()] =
+        [const { [const { Count::new(0) }; CLASSES] }; 2];
     &SLABS[mobility as usize][class]
 }
 
@@ -135,35 +168,44 @@ impl Slab {
         &self.head().next
     }
 
+    pub(super) fn index(self) -> u32 {
+        self.index
+    }
+
+    fn shape(self) -> Shape {
+        Shape(self.head().shape.load(Ordering::Relaxed))
+    }
+
     pub(super) fn class(self) -> usize {
-        usize::from(self.head().class.load(Ordering::Relaxed))
+        self.shape().class()
     }
 
     fn units(self) -> Units {
-        match self.head().units.load(Ordering::Relaxed) {
-            2 => Units::Two,
-            _ => Units::One,
-        }
+        self.shape().units()
     }
 
     pub(super) fn slots(self) -> usize {
-        classes::class(self.class()).slots(self.units())
+        let shape = self.shape();
+        classes::class(shape.class()).slots(shape.units())
     }
 
     fn mobility(self) -> Mobility {
-        match self.head().is_movable.load(Ordering::Relaxed) {
-            0 => Mobility::Fixed,
-            _ => Mobility::Movable,
-        }
+        self.shape().mobility()
     }
 
     /// The word with the bits of slots from 64 times `at` on.
     fn word(self, at: usize) -> &'static AtomicU64 {
+        self.word_in(self.shape(), at)
+    }
+
+    /// As [`Slab::word`], where the shape is known.
+    #[inline(always)]
+    fn word_in(self, shape: Shape, at: usize) -> &'static AtomicU64 {
         let (records, index) = (&self.region.records, self.index as usize);
         let Some(behind) = at.checked_sub(HEAD_WORDS) else {
             return &records.heads[index].free[at];
         };
-        if self.units() == Units::Two {
+        if shape.units() == Units::Two {
             return &records.heads[index + 1].free[behind];
         }
         match behind {
@@ -180,14 +222,11 @@ impl Slab {
         if units == Units::Two {
             let second = &self.region.records.heads[self.index as usize + 1];
             second.state.store(HELD, Ordering::Relaxed);
-            second.is_movable.store(0, Ordering::Relaxed);
-            second.units.store(SECOND, Ordering::Relaxed);
+            second.shape.store(Shape::SECOND.0, Ordering::Relaxed);
         }
-        head.units.store(units as u8, Ordering::Relaxed);
-        head.class.store(class as u16, Ordering::Relaxed);
         slabs_of(class, mobility).fetch_add(units as u32, Ordering::Relaxed);
-        let is_movable = u8::from(mobility == Mobility::Movable);
-        head.is_movable.store(is_movable, Ordering::Release);
+        let shape = Shape::new(class, mobility, units);
+        head.shape.store(shape.0, Ordering::Release);
         let slots = self.slots();
         for at in 0..slots.div_ceil(64) {
             let bits = match slots - at * 64 {
@@ -261,18 +300,11 @@ impl Slab {
         self.word(slot / 64).load(Ordering::Acquire) >> (slot % 64) & 1 != 0
     }
 
-    /// Sets the slot free at an offset.
-    pub(super) fn give_at(self, offset: usize) {
-        self.give(classes::slot_at(self.class(), offset));
-    }
-
-    /// Sets a slot free.
-    pub(super) fn give(self, slot: usize) {
-        let bit = 1 << (slot % 64);
-        let before = self.word(slot / 64).fetch_or(bit, Ordering::Release);
-        debug_assert_eq!(before & bit, 0, "a block is freed once");
-        let state = self.head().state.fetch_add(ONE, Ordering::AcqRel);
-        if state & HELD == 0 && (state >> COUNT_SHIFT) + 1 >= self.worthwhile() {
+    /// Counts slots that were set free.
+    #[inline]
+    pub(super) fn count_free(self, slots: i32) {
+        let state = self.head().state.fetch_add(slots * ONE, Ordering::AcqRel);
+        if state & HELD == 0 && (state >> COUNT_SHIFT) + slots >= self.worthwhile() {
             self.hold_and_push();
         }
     }
@@ -303,7 +335,8 @@ impl Slab {
     fn seize(self) -> bool {
         let head = self.head();
         // Acquire: with `begin`, which makes it movable after it is held.
-        let is_movable = || head.is_movable.load(Ordering::Acquire) != 0;
+        let is_movable =
+            || Shape(head.shape.load(Ordering::Acquire)).mobility() == Mobility::Movable;
         let is_held = is_movable()
             && head.state.load(Ordering::Relaxed) & HELD == 0
             && head.state.fetch_or(HELD, Ordering::AcqRel) & HELD == 0;
@@ -316,11 +349,62 @@ impl Slab {
     }
 
     /// Puts a slab that nobody holds on its stack, unless somebody else does.
+    #[cold]
     fn hold_and_push(self) {
         let state = self.head().state.fetch_or(HELD, Ordering::AcqRel);
         if state & HELD == 0 {
             self.push();
         }
+    }
+}
+
+/// A slot of a slab, or of a pair.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) slab: Slab,
+    shape: Shape,
+    pub(super) slot: usize,
+}
+
+impl Place {
+    /// That of a block: at so many bytes in the slab of an index, which may be a pair's second.
+    #[inline]
+    pub(super) fn of(region: &'static Region, index: u32, offset: usize) -> Place {
+        let slab = Slab::new(region, index);
+        match slab.shape() {
+            Shape::SECOND => Place::of_second(region, index, offset),
+            shape => slab.place(shape, offset),
+        }
+    }
+
+    #[cold]
+    fn of_second(region: &'static Region, index: u32, offset: usize) -> Place {
+        let first = Slab::new(region, index - 1);
+        first.place(first.shape(), offset + SLAB_BYTES)
+    }
+
+    /// Sets it free, which is to be counted ([`Slab::count_free`]).
+    #[inline]
+    pub(super) fn set_free(self) {
+        let bit = 1 << (self.slot % 64);
+        let word = self.slab.word_in(self.shape, self.slot / 64);
+        let before = word.fetch_or(bit, Ordering::Release);
+        debug_assert_eq!(before & bit, 0, "a block is freed once");
+    }
+}
+
+impl Slab {
+    fn place(self, shape: Shape, offset: usize) -> Place {
+        Place {
+            slab: self,
+            shape,
+            slot: classes::slot_at(shape.class(), offset),
+        }
+    }
+
+    /// The slot that begins at so many bytes.
+    pub(super) fn at(self, offset: usize) -> Place {
+        self.place(self.shape(), offset)
     }
 }
 

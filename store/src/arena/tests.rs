@@ -46,6 +46,11 @@ impl Filled {
 
     /// Fails if anybody else wrote into the block.
     fn free(self) {
+        self.free_with(&mut Slots::default());
+    }
+
+    /// As above, together with others.
+    fn free_with(self, slots: &mut Slots) {
         // SAFETY: the block is live and was filled.
         let content = unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) };
         assert!(
@@ -53,7 +58,7 @@ impl Filled {
             "blocks overlap"
         );
         // SAFETY: it came from the arena with this length, and this is its owner.
-        assert!(unsafe { free(self.start, self.bytes) });
+        assert!(unsafe { slots.add(self.start, self.bytes) });
     }
 }
 
@@ -129,15 +134,52 @@ fn a_pair_of_slabs_is_one() {
     let behind = starts[128].as_ptr().addr() + BYTES - region.base();
     assert!(behind <= (first as usize + 2) * SLAB_BYTES);
     for (start, at) in starts.into_iter().zip(1..) {
-        let (_, index, offset) = located(start).expect("it is the arena's");
-        assert_eq!((index, classes::slot_at(class, offset)), (first, at - 1));
+        let (_, index, offset) = unit_of(start).expect("it is the arena's");
+        let place = Place::of(region, index, offset);
+        assert_eq!((place.slab.index(), place.slot), (first, at - 1));
         prefetch_free(start, BYTES, Mobility::Movable);
         // SAFETY: taken above, and used by nobody.
-        assert!(unsafe { free(start, BYTES) });
+        assert!(unsafe { Slots::default().add(start, BYTES) });
     }
     let mut slabs = vec![first];
     put_empty(&mut slabs);
     assert!(slabs.is_empty() && in_use > 1);
+}
+
+#[test]
+fn what_is_freed_together_is_counted_slab_by_slab() {
+    note_limit(0);
+    // A length of this test's own, so that nobody else uses the class.
+    const BYTES: usize = 5_300;
+    let Some(region) = region() else { return };
+    let class = classes::of_bytes(BYTES, Mobility::Movable);
+    let indexes = [(); 2].map(|()| region.take().expect("two slabs"));
+    let [one, other] = indexes.map(|index| region.slab(index));
+    let mut starts = Vec::new();
+    for slab in [one, other] {
+        slab.begin(class, Mobility::Movable, region::Units::One);
+        let mut slots = [0; classes::BATCH_MAX];
+        assert_eq!(slab.take(&mut slots), slab.slots());
+        let bytes = classes::class(class).bytes as usize;
+        let start = |at: usize| region.address(slab.index(), at * bytes);
+        starts.push((0..slab.slots()).map(start).collect::<Vec<_>>());
+    }
+    let (mut slabs, mut freed) = (indexes.to_vec(), Slots::default());
+    let last = starts[1].pop().expect("a slot");
+    for start in starts.concat() {
+        // SAFETY: taken above, and used by nobody.
+        assert!(unsafe { freed.add(start, BYTES) });
+    }
+    // The first is counted since another came, the second not before it is over.
+    put_empty(&mut slabs);
+    assert_eq!(slabs, [indexes[1]]);
+    // SAFETY: as above.
+    assert!(unsafe { freed.add(last, BYTES) });
+    put_empty(&mut slabs);
+    assert_eq!(slabs, [indexes[1]]);
+    drop(freed);
+    put_empty(&mut slabs);
+    assert!(slabs.is_empty());
 }
 
 #[test]
@@ -186,8 +228,9 @@ fn many_threads_free_what_many_allocated() {
                     if let Some(block) = block {
                         to.send(block).expect("a receiver");
                     }
+                    let mut slots = Slots::default();
                     while let Ok(block) = receiver.try_recv() {
-                        block.free();
+                        block.free_with(&mut slots);
                     }
                 }
                 drop(senders);

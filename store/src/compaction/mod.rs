@@ -256,6 +256,23 @@ impl Store {
     }
 }
 
+thread_local! {
+    /// What [`excess_bytes`] was last.
+    static EXCESS_BYTES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether a write of so many bytes, with what is to stay free, is far from the limit, and there
+/// are few holes: then [`press`] has nothing to do, nor eviction.
+#[inline]
+pub(crate) fn is_at_ease(limit: u64, bytes: u64) -> bool {
+    let (charged, slabs) = (memory::charged(), memory::slab_bytes());
+    // Both what is charged and what is physical.
+    let most = charged.elsewhere + charged.arena.max(slabs);
+    (limit == 0 || most + bytes <= limit)
+        && !are_many_holes(slabs, charged.arena)
+        && EXCESS_BYTES.get() == 0
+}
+
 /// Does a writer's share of emptying slabs: it is about to write so many bytes. Whether it should
 /// not write if nothing may be evicted.
 pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
@@ -308,9 +325,13 @@ fn pace_parts(limit: u64, bytes: u64) -> u64 {
 }
 
 fn has_many_holes() -> bool {
-    let used = memory::slab_bytes();
-    let idle = used.saturating_sub(memory::arena_bytes_now());
-    idle > (used / IDLE_PART_FOR_WRITERS).max(IDLE_BYTES_MIN)
+    are_many_holes(memory::slab_bytes(), memory::arena_bytes_now())
+}
+
+/// Whether much of the slabs in use is idle.
+fn are_many_holes(used: u64, in_arena: u64) -> bool {
+    let idle = used.saturating_sub(in_arena);
+    idle > IDLE_BYTES_MIN && idle > used / IDLE_PART_FOR_WRITERS
 }
 
 /// By how much less may be charged, so that slabs become sparse enough for what is physical, when
@@ -319,9 +340,6 @@ fn has_many_holes() -> bool {
 /// What is physical goes up and down by whole slabs. What is too much is therefore followed slowly
 /// by each thread, so that it evicts as steadily as it writes.
 pub(crate) fn excess_bytes(limit: u64, bytes: u64) -> u64 {
-    thread_local! {
-        static EXCESS_BYTES: Cell<u64> = const { Cell::new(0) };
-    }
     let physical = memory::physical_bytes();
     let excess = EXCESS_GAIN * physical.saturating_sub(PRESSED.above(limit));
     let step = bytes / EXCESS_STEP_PART;

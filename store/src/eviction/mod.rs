@@ -367,11 +367,21 @@ impl Db<'_> {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] if the limit is reached and nothing may go.
+    #[inline]
     pub fn make_room(&self, bytes: usize) -> Result<(), Error> {
         let bytes = bytes as u64;
-        let is_tight = compaction::press(self, bytes);
+        let limit = self.store().memory_bytes_max();
+        match compaction::is_at_ease(limit, bytes + reserve_bytes(limit)) {
+            true => Ok(()),
+            false => self.make_room_near(limit, bytes),
+        }
+    }
+
+    /// As [`Db::make_room`], where the limit is near or there are holes.
+    #[inline(never)]
+    fn make_room_near(&self, limit: u64, bytes: u64) -> Result<(), Error> {
         let store = self.store();
-        let limit = store.memory_bytes_max();
+        let is_tight = compaction::press(self, bytes);
         if limit == 0 {
             return Ok(());
         }
