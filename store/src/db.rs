@@ -480,7 +480,7 @@ impl<'g> Db<'g> {
             let from_at = self.scope().touch(overlay, self.index, &from);
             let to_at = self.scope().touch(overlay, to_db.index, &to);
             let old = overlay.current(to_at, self.guard);
-            let made = self.provisional(&to, old, 0, &mut draft);
+            let made = self.provisional(&to, old, 0, &mut draft).counted();
             overlay.rename(from_at, to_at, made.entry, self.guard);
         });
         Ok(())

@@ -277,6 +277,7 @@ impl<'g> Entry<'g> {
     }
 
     /// Where the optional parts end, and how long the key and the value behind them are.
+    #[inline]
     fn spans(self) -> (usize, usize, usize) {
         shadow::read(self.start.cast(), HEADER_BYTES);
         self.spans_of_any()
@@ -394,6 +395,11 @@ impl<'g> Entry<'g> {
         self.has(HAS_EXPIRY).then(|| self.expiry())
     }
 
+    /// Whether the key is gone some day.
+    pub(crate) fn has_expiry(self) -> bool {
+        self.has(HAS_EXPIRY)
+    }
+
     /// Whether the key is gone at `now_ms`.
     pub fn is_expired(self, now_ms: u64) -> bool {
         self.has(HAS_EXPIRY) && self.expiry() <= now_ms
@@ -482,6 +488,7 @@ impl<'g> Entry<'g> {
     }
 
     /// The block the entry fills.
+    #[inline]
     pub(crate) fn block(self) -> Block {
         let (key_at, key_bytes, value_bytes) = self.spans();
         let bytes = key_at + key_bytes + value_bytes;
@@ -530,11 +537,12 @@ impl<'g> Entry<'g> {
             start: start.cast(),
             _guard: PhantomData,
         };
-        eviction::count_small(copy);
+        eviction::count_small(copy.usage().is_small().then_some(copy), None);
         copy
     }
 
     /// The bytes of memory the entry itself takes, without tree or document behind it.
+    #[inline]
     pub fn memory_bytes(self) -> usize {
         self.block().usable_bytes()
     }

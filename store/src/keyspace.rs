@@ -49,18 +49,30 @@ impl Database {
         }
     }
 
-    /// Counts an entry that came or went.
+    /// Counts an entry that came or went. Mostly one takes the place of another.
+    #[inline]
     pub(crate) fn count(&self, old: Option<Entry<'_>>, new: Option<Entry<'_>>) {
-        let expires = |entry: Option<Entry<'_>>| {
-            i64::from(entry.is_some_and(|entry| entry.expires_at_ms().is_some()))
-        };
+        let new_expires = new.is_some_and(Entry::has_expiry);
+        let old_expires = old.is_some_and(Entry::has_expiry);
+        if new.is_some() != old.is_some() || new_expires != old_expires {
+            self.count_change((old, old_expires), (new, new_expires));
+        }
+    }
+
+    #[inline(never)]
+    fn count_change(
+        &self,
+        (old, old_expires): (Option<Entry<'_>>, bool),
+        (new, new_expires): (Option<Entry<'_>>, bool),
+    ) {
         self.keys
             .add(i64::from(new.is_some()) - i64::from(old.is_some()));
-        self.expiring.add(expires(new) - expires(old));
-        if expires(new) != expires(old) {
+        if new_expires != old_expires {
+            self.expiring
+                .add(i64::from(new_expires) - i64::from(old_expires));
             let key = new.or(old).map_or(&[][..], Entry::key);
             let hash = self.table.occupants().hash(key);
-            self.expiring_regions.add(hash, expires(new) > expires(old));
+            self.expiring_regions.add(hash, new_expires);
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Provisional<'g> {
     /// Whether it shares its value, but for the delta, with the entry it was derived from.
     pub(crate) shares: bool,
     pub(crate) delta: Delta,
+    /// Whether it was made as a part of the small queue, which has yet to count it.
+    is_small: bool,
 }
 
 /// Makes an entry of a draft, whose value then belongs to the entry.
@@ -33,7 +35,6 @@ pub(crate) fn provisional<'g>(
         meta,
         usage,
     );
-    eviction::count_small(entry);
     let (shares, delta) = match &mut value.origin {
         Origin::New(delta) => (false, delta),
         Origin::Derived(delta) => (true, delta),
@@ -43,17 +44,33 @@ pub(crate) fn provisional<'g>(
         entry,
         shares,
         delta,
+        is_small: usage.is_small(),
     }
 }
 
 impl Provisional<'_> {
     /// The entry is in its slot, in the place of `old`, which new guards cannot reach.
     pub(crate) fn published(self, old: Option<Entry<'_>>, guard: &Guard) {
-        match old {
-            Some(old) => superseded(old, self.shares, self.delta, guard),
-            // SAFETY: there was no old version.
-            None => unsafe { self.delta.published(guard) },
+        // Its own bit may be gone again: who took it off has counted that.
+        let small = self.is_small.then_some(self.entry);
+        eviction::count_small(small, old);
+        if let Some(old) = old
+            && !self.shares
+        {
+            value::drop_value(old, guard);
         }
+        // SAFETY: the old version, if there was one, is out of reach.
+        unsafe { self.delta.published(guard) };
+        if let Some(old) = old {
+            // SAFETY: whoever takes an entry out of its slot calls this once.
+            unsafe { guard.retire(old.block()) };
+        }
+    }
+
+    /// The entry goes into the overlay of a transaction, to be retired as one that was published.
+    pub(crate) fn counted(self) -> Self {
+        eviction::count_small(self.is_small.then_some(self.entry), None);
+        self
     }
 
     /// Makes sure that the version is above `floor`.
@@ -67,13 +84,14 @@ impl Provisional<'_> {
     /// The entry will never be in a slot.
     pub(crate) fn discard(self) {
         self.delta.abandoned();
-        discard_block(self.entry);
+        // SAFETY: nobody else knows the entry, and its maker lets go of it.
+        unsafe { self.entry.block().free() };
     }
 }
 
-/// Frees the block of an entry that was never in a slot.
+/// Frees the block of an entry that was never in a slot, and was counted.
 pub(crate) fn discard_block(entry: Entry<'_>) {
-    eviction::discount_small(entry);
+    eviction::count_small(None, Some(entry));
     // SAFETY: nobody else knows the entry, and its maker lets go of it.
     unsafe { entry.block().free() };
 }
@@ -97,7 +115,7 @@ pub(crate) fn retire_whole(old: Entry<'_>, guard: &Guard) {
 
 /// Retires an entry's own block.
 pub(crate) fn retire_block(old: Entry<'_>, guard: &Guard) {
-    eviction::discount_small(old);
+    eviction::count_small(None, Some(old));
     // SAFETY: whoever takes an entry out of its slot, or never put it into one, calls this once.
     unsafe { guard.retire(old.block()) };
 }

@@ -141,7 +141,9 @@ struct SmallBytes(std::sync::OnceLock<Count>);
 
 impl SmallBytes {
     fn add(&self, bytes: i64) {
-        self.0.get_or_init(Count::default).add(bytes);
+        if bytes != 0 {
+            self.0.get_or_init(Count::default).add(bytes);
+        }
     }
 
     fn sum(&self) -> u64 {
@@ -155,18 +157,17 @@ pub fn small_queue_bytes() -> u64 {
     SMALL_BYTES.sum()
 }
 
-/// Counts an entry that was made with its bits saying that it is in the small queue.
-pub(crate) fn count_small(entry: Entry<'_>) {
-    if entry.usage().is_small() {
-        SMALL_BYTES.add(entry.memory_bytes() as i64);
+/// Counts an entry that was made with its bits saying that it is in the small queue, and takes the
+/// old one out of that for good, if it is there, before its block goes.
+pub(crate) fn count_small(new: Option<Entry<'_>>, old: Option<Entry<'_>>) {
+    let mut bytes = new.map_or(0, |new| new.memory_bytes() as i64);
+    if let Some(old) = old
+        && old.usage().is_small()
+        && old.leave_small_queue()
+    {
+        bytes -= old.memory_bytes() as i64;
     }
-}
-
-/// Takes an entry out of the small queue for good, before its block goes.
-pub(crate) fn discount_small(entry: Entry<'_>) {
-    if entry.usage().is_small() && entry.leave_small_queue() {
-        SMALL_BYTES.add(-(entry.memory_bytes() as i64));
-    }
+    SMALL_BYTES.add(bytes);
 }
 
 /// A drawn entry with what policies go by.

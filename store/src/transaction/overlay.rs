@@ -185,7 +185,8 @@ impl Overlay {
             entry,
             shares,
             delta,
-        } = made;
+            ..
+        } = made.counted();
         self.write(at, Some(entry.address()), shares, delta, guard);
     }
 

@@ -96,7 +96,16 @@ impl Delta {
     ///
     /// # Safety
     /// New guards can no longer reach the old version.
+    #[inline]
     pub(crate) unsafe fn published(self, guard: &Guard) {
+        if !matches!(self, Delta::Nothing) {
+            // SAFETY: passed on to the caller.
+            unsafe { self.something_published(guard) };
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn something_published(self, guard: &Guard) {
         match self {
             Delta::Nothing => {}
             // It belongs to its entry now.

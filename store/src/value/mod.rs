@@ -188,6 +188,7 @@ impl<'a> Body<'a> {
     }
 
     /// Appends a copy of a few bytes.
+    #[inline(always)]
     pub(crate) fn copied(mut self, bytes: &[u8]) -> Body<'a> {
         if bytes.len() > Part::SHORT_BYTES_MAX {
             return self.owned(bytes.to_vec());
@@ -269,7 +270,15 @@ pub(crate) fn prefetch_elements<'k>(
 /// entry's own block stays the caller's.
 ///
 /// New guards must not be able to reach `entry` any more.
+#[inline]
 pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
+    if matches!(entry.form(), Form::Tree | Form::Handle) {
+        drop_beside(entry, guard);
+    }
+}
+
+#[inline(never)]
+fn drop_beside(entry: Entry<'_>, guard: &Guard) {
     match entry.form() {
         Form::Plain | Form::Raw | Form::Text => {}
         // SAFETY: the entry is unreachable and goes once, and its tree with it.

@@ -39,6 +39,7 @@ impl<'g> Str<'g> {
     ///
     /// # Errors
     /// [`Error::WrongType`].
+    #[inline]
     pub fn of(entry: Entry<'g>) -> Result<Str<'g>, Error> {
         let entry = of_kind(entry, Kind::String)?;
         Ok(Str(match entry.form() {
