@@ -171,12 +171,11 @@ impl<'a> HashEdit<'a> {
     /// # Errors
     /// [`Error::WrongType`].
     pub fn new(old: Option<Entry<'a>>, limits: &Limits) -> Result<HashEdit<'a>, Error> {
-        let empty = || packed::header(Called::Listpack, 0).to_vec();
         let hash = Hash::of_any(old)?;
         let state = match hash.map(|hash| hash.0) {
             None => State::Packed {
                 len: 0,
-                bytes: empty().into(),
+                bytes: packed::EMPTY.into(),
             },
             Some(Repr::Packed(packed)) => State::Packed {
                 len: packed.len(),
@@ -340,17 +339,19 @@ impl<'a> HashEdit<'a> {
 /// Sets a field of a packed hash; whether it is new. The header is left as it was.
 fn set_packed(bytes: &mut Cow<'_, [u8]>, field: &[u8], value: &[u8]) -> bool {
     let found = Packed::<2>::new(bytes).find(field).map(|found| found.span);
-    let bytes = bytes.to_mut();
-    let Some(span) = found else {
-        packed::push(bytes, field);
-        packed::push(bytes, value);
-        return true;
-    };
-    let mut pair = Vec::new();
-    packed::push(&mut pair, field);
-    packed::push(&mut pair, value);
-    bytes.splice(span, pair);
-    false
+    let field_bytes = packed::element_bytes(field.len());
+    let bytes = packed::to_mut(bytes, field_bytes + packed::element_bytes(value.len()));
+    match found {
+        None => {
+            packed::push(bytes, field);
+            packed::push(bytes, value);
+            true
+        }
+        Some(span) => {
+            packed::replace(bytes, span.start + field_bytes..span.end, value);
+            false
+        }
+    }
 }
 
 /// The fields of a tree, packed behind a header still to be filled in, and their number.

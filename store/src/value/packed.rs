@@ -15,6 +15,7 @@
 //! Copying a kilobyte costs less than one cache miss, so up to some size a fresh copy is the
 //! cheapest copy-on-write there is.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bytes before the first element.
@@ -162,6 +163,34 @@ impl<'a, const ARITY: usize> Iterator for Groups<'a, ARITY> {
     }
 }
 
+/// The header of an empty listpack, which is all of it.
+pub(crate) const EMPTY: &[u8] = &[Called::Listpack as u8, 0, 0];
+
+/// The bytes to be changed, with room for so many more where they are copied for that.
+pub(crate) fn to_mut<'v>(bytes: &'v mut Cow<'_, [u8]>, bytes_more: usize) -> &'v mut Vec<u8> {
+    if let Cow::Borrowed(old) = *bytes {
+        let mut copy = Vec::with_capacity(old.len() + bytes_more);
+        copy.extend_from_slice(old);
+        *bytes = Cow::Owned(copy);
+    }
+    bytes.to_mut()
+}
+
+/// Puts an element in the place of another, which takes these bytes.
+pub(crate) fn replace(bytes: &mut Vec<u8>, span: Range<usize>, element: &[u8]) {
+    let (length, used) = length_prefix(element.len());
+    let start = span.start + used;
+    let (end, bytes_before) = (start + element.len(), bytes.len());
+    let bytes_after = bytes_before - span.end + end;
+    if bytes_after != bytes_before {
+        bytes.resize(bytes_after.max(bytes_before), 0);
+        bytes.copy_within(span.end..bytes_before, end);
+        bytes.truncate(bytes_after);
+    }
+    bytes[span.start..start].copy_from_slice(&length[..used]);
+    bytes[start..end].copy_from_slice(element);
+}
+
 /// Appends one element.
 pub(crate) fn push(bytes: &mut Vec<u8>, element: &[u8]) {
     let (length, used) = length_prefix(element.len());
@@ -228,6 +257,18 @@ mod tests {
             [[b"a".as_slice(), b"1"], [b"", &long], [&long[..255], b""]]
         );
         assert_eq!(packed.nth(2).elements, all[2]);
+    }
+
+    #[test]
+    fn an_element_takes_the_place_of_another() {
+        for (before, after) in [(0, 3), (3, 3), (3, 0), (300, 254), (254, 300), (300, 301)] {
+            let [old, new] = [before, after].map(|bytes| vec![b'x'; bytes]);
+            let mut bytes = pairs(&[(b"a", b"1"), (b"b", &old), (b"c", b"3")]);
+            let found = Packed::<2>::new(&bytes).find(b"b").expect("b is there");
+            let span = found.span.start + element_bytes(1)..found.span.end;
+            replace(&mut bytes, span, &new);
+            assert_eq!(bytes, pairs(&[(b"a", b"1"), (b"b", &new), (b"c", b"3")]));
+        }
     }
 
     #[test]

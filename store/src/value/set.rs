@@ -308,7 +308,7 @@ impl<'a> SetEdit<'a> {
             State::Integers(bytes) => integers::insert(bytes.to_mut(), member),
             State::Packed { called, bytes } => {
                 let len = Packed::<1>::new(bytes).len();
-                let bytes = bytes.to_mut();
+                let bytes = packed::to_mut(bytes, packed::element_bytes(member.len()));
                 packed::push(bytes, member);
                 set_header(bytes, *called, len + 1);
             }
