@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     words: RangeInclusive<usize>,
     /// Its flags, as bits by their order.
     flags: u32,
+    /// Whether its words name elements of a collection.
+    pub(crate) names_elements: bool,
     /// The numbers of its subcommands.
     subcommands: std::ops::Range<usize>,
 }
@@ -68,6 +70,7 @@ fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Comm
         depth: 0,
         words: command.words(0),
         flags: bits_of(command.flags),
+        names_elements: command.names_elements(),
         subcommands: first..first + subcommands.len(),
     });
     for subcommand in subcommands {
@@ -79,6 +82,7 @@ fn add(entries: &mut Vec<Entry>, family: &'static Family, command: &'static Comm
             depth: 1,
             words: subcommand.words(1),
             flags: bits_of(subcommand.flags),
+            names_elements: subcommand.names_elements(),
             subcommands: 0..0,
         });
     }
@@ -165,10 +169,14 @@ impl Entry {
 
     /// The collection that `words` of it edit, if that is all they do: two of a family that name
     /// the same one can be parts of one run.
-    pub(crate) fn edited<'w>(&self, words: &[&'w [u8]]) -> Option<(&'static str, &'w [u8])> {
+    #[inline]
+    pub(crate) fn edited<'w>(&self, words: &[&'w [u8]]) -> Option<Edited<'w>> {
         let is_edit = matches!(self.command.body, Body::Edit(_));
         let key = words.get(1).filter(|_| is_edit)?;
-        Some((self.family.name, key))
+        Some(Edited {
+            key,
+            family: self.family,
+        })
     }
 
     fn handler(&self, words: usize) -> Option<Handler> {
@@ -177,6 +185,20 @@ impl Entry {
             Body::RunOrContainer(handler, _) if words == 1 => Some(handler),
             Body::RunOrContainer(..) | Body::Container(_) => None,
         }
+    }
+}
+
+/// A collection that words edit, by commands of a family.
+#[derive(Clone, Copy)]
+pub(crate) struct Edited<'w> {
+    key: &'w [u8],
+    family: &'static Family,
+}
+
+impl PartialEq for Edited<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        // All entries of a family were made of the same one.
+        std::ptr::eq(self.family, other.family) && self.key == other.key
     }
 }
 
@@ -199,6 +221,7 @@ pub(crate) enum Outcome {
 ///
 /// # Errors
 /// The reply.
+#[inline(always)]
 pub(crate) fn check(
     entry: Option<&'static Entry>,
     words: &[&[u8]],
@@ -230,6 +253,8 @@ pub(crate) enum Place<'r> {
 }
 
 /// Runs one request and appends its reply to `out`, where the client wants one.
+// Inlined, since what it is given is much to hand over for each request.
+#[inline(always)]
 pub(crate) fn run(
     entry: Option<&'static Entry>,
     words: &[&[u8]],
@@ -244,7 +269,6 @@ pub(crate) fn run(
         Place::Connection | Place::Worker => None,
     };
     let is_in_run = edits.is_some();
-    let mut is_rejected = false;
     let checked = check(entry, words, session);
     if let Ok((entry, _)) = checked
         && !is_on_worker
@@ -256,11 +280,11 @@ pub(crate) fn run(
         make_room(entry, words, &db)?;
         Ok((entry, handler))
     });
-    let result = match with_room {
+    let (result, is_rejected) = match with_room {
         Ok((entry, handler)) => {
             let last_command = &session.client.last_command;
             last_command.store(entry.number + 1, Ordering::Relaxed);
-            handler(&mut Call {
+            let result = handler(&mut Call {
                 args: Args::new(words.get(1 + entry.depth..).unwrap_or_default()),
                 reply: Reply::new(out, session.version),
                 db,
@@ -268,37 +292,47 @@ pub(crate) fn run(
                 shared,
                 is_on_worker,
                 edits,
-            })
+            });
+            (result, false)
         }
+        Err(error) => (Err(error), true),
+    };
+    let outcome = match result {
+        Ok(()) => Outcome::Replied(false),
         Err(error) => {
-            is_rejected = true;
-            Err(error)
+            out.truncate(start);
+            let outcome = fail(error, is_rejected, Reply::new(out, session.version));
+            if matches!(outcome, Outcome::Heavy | Outcome::Busy) {
+                return outcome;
+            }
+            if !is_in_run {
+                note_error(shared, &out[start..]);
+            }
+            outcome
         }
     };
-    let is_error = result.is_err();
-    if let Err(error) = result {
-        out.truncate(start);
-        match error {
-            Error::Offload => return Outcome::Heavy,
-            Error::Store(store::Error::Busy) => return Outcome::Busy,
-            error => {
-                Reply::new(out, session.version).error(error.text());
-                if !is_in_run {
-                    note_error(shared, &out[start..]);
-                }
-            }
-        }
-    }
     if session.replies != Replies::On {
         silence(session, start, out);
     }
+    outcome
+}
+
+/// Replies with an error, unless it says where or when the request is to be run.
+#[cold]
+fn fail(error: Error, is_rejected: bool, mut reply: Reply<'_>) -> Outcome {
+    match error {
+        Error::Offload => return Outcome::Heavy,
+        Error::Store(store::Error::Busy) => return Outcome::Busy,
+        error => reply.error(error.text()),
+    }
     match is_rejected {
         true => Outcome::Rejected,
-        false => Outcome::Replied(is_error),
+        false => Outcome::Replied(true),
     }
 }
 
 /// Counts the error that a reply is.
+#[cold]
 pub(crate) fn note_error(shared: &Shared, reply: &[u8]) {
     let text = reply.strip_prefix(b"-").unwrap_or(reply);
     shared
@@ -319,6 +353,7 @@ fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {
     shared.pause.stops(entry.is(Flag::Write), db.now_ms())
 }
 
+#[cold]
 fn silence(session: &mut Session, start: usize, out: &mut Vec<u8>) {
     out.truncate(start);
     session.replies = match session.replies {

@@ -183,6 +183,16 @@ impl Use {
 }
 
 impl Keys {
+    /// Where they are, whatever is done with them.
+    #[inline]
+    fn unwrapped(&self) -> &Keys {
+        let mut keys = self;
+        while let Keys::For(_, inner) | Keys::By(_, inner) = keys {
+            keys = inner;
+        }
+        keys
+    }
+
     /// Calls `visit` with the index of each word that is one of these.
     pub(crate) fn for_each(self, words: &[&[u8]], visit: &mut impl FnMut(usize)) {
         match self {
@@ -216,12 +226,11 @@ impl Keys {
     }
 
     /// The key that holds the elements that the words name, and those.
-    fn elements<'w>(self, words: &'w [&'w [u8]]) -> Option<(&'w [u8], Elements<'w>)> {
-        match self {
+    fn elements<'w>(&self, words: &'w [&'w [u8]]) -> Option<(&'w [u8], Elements<'w>)> {
+        match *self.unwrapped() {
             Keys::Holder { at, step } if at + 1 < words.len() => {
                 Some((words[at], words[at + 1..].iter().step_by(step)))
             }
-            Keys::For(_, keys) | Keys::By(_, keys) => keys.elements(words),
             _ => None,
         }
     }
@@ -278,8 +287,24 @@ impl Command {
         self.keys.first()?.elements(words)
     }
 
+    /// Whether its words name elements of a collection.
+    pub(crate) fn names_elements(&self) -> bool {
+        let names = |keys: &Keys| matches!(keys.unwrapped(), Keys::Holder { .. });
+        self.keys.first().is_some_and(names)
+    }
+
     /// Calls `visit` with the index of each word that is a key.
+    #[inline]
     pub(crate) fn for_each_key(&self, words: &[&[u8]], mut visit: impl FnMut(usize)) {
+        // Nearly all have one.
+        if let [keys] = self.keys
+            && let Keys::At(at) | Keys::Holder { at, .. } = *keys.unwrapped()
+        {
+            if at < words.len() {
+                visit(at);
+            }
+            return;
+        }
         for keys in self.keys {
             keys.for_each(words, &mut visit);
         }

@@ -74,11 +74,11 @@ impl Connection {
     async fn run_batch(&mut self, batch: &Batch<'_>) -> Result<(), End> {
         let mut progress = Progress::NONE;
         while progress.next < batch.requests.len() {
-            let halt = self.run_until_halt(batch, &mut progress);
+            let halt = self.run_until_halt(batch.requests(), &mut progress);
             self.note_lookups(store::take_lookups());
             if halt == Halt::Heavy {
                 let request = &batch.requests[progress.next];
-                self.run_on_worker(request, batch).await?;
+                self.run_on_worker(request, batch.requests()).await?;
                 progress.next += 1;
             }
             self.wait_for(halt).await?;
@@ -87,7 +87,7 @@ impl Connection {
     }
 
     /// Runs commands from the next one on until one has to wait.
-    fn run_until_halt(&mut self, batch: &Batch<'_>, progress: &mut Progress) -> Halt {
+    fn run_until_halt(&mut self, batch: Requests<'_, '_>, progress: &mut Progress) -> Halt {
         let mut watch = Stopwatch::since(self.now);
         let halt = self.run_watched(batch, progress, &mut watch);
         watch.next(None, self.shared.stats.of(self.thread));
@@ -97,7 +97,7 @@ impl Connection {
 
     fn run_watched(
         &mut self,
-        batch: &Batch<'_>,
+        batch: Requests<'_, '_>,
         progress: &mut Progress,
         watch: &mut Stopwatch,
     ) -> Halt {
@@ -108,7 +108,7 @@ impl Connection {
         let guard = shared.store.pin();
         let has_several_keys = batch.has_several_keys();
         let mut words = 0;
-        while let Some(request) = batch.requests.get(progress.next) {
+        while let Some(request) = batch.all.get(progress.next) {
             if has_several_keys && progress.next >= progress.fetched {
                 let db = shared.store.db(self.session.db_index, &guard, now_ms);
                 progress.fetched = batch.prefetch(progress.next, &db);
@@ -166,7 +166,11 @@ impl Connection {
     }
 
     /// Runs one request on a worker thread, which gets all it needs for its own.
-    async fn run_on_worker(&mut self, request: &Request, batch: &Batch<'_>) -> Result<(), End> {
+    async fn run_on_worker(
+        &mut self,
+        request: &Request,
+        batch: Requests<'_, '_>,
+    ) -> Result<(), End> {
         let words: Vec<Vec<u8>> = batch.words(request).iter().map(|w| w.to_vec()).collect();
         let entry = request.entry;
         let shared = Arc::clone(&self.shared);
@@ -215,7 +219,19 @@ impl Connection {
 }
 
 /// Counts a request that was carried out or refused.
+#[inline]
 fn count(entry: Option<&'static Entry>, outcome: Outcome, stats: &ThreadStats) {
+    match (entry, outcome) {
+        (Some(entry), Outcome::Replied(false)) => {
+            stats.commands.add(1);
+            stats.calls[entry.number].add(1);
+        }
+        _ => count_error(entry, outcome, stats),
+    }
+}
+
+#[cold]
+fn count_error(entry: Option<&'static Entry>, outcome: Outcome, stats: &ThreadStats) {
     let is_error = outcome != Outcome::Replied(false);
     if is_error {
         stats.error_replies.add(1);
@@ -272,15 +288,21 @@ impl Stopwatch {
     }
 
     /// `entry` is about to run, or nothing more.
+    #[inline]
     fn next(&mut self, entry: Option<&'static Entry>, stats: &ThreadStats) {
         if let Some(before) = self.entry
             && entry.is_none_or(|entry| entry.number != before.number)
         {
-            let since = std::mem::replace(&mut self.now, clock::since_1970());
-            let busy = self.now.saturating_sub(since);
-            stats.busy_ns[before.number].add(busy.as_nanos() as u64);
+            self.stop(before, stats);
         }
         self.entry = entry;
+    }
+
+    /// The command before is over.
+    fn stop(&mut self, before: &Entry, stats: &ThreadStats) {
+        let since = std::mem::replace(&mut self.now, clock::since_1970());
+        let busy = self.now.saturating_sub(since);
+        stats.busy_ns[before.number].add(busy.as_nanos() as u64);
     }
 }
 
@@ -289,6 +311,13 @@ impl Stopwatch {
 struct Batch<'b> {
     words: SmallVec<[&'b [u8]; 32]>,
     requests: SmallVec<[Request; 8]>,
+}
+
+/// The same, to be run.
+#[derive(Clone, Copy)]
+struct Requests<'r, 'b> {
+    words: &'r [&'b [u8]],
+    all: &'r [Request],
 }
 
 struct Request {
@@ -344,51 +373,73 @@ impl<'b> Batch<'b> {
         dispatch::resolve(&self.words[start..end])
     }
 
-    fn words(&self, request: &Request) -> &[&'b [u8]] {
+    fn requests(&self) -> Requests<'_, 'b> {
+        Requests {
+            words: &self.words,
+            all: &self.requests,
+        }
+    }
+}
+
+impl<'r, 'b> Requests<'r, 'b> {
+    fn words(self, request: &Request) -> &'r [&'b [u8]] {
         &self.words[request.start..request.end]
     }
 
     /// Whether there is anything to fetch while something else is fetched. A lone request of few
     /// words has one key, or hardly more.
-    fn has_several_keys(&self) -> bool {
+    fn has_several_keys(self) -> bool {
         const WORDS_OF_ONE_KEY: usize = 4;
-        self.requests.len() > 1 || self.words.len() > WORDS_OF_ONE_KEY
+        self.all.len() > 1 || self.words.len() > WORDS_OF_ONE_KEY
     }
 
     /// Fetches what the next commands will look at; before which one that has to be done again.
-    fn prefetch(&self, next: usize, db: &Db<'_>) -> usize {
+    fn prefetch(self, next: usize, db: &Db<'_>) -> usize {
         let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
         let mut end = next;
-        let mut edited_before = None;
-        for request in &self.requests[next..] {
+        let (mut edited_before, mut holder_before) = (None, None);
+        // Whether several elements of one collection are named in a row.
+        let mut names_several = false;
+        for request in &self.all[next..] {
+            let Some(entry) = request.entry else {
+                end += 1;
+                continue;
+            };
             let (words, before) = (self.words(request), keys.len());
-            let edited = request.entry.and_then(|entry| entry.edited(words));
+            if entry.names_elements
+                && !names_several
+                && let Some((holder, elements)) = entry.command.elements(words)
+            {
+                names_several = elements.len() > 1 || holder_before == Some(holder);
+                holder_before = Some(holder);
+            }
+            let edited = entry.edited(words);
             // Edits in a row are often of one collection, which is fetched once.
             if edited.is_some() && edited == edited_before {
                 end += 1;
                 continue;
             }
             edited_before = edited;
-            if let Some(entry) = request.entry {
-                entry.command.for_each_key(words, |at| {
-                    if keys.len() < BATCH_KEYS_MAX {
-                        keys.push(words[at]);
-                    }
-                });
-            }
+            entry.command.for_each_key(words, |at| {
+                if keys.len() < BATCH_KEYS_MAX {
+                    keys.push(words[at]);
+                }
+            });
             if end > next && keys.len() > BATCH_KEYS {
                 keys.truncate(before);
                 break;
             }
             end += 1;
         }
-        db.prefetch(keys);
-        self.prefetch_elements(&self.requests[next..end], db);
+        db.prefetch(keys.iter().copied());
+        if names_several {
+            self.prefetch_elements(&self.all[next..end], db);
+        }
         end
     }
 
     /// Fetches elements of large collections, where several of one are asked for in a row.
-    fn prefetch_elements(&self, requests: &[Request], db: &Db<'_>) {
+    fn prefetch_elements(self, requests: &[Request], db: &Db<'_>) {
         let mut wanted: SmallVec<[Wanted<'_>; BATCH_ELEMENTS_MAX]> = SmallVec::new();
         for request in requests {
             let Some(command) = request.entry.map(|entry| entry.command) else {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{Batch, Progress, Request, Stopwatch};
+use super::{Progress, Request, Requests, Stopwatch};
 use crate::command::dispatch::{self, Outcome, Place};
 use crate::command::run::Run;
 use crate::connection::{BATCH_REQUESTS_MAX, Halt, TURN_WORDS_MAX};
@@ -22,29 +22,36 @@ pub(super) enum Ran {
     Beaten,
 }
 
-impl Batch<'_> {
+impl<'r> Requests<'r, '_> {
     /// The requests from the next one on that edit one collection; none if it is for itself.
-    pub(super) fn run_from(&self, progress: &Progress) -> &[Request] {
-        let rest = &self.requests[progress.next..];
+    #[inline]
+    pub(super) fn run_from(self, progress: &Progress) -> &'r [Request] {
+        let rest = &self.all[progress.next..];
         let edited = |request: &Request| request.entry?.edited(self.words(request));
         let Some(first) = rest.first().and_then(edited) else {
             return &[];
         };
-        let mut words = 0;
-        let are_alike = rest.iter().take(progress.run_max).take_while(|request| {
+        let mut words = rest[0].len();
+        let are_alike = |request: &&Request| {
             words += request.len();
             words <= TURN_WORDS_MAX && edited(request) == Some(first)
-        });
-        match are_alike.count() {
-            1 => &[],
-            len => &rest[..len],
+        };
+        let others_max = progress.run_max.saturating_sub(1);
+        match rest[1..]
+            .iter()
+            .take(others_max)
+            .take_while(are_alike)
+            .count()
+        {
+            0 => &[],
+            others => &rest[..=others],
         }
     }
 }
 
 /// Carries out requests that edit one collection, with their effects at one moment.
 pub(super) fn run_together(
-    (requests, batch): (&[Request], &Batch<'_>),
+    (requests, batch): (&[Request], Requests<'_, '_>),
     (session, shared, db): (&mut Session, &Shared, Db<'_>),
     out: &mut Vec<u8>,
     (watch, stats): (&mut Stopwatch, &ThreadStats),
