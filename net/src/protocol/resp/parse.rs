@@ -139,6 +139,18 @@ impl Parser {
         limits: &Limits,
         words: &mut SmallVec<A>,
     ) -> Result<Option<usize>, ProtocolError> {
+        if self.is_at_start()
+            && let Some(short) = ShortArray::read(input, limits)
+        {
+            let (request, rest) = std::mem::take(input).split_at_mut(short.bytes);
+            *input = rest;
+            let request: &'b [u8] = request;
+            // Not `extend`, which has more to decide for each.
+            short
+                .words()
+                .for_each(|(start, end)| words.push(&request[start..end]));
+            return Ok(Some(short.words));
+        }
         while input.len() >= self.bytes_needed() {
             let is_array = input[0] == b'*';
             let request_bytes = match is_array {
@@ -171,6 +183,11 @@ impl Parser {
     pub(crate) fn bytes_needed(&self) -> usize {
         let bulk_bytes = self.bulk_bytes.map_or(0, |bytes| bytes + 2);
         (self.at + bulk_bytes).max(self.searched + 1)
+    }
+
+    /// Whether nothing of the next request was read.
+    fn is_at_start(&self) -> bool {
+        self.at == 0 && self.searched == 0 && self.words_left == 0
     }
 
     /// Whether an inline command is the first line of an HTTP request that sends something, or a
@@ -309,13 +326,68 @@ impl Parser {
     }
 }
 
-/// The number in a line of a mark and one or two digits, which nearly all are, and the length of
+/// A request that is complete, of few words that are not long: nearly all are. It is read at once,
+/// without what is needed to go on later.
+struct ShortArray {
+    spans: [(u32, u32); ShortArray::WORDS_MAX],
+    words: usize,
+    bytes: usize,
+}
+
+impl ShortArray {
+    const WORDS_MAX: usize = 16;
+
+    /// What is at the front of `input`; none if it is something else.
+    fn read(input: &[u8], limits: &Limits) -> Option<ShortArray> {
+        let (words, mut at) = short_number(input).filter(|_| input[0] == b'*')?;
+        if words == 0 || words > ShortArray::WORDS_MAX || !limits.is_authenticated {
+            return None;
+        }
+        let mut spans = [(0, 0); ShortArray::WORDS_MAX];
+        for span in &mut spans[..words] {
+            let line = input.get(at..)?;
+            let (bytes, line_bytes) = short_number(line).filter(|_| line[0] == b'$')?;
+            let start = at + line_bytes;
+            let end = start + bytes;
+            at = end + 2;
+            if at > input.len() || bytes > limits.bulk_bytes_max {
+                return None;
+            }
+            *span = (start as u32, end as u32);
+        }
+        let bytes = at;
+        (words <= limits.words_max).then_some(ShortArray {
+            spans,
+            words,
+            bytes,
+        })
+    }
+
+    fn words(&self) -> impl Iterator<Item = (usize, usize)> {
+        let spans = self.spans[..self.words].iter();
+        spans.map(|&(start, end)| (start as usize, end as usize))
+    }
+}
+
+/// The number in a line of a mark and one to three digits, which nearly all are, and the length of
 /// the line in bytes.
 fn short_number(line: &[u8]) -> Option<(usize, usize)> {
     match *line {
         [_, one @ b'0'..=b'9', b'\r', _, ..] => Some((usize::from(one - b'0'), 4)),
         [_, ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', _, ..] => {
             Some((10 * usize::from(ten - b'0') + usize::from(one - b'0'), 5))
+        }
+        [
+            _,
+            hundred @ b'1'..=b'9',
+            ten @ b'0'..=b'9',
+            one @ b'0'..=b'9',
+            b'\r',
+            _,
+            ..,
+        ] => {
+            let tens = 10 * usize::from(hundred - b'0') + usize::from(ten - b'0');
+            Some((10 * tens + usize::from(one - b'0'), 6))
         }
         _ => None,
     }

@@ -200,7 +200,23 @@ impl<'o> Writer<'o> {
         self.out.splice(at..at, header);
     }
 
+    /// Nearly all numbers have few digits: then the line is written at once.
+    #[inline]
     fn header(&mut self, kind: u8, value: i64) {
+        let digit = |part: i64| b'0' + (part % 10) as u8;
+        match value {
+            0..10 => self
+                .out
+                .extend_from_slice(&[kind, digit(value), b'\r', b'\n']),
+            10..100 => {
+                self.out
+                    .extend_from_slice(&[kind, digit(value / 10), digit(value), b'\r', b'\n'])
+            }
+            _ => self.long_header(kind, value),
+        }
+    }
+
+    fn long_header(&mut self, kind: u8, value: i64) {
         self.line(kind, itoa::Buffer::new().format(value).as_bytes());
     }
 
