@@ -17,11 +17,12 @@ use crate::keyspace::{self, Database, Keyspace};
 use crate::publish::{self, Provisional};
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::table::{Foreseen, Key, Look};
+use crate::table::{Absence, Foreseen, Key, Look, Spot};
 use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::{Scope, Sight, resolve_visited};
 use crate::transaction::overlay::{Failure, Overlay};
+use crate::usage::{Present, Settled};
 use crate::value::{self, NewValue, same_value};
 
 /// What an update does with a key.
@@ -96,9 +97,15 @@ const ATTEMPTS_WITHOUT_TICKET: usize = 8;
 pub struct Db<'g> {
     store: &'g Store,
     keyspace: &'g Keyspace,
+    /// Of the keyspace, what has the number.
+    database: &'g Database,
     guard: &'g Guard,
     index: usize,
     now_ms: u64,
+    /// The present, but for its stamp, which goes on with every insertion.
+    present: Present,
+    /// What is noted of entries by reads.
+    settled: Settled,
     /// Whether reads and writes go through the overlay of the guard.
     in_transaction: bool,
     /// Whether reads are noted in the entries.
@@ -138,12 +145,16 @@ impl fmt::Debug for Db<'_> {
 impl<'g> Db<'g> {
     pub(crate) fn new(store: &'g Store, guard: &'g Guard, index: usize, now_ms: u64) -> Db<'g> {
         let keyspace = store.keyspace(guard);
+        let present = store.eviction().present(now_ms);
         Db {
             store,
             keyspace,
+            database: keyspace.database(index),
             guard,
             index,
             now_ms,
+            present,
+            settled: present.settled(),
             in_transaction: false,
             notes_use: true,
         }
@@ -178,20 +189,29 @@ impl<'g> Db<'g> {
     /// If there is no such database.
     pub fn other(&self, index: usize) -> Db<'g> {
         assert!(index < self.store.databases(), "no database {index}");
-        Db { index, ..*self }
+        self.numbered(index)
+    }
+
+    fn numbered(&self, index: usize) -> Db<'g> {
+        Db {
+            index,
+            database: self.keyspace.database(index),
+            ..*self
+        }
     }
 
     /// The entry at a key that has not expired; notes the use.
     pub fn read(&self, key: &[u8]) -> Option<Entry<'g>> {
         let key = self.key(key);
-        let entry = self.peek_at(&key);
-        thread::note_lookup(entry.is_some());
-        if let Some(entry) = entry
-            && self.notes_use
-        {
+        let Some(entry) = self.peek_at(&key) else {
+            thread::note_miss();
+            return None;
+        };
+        thread::note_hit();
+        if self.notes_use {
             self.note_use_at(key.hash, entry);
         }
-        entry
+        Some(entry)
     }
 
     /// Notes a use of an entry, for those who looked at it without noting one.
@@ -200,20 +220,34 @@ impl<'g> Db<'g> {
         if self.store.eviction().notes_requests() {
             return self.note_use_at(self.store.hash(entry.key()), entry);
         }
-        entry.touch(self.store.eviction().present(self.now_ms));
+        self.touch(entry);
+    }
+
+    #[inline(always)]
+    fn touch(&self, entry: Entry<'g>) {
+        if !entry.usage().is(self.settled) {
+            entry.touch(self.present());
+        }
+    }
+
+    #[inline(always)]
+    fn present(&self) -> Present {
+        Present {
+            stamp: self.store.eviction().stamp(),
+            ..self.present
+        }
     }
 
     /// Notes that another command has written what is about to be published.
     fn note_rewrite(&self, hash: u64, entry: Entry<'g>) {
         let eviction = self.store.eviction();
-        entry.rewrite(eviction.present(self.now_ms));
+        entry.rewrite(self.present());
         eviction.note_request(hash, entry);
     }
 
     fn note_use_at(&self, hash: u64, entry: Entry<'g>) {
-        let eviction = self.store.eviction();
-        entry.touch(eviction.present(self.now_ms));
-        eviction.note_request(hash, entry);
+        self.touch(entry);
+        self.store.eviction().note_request(hash, entry);
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.
@@ -224,16 +258,25 @@ impl<'g> Db<'g> {
     #[inline(always)]
     fn peek_at(&self, key: &Key<'_>) -> Option<Entry<'g>> {
         if self.in_transaction {
-            let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, key));
-            return self.live(self.overlay(|overlay| overlay.current(at, self.guard)));
+            return self.peek_privately(*key);
         }
-        let entry = self.scope().entry(self.index, key)?;
+        let entry = resolve_visited(self.database.table.named(key, self.guard)?, self.guard)?;
         if entry.is_expired(self.now_ms) {
-            thread::note_expired_lookup();
-            self.keep(&self.scope().look(self.index, key));
+            self.meet_expired(*key);
             return None;
         }
         Some(entry)
+    }
+
+    fn peek_privately(&self, key: Key<'_>) -> Option<Entry<'g>> {
+        let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
+        self.live(self.overlay(|overlay| overlay.current(at, self.guard)))
+    }
+
+    #[cold]
+    fn meet_expired(&self, key: Key<'_>) {
+        thread::note_expired_lookup();
+        self.keep(&self.scope().look(self.index, &key));
     }
 
     /// Changes one key, atomically: `decide` sees the entry (none if absent or expired) and may
@@ -362,38 +405,116 @@ impl<'g> Db<'g> {
     ///
     /// # Errors
     /// As [`Db::update`].
-    pub fn put(&self, key: &[u8], draft: Draft<'_>) -> Result<(), Error> {
-        self.put_and_see(key, draft).map(drop)
+    // Inlined, so that the draft stays where it is made.
+    #[inline]
+    pub fn put(&self, key: &[u8], mut draft: Draft<'_>) -> Result<(), Error> {
+        self.put_draft(key, &mut draft).map(drop)
     }
 
     /// As [`Db::put`]; also the entry. In a transaction its version may still rise.
     ///
     /// # Errors
     /// As [`Db::update`].
+    #[inline]
     pub fn put_and_see(&self, key: &[u8], mut draft: Draft<'_>) -> Result<Entry<'g>, Error> {
-        let key = self.key(key);
+        self.put_draft(key, &mut draft)
+    }
+
+    fn put_draft(&self, key: &[u8], draft: &mut Draft<'_>) -> Result<Entry<'g>, Error> {
+        let key = &self.key(key);
         if self.in_transaction {
-            let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
-            let old = self.overlay(|overlay| overlay.current(at, self.guard));
-            let made = self.provisional(&key, old, 0, &mut draft);
-            let entry = made.entry;
-            self.overlay(|overlay| overlay.put(at, made, self.guard));
-            return Ok(entry);
+            return Ok(self.put_privately(*key, draft));
         }
         self.store.eviction().foresee(key.hash, self.guard);
+        match self.database.table.find(key, self.guard) {
+            Look::Present(spot) if !spot.occupied().is_descriptor() && draft.value.is_flat() => {
+                self.put_flat(key, spot, draft)
+            }
+            Look::Present(_) => self.put_over(*key, draft),
+            Look::Absent(absence) => self.put_new(*key, absence, draft),
+        }
+    }
+
+    /// Puts a value that stands in its entry as a whole in the place of an entry.
+    // Short of what no such value needs: most of what a cache does is this.
+    #[inline(always)]
+    fn put_flat(
+        &self,
+        key: &Key<'_>,
+        spot: Spot<'g>,
+        draft: &Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let old = keyspace::entry_of(spot.occupied(), self.guard);
+        let version = thread::next_version(old.version());
+        let usage = old.usage().rewritten(self.present());
+        let entry = publish::flat((key.bytes, version), draft, usage);
+        let made = Provisional::of_flat(entry);
+        self.store.eviction().note_request(key.hash, entry);
+        let new = keyspace::occupied(entry);
+        if self
+            .database
+            .table
+            .replace(&spot, new, self.guard)
+            .is_none()
+        {
+            return self.put_again(*key, made);
+        }
+        self.database.count(Some(old), Some(entry));
+        made.published(Some(old), self.guard);
+        Ok(entry)
+    }
+
+    #[inline(never)]
+    fn put_privately(&self, key: Key<'_>, draft: &mut Draft<'_>) -> Entry<'g> {
+        let at = self.overlay(|overlay| self.scope().touch(overlay, self.index, &key));
+        let old = self.overlay(|overlay| overlay.current(at, self.guard));
+        let made = self.provisional(&key, old, 0, draft);
+        let entry = made.entry;
+        self.overlay(|overlay| overlay.put(at, made, self.guard));
+        entry
+    }
+
+    /// As [`Db::put`], where there is none.
+    #[inline(never)]
+    fn put_new(
+        &self,
+        key: Key<'_>,
+        absence: Absence<'g>,
+        draft: &mut Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let sight = Sight {
+            look: Look::Absent(absence),
+            entry: None,
+        };
+        self.put_at(key, &sight, draft)
+    }
+
+    /// As [`Db::put`], whatever there is.
+    #[inline(never)]
+    fn put_over(&self, key: Key<'_>, draft: &mut Draft<'_>) -> Result<Entry<'g>, Error> {
         let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
         let sight = looked.as_ref().map_err(|error| *error)?;
-        let made = self.provisional(&key, sight.entry, sight.version_floor(), &mut draft);
+        self.put_at(key, sight, draft)
+    }
+
+    #[inline(always)]
+    fn put_at(
+        &self,
+        key: Key<'_>,
+        sight: &Sight<'g>,
+        draft: &mut Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let made = self.made(&key, sight.entry, sight.version_floor(), draft);
         debug_assert!(!made.shares, "a derived value needs `update`");
         self.place(sight, made)
-            .or_else(|made| self.put_again(&key, made))
+            .or_else(|made| self.put_again(key, made))
     }
 
     /// Another writer was faster than [`Db::put`].
     #[cold]
-    fn put_again(&self, key: &Key<'_>, mut made: Provisional<'g>) -> Result<Entry<'g>, Error> {
+    fn put_again(&self, key: Key<'_>, mut made: Provisional<'g>) -> Result<Entry<'g>, Error> {
         loop {
-            let sight = match self.scope().look_settled(self.index, key, Ticket::NONE) {
+            let sight = match self.scope().look_settled(self.index, &key, Ticket::NONE) {
                 Ok(sight) => sight,
                 Err(error) => {
                     made.discard();
@@ -437,6 +558,7 @@ impl<'g> Db<'g> {
                 keyspace: self.store.keyspace(self.guard),
                 ..*self
             };
+            let inside = inside.numbered(self.index);
             let overlay = match attempt {
                 0..ATTEMPTS_WITHOUT_TICKET => Overlay::new(),
                 _ => Overlay::with_ticket(*ticket.get_or_insert_with(Ticket::take)),
@@ -575,9 +697,8 @@ impl<'g> Db<'g> {
     /// The database of this number, outside of the transaction if there is one.
     pub(crate) fn outside(&self, index: usize) -> Db<'g> {
         Db {
-            index,
             in_transaction: false,
-            ..*self
+            ..self.numbered(index)
         }
     }
 
@@ -611,7 +732,7 @@ impl<'g> Db<'g> {
     }
 
     pub(crate) fn database(&self) -> &'g Database {
-        self.keyspace.database(self.index)
+        self.database
     }
 
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
@@ -734,7 +855,20 @@ impl<'g> Db<'g> {
     }
 
     /// Makes an entry of a draft, whose value then belongs to the entry.
+    #[inline(never)]
     fn provisional(
+        &self,
+        key: &Key<'_>,
+        old: Option<Entry<'g>>,
+        version_floor: u64,
+        draft: &mut Draft<'_>,
+    ) -> Provisional<'g> {
+        self.made(key, old, version_floor, draft)
+    }
+
+    /// The same, made where it is called for.
+    #[inline(always)]
+    fn made(
         &self,
         key: &Key<'_>,
         old: Option<Entry<'g>>,
@@ -744,7 +878,7 @@ impl<'g> Db<'g> {
         let before = old.map_or(0, |entry| entry.version());
         let version = thread::next_version(before.max(version_floor));
         let eviction = self.store.eviction();
-        let now = eviction.present(self.now_ms);
+        let now = self.present();
         let usage = match old {
             Some(old) => old.usage().rewritten(now),
             None => eviction.admit(key.hash, now, self.guard),

@@ -118,6 +118,18 @@ const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 const _: () = assert!(HEADER_BYTES + EXPIRY_BYTES <= arena::BYTES_MIN);
 const _: () = assert!(align_of::<Header>() == Mobility::Movable.align());
 
+impl Header {
+    /// Whether the key follows at once: no optional part stands in between.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.shape < HAS_EXPIRY
+            && self.key_bytes != KEY_BYTES_ESCAPE
+            && self.value_bytes != VALUE_BYTES_ESCAPE
+    }
+}
+
+const _: () = assert!(HAS_EXPIRY < HAS_TOKEN && HAS_TOKEN < HAS_FLAGS);
+
 /// What an entry says beside its key and value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
@@ -131,6 +143,99 @@ pub struct Meta {
     pub stale: bool,
     /// A client was told to recache the value.
     pub win_sent: bool,
+}
+
+impl Meta {
+    /// Whether an entry with this has no optional part for it.
+    fn is_plain(&self) -> bool {
+        self.expires_at_ms.is_none() && self.token.is_none() && self.client_flags == 0
+    }
+}
+
+/// Puts the optional parts of an entry with a key and a value of these lengths together: what its
+/// shape says of them, and their length.
+#[inline(never)]
+fn put_optional(
+    optional: &mut [u8; OPTIONAL_BYTES_MAX],
+    meta: &Meta,
+    (key_bytes, value_bytes): (usize, usize),
+) -> (u8, usize) {
+    let mut shape = 0;
+    let mut used = 0;
+    let mut put = |bytes: &[u8]| {
+        optional[used..used + bytes.len()].copy_from_slice(bytes);
+        used += bytes.len();
+    };
+    if let Some(at_ms) = meta.expires_at_ms {
+        shape |= HAS_EXPIRY;
+        put(&at_ms.min(EXPIRY_ESCAPE).to_le_bytes()[..EXPIRY_BYTES]);
+        if at_ms >= EXPIRY_ESCAPE {
+            put(&at_ms.to_ne_bytes());
+        }
+    }
+    if let Some(token) = meta.token {
+        shape |= HAS_TOKEN;
+        put(&token.to_ne_bytes());
+    }
+    if meta.client_flags != 0 {
+        shape |= HAS_FLAGS;
+        put(&meta.client_flags.to_ne_bytes());
+    }
+    if key_bytes >= KEY_BYTES_ESCAPE as usize {
+        put(&u32::try_from(key_bytes)
+            .expect("keys are limited")
+            .to_ne_bytes());
+    }
+    if value_bytes >= VALUE_BYTES_ESCAPE as usize {
+        put(&(value_bytes as u32).to_ne_bytes());
+    }
+    (shape, used)
+}
+
+/// Whether two keys are equal. Most are a few words long: comparing those here is faster than
+/// calling what is best for long ones.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    const WORD: usize = size_of::<u64>();
+    const WORDS_MAX: usize = 8 * WORD;
+    if one.len() != other.len() {
+        return false;
+    }
+    let (Some(last), Some(other_last)) = (one.last_chunk::<WORD>(), other.last_chunk::<WORD>())
+    else {
+        return one == other;
+    };
+    if one.len() > WORDS_MAX {
+        return one == other;
+    }
+    // The last words overlap the ones before, unless they follow them.
+    let (words, _) = one[..one.len() - 1].as_chunks::<WORD>();
+    let (other_words, _) = other[..one.len() - 1].as_chunks::<WORD>();
+    let are_same = |(one, other): (&[u8; WORD], &[u8; WORD])| one == other;
+    last == other_last && words.iter().zip(other_words).all(are_same)
+}
+
+/// Copies bytes to where there is room for them. Most are few: those are copied here, by two moves
+/// that may overlap.
+///
+/// # Safety
+/// There is, and the two do not overlap.
+#[inline(always)]
+unsafe fn copy(from: &[u8], to: *mut u8) {
+    const WIDE: usize = size_of::<u128>();
+    if from.len() <= 2 * WIDE
+        && let (Some(first), Some(last)) = (from.first_chunk::<WIDE>(), from.last_chunk::<WIDE>())
+    {
+        // SAFETY: passed on to the caller.
+        unsafe { to.cast::<[u8; WIDE]>().write(*first) };
+        // SAFETY: the last bytes of the room.
+        let end = unsafe { to.add(from.len() - WIDE) };
+        // SAFETY: as above.
+        unsafe { end.cast::<[u8; WIDE]>().write(*last) };
+        return;
+    }
+    // SAFETY: passed on to the caller.
+    unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
 }
 
 /// A key with its value, as it was at one moment; valid as long as the guard it was read under.
@@ -153,6 +258,7 @@ impl fmt::Debug for Entry<'_> {
 
 impl<'g> Entry<'g> {
     /// Builds an entry in a block of its own. The value is the concatenation of `value`.
+    #[inline]
     pub(crate) fn allocate<'v>(
         version: u64,
         key: &[u8],
@@ -168,32 +274,11 @@ impl<'g> Entry<'g> {
         let mut shape = kind as u8 | form.bits() << 3;
         let mut optional = [0u8; OPTIONAL_BYTES_MAX];
         let mut used = 0;
-        let mut put = |bytes: &[u8]| {
-            optional[used..used + bytes.len()].copy_from_slice(bytes);
-            used += bytes.len();
-        };
-        if let Some(at_ms) = meta.expires_at_ms {
-            shape |= HAS_EXPIRY;
-            put(&at_ms.min(EXPIRY_ESCAPE).to_le_bytes()[..EXPIRY_BYTES]);
-            if at_ms >= EXPIRY_ESCAPE {
-                put(&at_ms.to_ne_bytes());
-            }
-        }
-        if let Some(token) = meta.token {
-            shape |= HAS_TOKEN;
-            put(&token.to_ne_bytes());
-        }
-        if meta.client_flags != 0 {
-            shape |= HAS_FLAGS;
-            put(&meta.client_flags.to_ne_bytes());
-        }
-        if key_escapes {
-            put(&u32::try_from(key.len())
-                .expect("keys are limited")
-                .to_ne_bytes());
-        }
-        if value_escapes {
-            put(&(value_bytes as u32).to_ne_bytes());
+        if !meta.is_plain() || key_escapes || value_escapes {
+            let lengths = (key.len(), value_bytes);
+            let parts;
+            (parts, used) = put_optional(&mut optional, meta, lengths);
+            shape |= parts;
         }
         let header = Header {
             version: version.to_ne_bytes(),
@@ -220,7 +305,7 @@ impl<'g> Entry<'g> {
             // SAFETY: the block's length is the sum of these parts.
             let target = unsafe { start.as_ptr().add(at) };
             // SAFETY: the part lies outside the fresh block and fits, as above.
-            unsafe { target.copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+            unsafe { copy(part, target) };
             at += part.len();
         };
         if used > 0 {
@@ -277,7 +362,7 @@ impl<'g> Entry<'g> {
     }
 
     /// Where the optional parts end, and how long the key and the value behind them are.
-    #[inline]
+    #[inline(always)]
     fn spans(self) -> (usize, usize, usize) {
         shadow::read(self.start.cast(), HEADER_BYTES);
         self.spans_of_any()
@@ -286,6 +371,19 @@ impl<'g> Entry<'g> {
     /// As [`Entry::spans`], also of what may have been freed.
     #[inline(always)]
     fn spans_of_any(self) -> (usize, usize, usize) {
+        let header = self.header();
+        match header.is_plain() {
+            true => (
+                HEADER_BYTES,
+                usize::from(header.key_bytes),
+                usize::from(header.value_bytes),
+            ),
+            false => self.spans_behind_parts(),
+        }
+    }
+
+    #[inline(never)]
+    fn spans_behind_parts(self) -> (usize, usize, usize) {
         let header = self.header();
         let mut at = self.lengths_at();
         let mut key_bytes = usize::from(header.key_bytes);
@@ -344,7 +442,22 @@ impl<'g> Entry<'g> {
         (unsafe { length.read_unaligned() }) as usize
     }
 
+    /// Whether its key is `key`.
+    #[inline(always)]
+    pub(crate) fn has_key(self, key: &[u8]) -> bool {
+        match self.header().is_plain() {
+            true => is_same(self.key(), key),
+            false => self.has_key_behind_parts(key),
+        }
+    }
+
+    #[inline(never)]
+    fn has_key_behind_parts(self, key: &[u8]) -> bool {
+        is_same(self.key(), key)
+    }
+
     /// The key.
+    #[inline]
     pub fn key(self) -> &'g [u8] {
         let (at, bytes, _) = self.spans();
         self.key_at(at, bytes)
@@ -359,21 +472,30 @@ impl<'g> Entry<'g> {
     }
 
     /// The value's bytes as they stand in the entry; what they mean depends on the form.
+    #[inline]
     pub(crate) fn value_bytes(self) -> &'g [u8] {
         let (key_at, key_bytes, value_bytes) = self.spans();
         self.bytes(key_at + key_bytes, value_bytes)
     }
 
     /// The type of the value.
+    #[inline]
     pub fn kind(self) -> Kind {
         KINDS[usize::from(self.header().shape & 0b111)]
     }
 
+    #[inline]
     pub(crate) fn form(self) -> Form {
         match FORMS[usize::from(self.header().shape >> 3 & 0b11)] {
             Form::Handle if self.kind() == Kind::String => Form::Text,
             form => form,
         }
+    }
+
+    /// Whether all of the value stands here for sure: what has another form may do so, too.
+    #[inline]
+    pub(crate) fn is_flat(self) -> bool {
+        self.header().shape >> 3 & 0b11 <= Form::Raw as u8
     }
 
     /// Rises with every change of the key and never repeats, even after removal.
@@ -395,8 +517,8 @@ impl<'g> Entry<'g> {
         self.has(HAS_EXPIRY).then(|| self.expiry())
     }
 
-    /// Whether the key is gone some day.
-    pub(crate) fn has_expiry(self) -> bool {
+    /// Whether it has an expiry.
+    pub(crate) fn expires(self) -> bool {
         self.has(HAS_EXPIRY)
     }
 
@@ -476,6 +598,7 @@ impl<'g> Entry<'g> {
     }
 
     /// Notes a read; writes only when something changes. Whoever changes it meanwhile goes first.
+    #[inline(never)]
     pub(crate) fn touch(self, now: Present) {
         let usage = self.usage();
         self.swap_usage(usage, usage.read(now));

@@ -52,8 +52,8 @@ impl Database {
     /// Counts an entry that came or went. Mostly one takes the place of another.
     #[inline]
     pub(crate) fn count(&self, old: Option<Entry<'_>>, new: Option<Entry<'_>>) {
-        let new_expires = new.is_some_and(Entry::has_expiry);
-        let old_expires = old.is_some_and(Entry::has_expiry);
+        let new_expires = new.is_some_and(Entry::expires);
+        let old_expires = old.is_some_and(Entry::expires);
         if new.is_some() != old.is_some() || new_expires != old_expires {
             self.count_change((old, old_expires), (new, new_expires));
         }
@@ -101,7 +101,7 @@ pub(crate) fn hash_of(secrets: &RapidSecrets, key: &[u8]) -> u64 {
 
 /// How a slot names an entry.
 pub(crate) fn occupied(entry: Entry<'_>) -> Occupied {
-    Occupied::entry(entry.address(), entry.expires_at_ms().is_some())
+    Occupied::entry(entry.address(), entry.expires())
 }
 
 /// The entry a slot names.
@@ -122,17 +122,19 @@ pub(crate) unsafe fn descriptor<'g>(occupied: Occupied) -> &'g Descriptor {
 }
 
 impl Occupant for Occupants {
-    #[inline(always)]
     unsafe fn is_key(&self, occupied: Occupied, key: &[u8]) -> bool {
         if occupied.is_descriptor() {
             // SAFETY: passed on to the caller.
             return unsafe { is_key_of_descriptor(occupied, key) };
         }
         // SAFETY: passed on to the caller.
-        is_same(
-            unsafe { Entry::from_address(occupied.address()) }.key(),
-            key,
-        )
+        unsafe { self.is_key_of_entry(occupied, key) }
+    }
+
+    #[inline(always)]
+    unsafe fn is_key_of_entry(&self, occupied: Occupied, key: &[u8]) -> bool {
+        // SAFETY: passed on to the caller.
+        unsafe { Entry::from_address(occupied.address()) }.has_key(key)
     }
 
     unsafe fn hash_of(&self, occupied: Occupied) -> u64 {
@@ -193,28 +195,6 @@ impl Drop for Regions {
             memory::count_live(-Regions::BYTES);
         }
     }
-}
-
-/// Whether two keys are equal. Most are a few words long: comparing those here is faster than
-/// calling what is best for long ones.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    const WORD: usize = size_of::<u64>();
-    const BYTES_MAX: usize = 8 * WORD;
-    if one.len() != other.len() {
-        return false;
-    }
-    let (Some(last), Some(other_last)) = (one.last_chunk::<WORD>(), other.last_chunk::<WORD>())
-    else {
-        return one == other;
-    };
-    if one.len() > BYTES_MAX {
-        return one == other;
-    }
-    // The last words overlap the ones before, unless they follow them.
-    let (words, _) = one.as_chunks::<WORD>();
-    let (other_words, _) = other.as_chunks::<WORD>();
-    let are_same = |(one, other): (&[u8; WORD], &[u8; WORD])| one == other;
-    last == other_last && words.iter().zip(other_words).all(are_same)
 }
 
 /// A sum that threads add to without meeting.

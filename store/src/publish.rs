@@ -20,22 +20,15 @@ pub(crate) struct Provisional<'g> {
 }
 
 /// Makes an entry of a draft, whose value then belongs to the entry.
+#[inline]
 pub(crate) fn provisional<'g>(
     _guard: &'g Guard,
-    (key, version): (&[u8], u64),
+    named: (&[u8], u64),
     draft: &mut Draft<'_>,
     usage: Usage,
 ) -> Provisional<'g> {
-    let Draft { value, meta } = draft;
-    let entry = Entry::allocate(
-        version,
-        key,
-        (value.kind, value.form),
-        value.body.slices(),
-        meta,
-        usage,
-    );
-    let (shares, delta) = match &mut value.origin {
+    let entry = flat(named, draft, usage);
+    let (shares, delta) = match &mut draft.value.origin {
         Origin::New(delta) => (false, delta),
         Origin::Derived(delta) => (true, delta),
     };
@@ -48,8 +41,36 @@ pub(crate) fn provisional<'g>(
     }
 }
 
+/// Makes an entry of a draft; what hangs on its value beside the entry stays the draft's.
+#[inline(always)]
+pub(crate) fn flat<'g>((key, version): (&[u8], u64), draft: &Draft<'_>, usage: Usage) -> Entry<'g> {
+    let Draft { value, meta } = draft;
+    Entry::allocate(
+        version,
+        key,
+        (value.kind, value.form),
+        value.body.slices(),
+        meta,
+        usage,
+    )
+}
+
+impl<'g> Provisional<'g> {
+    /// One of which all stands in the entry, and that nobody has seen.
+    #[inline]
+    pub(crate) fn of_flat(entry: Entry<'g>) -> Provisional<'g> {
+        Provisional {
+            entry,
+            shares: false,
+            delta: Delta::Nothing,
+            is_small: entry.usage().is_small(),
+        }
+    }
+}
+
 impl Provisional<'_> {
     /// The entry is in its slot, in the place of `old`, which new guards cannot reach.
+    #[inline]
     pub(crate) fn published(self, old: Option<Entry<'_>>, guard: &Guard) {
         // Its own bit may be gone again: who took it off has counted that.
         let small = self.is_small.then_some(self.entry);
@@ -98,6 +119,7 @@ pub(crate) fn discard_block(entry: Entry<'_>) {
 
 /// Retires an entry that was taken out of its slot; what followed shares its value, but for
 /// `delta`, or does not.
+#[inline]
 pub(crate) fn superseded(old: Entry<'_>, shares: bool, delta: Delta, guard: &Guard) {
     if !shares {
         value::drop_value(old, guard);
@@ -114,6 +136,7 @@ pub(crate) fn retire_whole(old: Entry<'_>, guard: &Guard) {
 }
 
 /// Retires an entry's own block.
+#[inline]
 pub(crate) fn retire_block(old: Entry<'_>, guard: &Guard) {
     eviction::count_small(None, Some(old));
     // SAFETY: whoever takes an entry out of its slot, or never put it into one, calls this once.

@@ -147,38 +147,35 @@ pub struct Lookups {
 }
 
 thread_local! {
-    static LOOKUPS: Cell<Lookups> = const {
-        Cell::new(Lookups {
-            hits: 0,
-            misses: 0,
-            expired: 0,
-        })
-    };
+    static HITS: Cell<u64> = const { Cell::new(0) };
+    static MISSES: Cell<u64> = const { Cell::new(0) };
+    static EXPIRED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Counts a lookup of this thread.
-pub(crate) fn note_lookup(is_hit: bool) {
-    let lookups = LOOKUPS.get();
-    LOOKUPS.set(Lookups {
-        hits: lookups.hits + u64::from(is_hit),
-        misses: lookups.misses + u64::from(!is_hit),
-        ..lookups
-    });
+/// Counts a lookup of this thread that found the key.
+#[inline(always)]
+pub(crate) fn note_hit() {
+    HITS.set(HITS.get() + 1);
+}
+
+/// Counts one that did not.
+pub(crate) fn note_miss() {
+    MISSES.set(MISSES.get() + 1);
 }
 
 /// Counts an entry that this thread met after its time.
 #[cold]
 pub(crate) fn note_expired_lookup() {
-    let lookups = LOOKUPS.get();
-    LOOKUPS.set(Lookups {
-        expired: lookups.expired + 1,
-        ..lookups
-    });
+    EXPIRED.set(EXPIRED.get() + 1);
 }
 
 /// What this thread's [`Db::read`](crate::Db::read)s found since the last call.
 pub fn take_lookups() -> Lookups {
-    LOOKUPS.take()
+    Lookups {
+        hits: HITS.take(),
+        misses: MISSES.take(),
+        expired: EXPIRED.take(),
+    }
 }
 
 #[cfg(test)]

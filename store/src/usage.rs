@@ -60,6 +60,27 @@ pub(crate) struct Present {
     pub(crate) noting: Noting,
 }
 
+impl Present {
+    /// What is known of an entry that was read lately and often.
+    pub(crate) fn settled(self) -> Settled {
+        match self.noting {
+            Noting::Insertion => Settled {
+                mask: TICK | FETCHED | FREQUENCY,
+                bits: self.tick << TICK_SHIFT | FETCHED | FREQUENCY,
+            },
+            // The stamp may change with every read.
+            Noting::Use | Noting::Counter { .. } => Settled { mask: 0, bits: 1 },
+        }
+    }
+}
+
+/// The bits of entries in which another read changes nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    mask: u32,
+    bits: u32,
+}
+
 /// The tick of a moment.
 pub(crate) fn tick_of(now_ms: u64) -> u32 {
     (now_ms / TICK_MS % u64::from(TICKS)) as u32
@@ -81,6 +102,7 @@ impl Usage {
     }
 
     /// That of an entry that takes the place of one with this: a use, but nobody has fetched it.
+    #[inline(always)]
     pub(crate) fn rewritten(self, now: Present) -> Usage {
         Usage(self.used(now).0 & !(FETCHED | STALE | WIN_SENT))
     }
@@ -90,6 +112,13 @@ impl Usage {
         Usage(self.used(now).0 | FETCHED)
     }
 
+    /// Whether another read changes nothing.
+    #[inline]
+    pub(crate) fn is(self, settled: Settled) -> bool {
+        self.0 & settled.mask == settled.bits
+    }
+
+    #[inline(always)]
     fn used(self, now: Present) -> Usage {
         let stamp = match now.noting {
             Noting::Insertion => self.stamp(),
@@ -226,6 +255,28 @@ mod tests {
         assert_eq!((usage.idle_ms(84_000), usage.stamp()), (4_000, 7));
         assert!(usage.is_small() && !usage.promoted(9).is_small());
         assert!(!usage.rewritten(at(0, 9, Noting::Use)).is_fetched());
+    }
+
+    #[test]
+    fn what_is_settled_is_changed_by_no_read() {
+        let now = at(TICK_MS * 5, 7, Noting::Insertion);
+        let is_settled = |usage: Usage| {
+            let is_settled = usage.is(now.settled());
+            assert_eq!(usage.read(now) == usage, is_settled, "{usage:?}");
+            is_settled
+        };
+        let mut usage = Usage::fresh(now, true);
+        let settled: Vec<bool> = (0..5)
+            .map(|_| {
+                usage = usage.read(now);
+                is_settled(usage)
+            })
+            .collect();
+        assert_eq!(settled, [false, false, true, true, true]);
+        assert!(is_settled(usage.with_stamp(9)));
+        assert!(!is_settled(usage.rewritten(now)));
+        assert!(!usage.is(at(0, 7, Noting::Insertion).settled()));
+        assert!(!usage.is(at(TICK_MS * 5, 7, Noting::Use).settled()));
     }
 
     #[test]

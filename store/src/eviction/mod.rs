@@ -227,9 +227,14 @@ impl Eviction {
         };
         Present {
             tick: tick_of(now_ms),
-            stamp: (self.clock.load(relaxed) >> FRACTION_BITS) as u32 % STAMPS,
+            stamp: self.stamp(),
             noting: self.policy().noting(|| self.rivals.ruling(), counting()),
         }
+    }
+
+    /// What the clock says that goes with the bytes inserted.
+    pub(crate) fn stamp(&self) -> u32 {
+        (self.clock.load(Ordering::Relaxed) >> FRACTION_BITS) as u32 % STAMPS
     }
 
     /// The bits of a new key of so many bytes.

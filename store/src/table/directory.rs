@@ -46,13 +46,12 @@ impl Directory {
     }
 
     fn index(&self, place: u64) -> usize {
-        match self.depth {
-            0 => 0,
-            depth => (place >> (64 - depth)) as usize,
-        }
+        // In two steps: a shift by 64 would not do for a depth of 0.
+        (place >> 1 >> (63 - self.depth)) as usize
     }
 
     /// The segment an entry names.
+    #[inline(always)]
     pub(super) fn segment(&self, place: u64) -> NonNull<Segment> {
         let named = self.entries[self.index(place)].load(Ordering::Acquire);
         NonNull::new(thawed(named)).expect("every entry names a segment")

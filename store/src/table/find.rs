@@ -157,103 +157,118 @@ impl Found {
     };
 }
 
+/// What the slots of one bucket say.
+enum Likely {
+    /// The key is in one of them.
+    There(Found),
+    /// One looks like it and is not, or is not as simple as that.
+    Unlike,
+    /// None looks like it.
+    Elsewhere,
+}
+
 impl<O: Occupant> Table<O> {
     /// Looks for a key.
     #[inline]
     pub(crate) fn find<'g>(&self, key: &Key<'_>, guard: &'g Guard) -> Look<'g> {
         let home = Segment::home_of(key.hash);
         let (segment, control, found) = self.search(key, home, guard);
-        match found {
-            Some((position, word)) => Look::Present(Spot {
-                segment,
-                position,
-                home,
-                place: key.place,
-                word,
-            }),
-            None => Look::Absent(Absence {
+        let Found { position, word } = found;
+        if word.is_empty() {
+            return Look::Absent(Absence {
                 segment,
                 home,
                 place: key.place,
                 tag: key.tag(),
                 control,
-            }),
+            });
         }
+        Look::Present(Spot {
+            segment,
+            position,
+            home,
+            place: key.place,
+            word,
+        })
     }
 
     /// What the key's slot names: for those who will not change it.
+    #[inline(always)]
     pub(crate) fn named(&self, key: &Key<'_>, guard: &Guard) -> Option<Occupied> {
         let home = Segment::home_of(key.hash);
         let (_, _, found) = self.search(key, home, guard);
-        found.map(|(_, word)| word.occupied())
+        (!found.word.is_empty()).then(|| found.word.occupied())
     }
 
     /// The segment that has the key or would have it, its home's control word from before the
-    /// search, and the key's position and word.
+    /// search, and what was found.
     #[inline(always)]
     fn search<'g>(
         &self,
         key: &Key<'_>,
         home: usize,
         guard: &'g Guard,
-    ) -> (&'g Segment, Control, Option<(usize, Word)>) {
+    ) -> (&'g Segment, Control, Found) {
         let mut segment = self.segment(key.place, guard);
-        loop {
-            let control = segment.control(home);
-            if control.is_frozen() {
-                if let Some(next) = segment.successor(key.place) {
-                    // SAFETY: a successor is retired only when the segments before it cannot be
-                    // reached by new guards, and this one was reached under `guard`.
-                    segment = unsafe { next.as_ref() };
-                    continue;
-                }
-            } else if control.is_pending() {
-                segment.settle(home, control);
-                continue;
-            }
-            let found = self.search_segment(key, segment, home, control);
-            let found = (!found.word.is_empty()).then_some((found.position, found.word));
-            return (segment, control, found);
+        let mut control = segment.control(home);
+        if !control.is_settled() {
+            (segment, control) = followed(segment, (home, key.place), guard);
         }
+        let found = match self.search_likely(key, segment, home) {
+            Likely::There(found) => found,
+            Likely::Unlike => self.search_segment(*key, segment, control),
+            Likely::Elsewhere => self.search_farther(*key, segment, control),
+        };
+        (segment, control, found)
     }
 
+    /// Looks at the one slot of a bucket that can have the key, unless much is against it.
+    // Without a loop, so that little is kept on the stack by those it is inlined into.
     #[inline(always)]
-    fn search_segment(
-        &self,
-        key: &Key<'_>,
-        segment: &Segment,
-        home: usize,
-        control: Control,
-    ) -> Found {
-        let near = self.search_bucket(key, segment, (home, home));
-        if !near.word.is_empty() {
-            return near;
+    fn search_likely(&self, key: &Key<'_>, segment: &Segment, bucket: usize) -> Likely {
+        let Some(slot) = segment.tagged(bucket, key.tag()).next() else {
+            return Likely::Elsewhere;
+        };
+        let word = segment.word_in(bucket, slot);
+        // SAFETY: the word was in its slot under the caller's guard, is a committed one and names
+        // an entry.
+        let is_key = || unsafe { self.occupants.is_key_of_entry(word.occupied(), key.bytes) };
+        match word.is_plain_with(key.tag()) && is_key() {
+            true => Likely::There(Found {
+                position: Segment::position(bucket, slot),
+                word,
+            }),
+            false => Likely::Unlike,
         }
-        self.search_farther(key, segment, home, control)
     }
 
-    /// The same in all buckets but the home. Most keys are at home: this is not part of the path
-    /// that is inlined.
+    /// Searches all buckets but the home, where nothing is like the key.
     #[inline(never)]
-    fn search_farther(
-        &self,
-        key: &Key<'_>,
-        segment: &Segment,
-        home: usize,
-        control: Control,
-    ) -> Found {
-        let in_bucket = |bucket| self.search_bucket(key, segment, (home, bucket));
-        let near = in_bucket(home + 1);
-        if !near.word.is_empty() || control.stashed() == 0 {
-            return near;
+    fn search_farther(&self, key: Key<'_>, segment: &Segment, control: Control) -> Found {
+        let home = Segment::home_of(key.hash);
+        match self.search_likely(&key, segment, home + 1) {
+            Likely::There(found) => found,
+            Likely::Elsewhere if control.stashed() == 0 => Found::NOTHING,
+            Likely::Unlike | Likely::Elsewhere => self.search_segment(key, segment, control),
+        }
+    }
+
+    /// Searches all buckets that can have the key.
+    #[inline(never)]
+    fn search_segment(&self, key: Key<'_>, segment: &Segment, control: Control) -> Found {
+        let home = Segment::home_of(key.hash);
+        let in_bucket = |bucket| self.search_bucket(&key, segment, (home, bucket));
+        let mut near = [home, home + 1].into_iter().map(in_bucket);
+        let near = near.find(|found| !found.word.is_empty());
+        if control.stashed() == 0 || near.is_some() {
+            return near.unwrap_or(Found::NOTHING);
         }
         let mut stashed = Segment::stash_buckets(home).map(in_bucket);
-        let found = stashed.find(|found| !found.word.is_empty());
-        found.unwrap_or(Found::NOTHING)
+        let stashed = stashed.find(|found| !found.word.is_empty());
+        stashed.unwrap_or(Found::NOTHING)
     }
 
     /// The word in a bucket that counts and is of this very key.
-    #[inline(always)]
     fn search_bucket(
         &self,
         key: &Key<'_>,
@@ -277,6 +292,7 @@ impl<O: Occupant> Table<O> {
 
     /// Lets the slot name something else, if it still names what the look found. If it does not,
     /// or if the segment is being split, none: look again.
+    #[inline(always)]
     pub(crate) fn replace<'g>(
         &self,
         spot: &Spot<'g>,
@@ -328,7 +344,14 @@ impl<O: Occupant> Table<O> {
 
     /// No word is changed while the insertion that made it is pending: `settle` relies on it.
     /// The control word is loaded after the slot's was, so a pending one cannot be missed.
+    #[inline(always)]
     fn may_change(&self, spot: &Spot<'_>, guard: &Guard) -> bool {
+        let control = spot.segment.control(spot.home);
+        (control.is_settled() && !spot.word.is_tentative()) || self.make_changeable(*spot, guard)
+    }
+
+    #[cold]
+    fn make_changeable(&self, spot: Spot<'_>, guard: &Guard) -> bool {
         let control = spot.segment.control(spot.home);
         if control.is_frozen() || spot.word.is_tentative() {
             self.split(spot.segment, spot.place, guard);
@@ -338,6 +361,30 @@ impl<O: Occupant> Table<O> {
             spot.segment.settle(spot.home, control);
         }
         true
+    }
+}
+
+/// The segment in which a home's keys are looked for, this one or where its keys have gone, and
+/// the home's control word; no insertion is pending there, unless it is frozen.
+#[cold]
+fn followed<'g>(
+    mut segment: &'g Segment,
+    (home, place): (usize, u64),
+    _guard: &'g Guard,
+) -> (&'g Segment, Control) {
+    loop {
+        let control = segment.control(home);
+        if control.is_frozen()
+            && let Some(next) = segment.successor(place)
+        {
+            // SAFETY: a successor is retired only when the segments before it cannot be reached
+            // by new guards, and this one was reached under the guard.
+            segment = unsafe { next.as_ref() };
+        } else if control.is_pending() && !control.is_frozen() {
+            segment.settle(home, control);
+        } else {
+            return (segment, control);
+        }
     }
 }
 

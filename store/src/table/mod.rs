@@ -47,7 +47,7 @@ mod models;
 mod tests;
 
 use directory::Root;
-pub(crate) use find::{Look, Spot};
+pub(crate) use find::{Absence, Look, Spot};
 pub(crate) use prefetch::{Foreseen, prefetch};
 pub(crate) use sample::{DRAWN, Region, Start};
 use segment::{CAPACITY, Segment};
@@ -63,6 +63,16 @@ pub(crate) trait Occupant {
     /// # Safety
     /// `occupied` was seen in a slot under a guard that still exists.
     unsafe fn is_key(&self, occupied: Occupied, key: &[u8]) -> bool;
+
+    /// As [`Occupant::is_key`], for what is no descriptor.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn is_key_of_entry(&self, occupied: Occupied, key: &[u8]) -> bool {
+        // SAFETY: passed on to the caller.
+        unsafe { self.is_key(occupied, key) }
+    }
 
     /// The hash of its key.
     ///
@@ -81,6 +91,7 @@ pub(crate) struct Key<'k> {
 
 impl<'k> Key<'k> {
     /// `hash` is what the table's [`Occupant`] would compute.
+    #[inline(always)]
     pub(crate) fn new(bytes: &'k [u8], hash: u64) -> Key<'k> {
         Key {
             bytes,
@@ -100,9 +111,8 @@ impl<'k> Key<'k> {
 /// decides about segments. The lower half of the hash, from which home and tag come, is left out.
 fn place_of(hash: u64) -> u64 {
     let u = hash >> 32;
-    let square = u * u;
-    // In 64-bit fractions: 2u is u << 33, which may reach 2, so thirds are taken first.
-    (u << 32) / 3 * 2 + square / 3
+    // (2 + u) / 3 is below 1, and a third cut off changes the lower half alone.
+    u * (((2 << 32) + u) / 3)
 }
 
 /// The table. All methods but those with `&mut self` may run at once on any threads.
@@ -132,6 +142,7 @@ impl<O: Occupant> Table<O> {
     }
 
     /// The segment the directory names for a place; its successors may have the keys.
+    #[inline(always)]
     fn segment<'g>(&self, place: u64, guard: &'g Guard) -> &'g Segment {
         let segment = self.root.directory(guard).segment(place);
         // SAFETY: a segment is retired after no entry names it, and a guard is held.

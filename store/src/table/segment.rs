@@ -90,7 +90,8 @@ impl Iterator for Slots {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        let first = self.0.trailing_zeros() as usize;
+        // The remainder tells the compiler what is known of it.
+        let first = self.0.trailing_zeros() as usize % STRIDE;
         let is_any = self.0 != 0;
         self.0 &= self.0.wrapping_sub(1);
         is_any.then_some(first)
@@ -205,6 +206,11 @@ impl Segment {
         Word(self.slot(position).load(Ordering::Acquire))
     }
 
+    /// The word in a bucket's slot.
+    pub(super) fn word_in(&self, bucket: usize, slot: usize) -> Word {
+        Word(self.buckets[bucket].slots[slot].load(Ordering::Acquire))
+    }
+
     /// The seven words of the bucket.
     pub(super) fn bucket_words(&self, bucket: usize) -> [Word; SLOTS] {
         let slots = &self.buckets[bucket].slots;
@@ -225,12 +231,10 @@ impl Segment {
     }
 
     fn slots_where(&self, bucket: usize, is_it: impl Fn(Word) -> bool) -> Slots {
-        let slots = self.buckets[bucket].slots.iter().enumerate();
-        let bits = slots.map(|(at, slot)| {
-            let word = Word(slot.load(Ordering::Acquire));
-            u32::from(is_it(word)) << at
-        });
-        Slots(bits.fold(0, |all, bit| all | bit))
+        // From the last to the first: doubling and adding a bit is one instruction.
+        let slots = self.buckets[bucket].slots.iter().rev();
+        let bits = slots.map(|slot| is_it(Word(slot.load(Ordering::Acquire))));
+        Slots(bits.fold(0, |all, bit| all + all + u32::from(bit)))
     }
 
     /// Changes a slot if it still holds `old`.

@@ -102,7 +102,14 @@ impl Word {
     }
 
     pub(super) fn has_tag(self, tag: u16) -> bool {
-        self.tag() == tag
+        // What is left when both are alike is less than the lowest bit of a tag.
+        (self.0 ^ (u64::from(tag) << TAG_SHIFT)) < 1 << TAG_SHIFT
+    }
+
+    /// Whether it has the tag and names an entry, whatever the control word says.
+    pub(super) fn is_plain_with(self, tag: u16) -> bool {
+        let bits = self.0 ^ (u64::from(tag) << TAG_SHIFT);
+        bits & !(ADDRESS | EXPIRES | FROZEN) == 0 && !self.is_empty()
     }
 
     /// The part of the key's hash.
@@ -182,6 +189,11 @@ impl Control {
 
     pub(super) fn is_pending(self) -> bool {
         self.0 & CONTROL_PENDING != 0
+    }
+
+    /// Whether nothing is to be done before the home is searched or changed.
+    pub(super) fn is_settled(self) -> bool {
+        self.0 & (CONTROL_FROZEN | CONTROL_PENDING) == 0
     }
 
     pub(super) fn position(self) -> usize {

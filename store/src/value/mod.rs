@@ -145,6 +145,13 @@ impl<'a> NewValue<'a> {
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// Whether nothing was made for the value but what will stand in the entry, and it shares
+    /// nothing with another one.
+    #[inline]
+    pub(crate) fn is_flat(&self) -> bool {
+        matches!(self.origin, Origin::New(Delta::Nothing))
+    }
 }
 
 /// What will stand in the entry: the concatenation of its parts.
@@ -272,7 +279,7 @@ pub(crate) fn prefetch_elements<'k>(
 /// New guards must not be able to reach `entry` any more.
 #[inline]
 pub(crate) fn drop_value(entry: Entry<'_>, guard: &Guard) {
-    if matches!(entry.form(), Form::Tree | Form::Handle) {
+    if !entry.is_flat() {
         drop_beside(entry, guard);
     }
 }
@@ -323,6 +330,7 @@ pub fn object_encoding(entry: Entry<'_>) -> Encoding {
 }
 
 /// The entry, if it is of `kind`.
+#[inline]
 fn of_kind(entry: Entry<'_>, kind: Kind) -> Result<Entry<'_>, Error> {
     if entry.kind() == kind {
         Ok(entry)

@@ -62,6 +62,7 @@ impl<'g> Str<'g> {
     }
 
     /// Its length in bytes.
+    #[inline]
     pub fn len(self) -> usize {
         match self.0 {
             Repr::Flat(bytes) => bytes.len(),
@@ -75,6 +76,7 @@ impl<'g> Str<'g> {
     }
 
     /// All bytes, when they stand in one place.
+    #[inline]
     pub fn as_slice(self) -> Option<&'g [u8]> {
         match self.0 {
             Repr::Flat(bytes) => Some(bytes),
@@ -110,6 +112,7 @@ impl<'g> Str<'g> {
     }
 
     /// The byte at a position, if the string reaches that far.
+    #[inline]
     pub fn byte(self, at: usize) -> Option<u8> {
         match self.0 {
             Repr::Flat(bytes) => bytes.get(at).copied(),
