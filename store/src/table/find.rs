@@ -248,8 +248,8 @@ impl<O: Occupant> Table<O> {
         let home = Segment::home_of(key.hash);
         match self.search_likely(&key, segment, home + 1) {
             Likely::There(found) => found,
-            Likely::Elsewhere if control.stashed() == 0 => Found::NOTHING,
-            Likely::Unlike | Likely::Elsewhere => self.search_segment(key, segment, control),
+            Likely::Unlike => self.search_segment(key, segment, control),
+            Likely::Elsewhere => self.search_stash(&key, segment, control),
         }
     }
 
@@ -260,9 +260,16 @@ impl<O: Occupant> Table<O> {
         let in_bucket = |bucket| self.search_bucket(&key, segment, (home, bucket));
         let mut near = [home, home + 1].into_iter().map(in_bucket);
         let near = near.find(|found| !found.word.is_empty());
-        if control.stashed() == 0 || near.is_some() {
-            return near.unwrap_or(Found::NOTHING);
+        near.unwrap_or_else(|| self.search_stash(&key, segment, control))
+    }
+
+    /// Searches the stash alone.
+    fn search_stash(&self, key: &Key<'_>, segment: &Segment, control: Control) -> Found {
+        if control.stashed() == 0 {
+            return Found::NOTHING;
         }
+        let home = Segment::home_of(key.hash);
+        let in_bucket = |bucket| self.search_bucket(key, segment, (home, bucket));
         let mut stashed = Segment::stash_buckets(home).map(in_bucket);
         let stashed = stashed.find(|found| !found.word.is_empty());
         stashed.unwrap_or(Found::NOTHING)

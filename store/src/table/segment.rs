@@ -231,7 +231,6 @@ impl Segment {
     }
 
     fn slots_where(&self, bucket: usize, is_it: impl Fn(Word) -> bool) -> Slots {
-        // From the last to the first: doubling and adding a bit is one instruction.
         let slots = self.buckets[bucket].slots.iter().rev();
         let bits = slots.map(|slot| is_it(Word(slot.load(Ordering::Acquire))));
         Slots(bits.fold(0, |all, bit| all + all + u32::from(bit)))
