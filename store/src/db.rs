@@ -22,6 +22,7 @@ use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::{Scope, Sight, resolve_visited};
 use crate::transaction::overlay::{Failure, Overlay};
+use crate::transaction::together::Entries;
 use crate::usage::{Present, Settled};
 use crate::value::{self, NewValue, same_value};
 
@@ -210,6 +211,48 @@ impl<'g> Db<'g> {
         thread::note_hit();
         if self.notes_use {
             self.note_use_at(key.hash, entry);
+        }
+        Some(entry)
+    }
+
+    /// As [`Db::read`] for several keys, all at one moment.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub fn read_all<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+    ) -> Result<Entries<'g>, Error> {
+        let attempts = match self.in_transaction {
+            true => 0,
+            false => ATTEMPTS_WITHOUT_TICKET,
+        };
+        for _ in 0..attempts {
+            let scope = Scope {
+                // As for [`Db::atomic`].
+                keyspace: self.store.keyspace(self.guard),
+                ..self.scope()
+            };
+            let keys = keys.clone().map(|key| self.key(key));
+            if let Some(mut entries) = scope.look_at_all(self.index, keys) {
+                entries
+                    .iter_mut()
+                    .for_each(|entry| *entry = self.noted(*entry));
+                return Ok(entries);
+            }
+        }
+        self.atomic(|db| Ok(keys.clone().map(|key| db.read(key)).collect()))
+    }
+
+    /// What was found, unless it has expired, with the use noted.
+    fn noted(&self, found: Option<Entry<'g>>) -> Option<Entry<'g>> {
+        let Some(entry) = self.live(found) else {
+            thread::note_miss();
+            return None;
+        };
+        thread::note_hit();
+        if self.notes_use {
+            self.note_use(entry);
         }
         Some(entry)
     }

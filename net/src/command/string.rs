@@ -1,6 +1,5 @@
 //! String commands: GET, SET and their kin.
 
-use smallvec::SmallVec;
 use store::value::number::LongDouble;
 use store::value::string::{self, Str};
 use store::{Change, Draft, Entry, NewValue};
@@ -18,8 +17,6 @@ mod lcs;
 pub(super) use expiry::expires_at_ms;
 use expiry::{Condition, Options};
 
-/// Replies are collected on the stack up to this many keys.
-const KEYS_INLINE: usize = 16;
 const KILOBYTE: usize = 1024;
 
 pub(super) const FAMILY: Family = Family {
@@ -408,17 +405,13 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn mget(call: &mut Call<'_>) -> Result<(), Error> {
-    let keys = call.args.rest();
-    let found: SmallVec<[_; KEYS_INLINE]> = call.db.atomic(|db| {
-        // A key of another type is as good as absent.
-        Ok(keys
-            .iter()
-            .map(|key| Str::of_any(db.read(key)).unwrap_or(None))
-            .collect())
-    })?;
+    let keys = call.args.rest().iter().copied();
+    let found = call.db.read_all(keys)?;
     call.reply.array(found.len());
     let len_max = call.reply.len() + call.shared.reply_bytes_max();
-    for string in found {
+    for entry in found {
+        // A key of another type is as good as absent.
+        let string = Str::of_any(entry).unwrap_or(None);
         bulk_or_null(&mut call.reply, string);
         if call.reply.len() > len_max {
             return Err(error::REPLY_TOO_LONG);

@@ -2,7 +2,9 @@
 
 use std::ptr::NonNull;
 
-use super::overlay::{Failure, Item, Overlay};
+use smallvec::SmallVec;
+
+use super::overlay::{Failure, Item, Overlay, Write};
 use super::{Descriptor, Ticket, Transaction};
 use crate::entry::Entry;
 use crate::error::Error;
@@ -94,7 +96,7 @@ impl<'g> Scope<'g> {
         }
         let mut item = Item {
             database,
-            key: key.bytes.into(),
+            key: SmallVec::from_slice(key.bytes),
             hash: key.hash,
             seen: None,
             look: None,
@@ -225,7 +227,14 @@ impl<'g> Scope<'g> {
         if overlay.items.len() == 1 {
             return Ok(());
         }
-        let holds = overlay.items.iter().all(|item| self.holds_still(item));
+        let holds_still = |item: &Item| {
+            let Some(look) = &item.look else {
+                return false;
+            };
+            let entry = item.seen.map(entry_at);
+            self.holds_still(item.database, || key_of(item), look, entry)
+        };
+        let holds = overlay.items.iter().all(holds_still);
         if holds {
             Ok(())
         } else {
@@ -233,17 +242,31 @@ impl<'g> Scope<'g> {
         }
     }
 
-    fn holds_still(&self, item: &Item) -> bool {
-        let Some(first) = &item.look else {
-            return false;
-        };
-        if !first.is_descriptor() && first.holds_still() {
-            return true;
-        }
-        let Sight { look, entry } = self.look(item.database, &key_of(item));
-        let is_same = entry.map(Entry::address) == item.seen;
+    /// Whether a key is as the first look found it, and has been ever since.
+    #[inline]
+    pub(super) fn holds_still<'k>(
+        &self,
+        database: usize,
+        key: impl FnOnce() -> Key<'k>,
+        first: &Look<'g>,
+        seen: Option<Entry<'g>>,
+    ) -> bool {
+        let is_known = !first.is_descriptor() && first.holds_still();
+        is_known || self.is_found_again(database, &key(), first, seen)
+    }
+
+    #[cold]
+    fn is_found_again(
+        &self,
+        database: usize,
+        key: &Key<'_>,
+        first: &Look<'g>,
+        seen: Option<Entry<'g>>,
+    ) -> bool {
+        let Sight { look, entry } = self.look(database, key);
+        let is_same = entry.map(Entry::address) == seen.map(Entry::address);
         // An entry is never put back, but absence needs more than absence twice.
-        is_same && (item.seen.is_some() || first.sighting() == look.sighting())
+        is_same && (seen.is_some() || first.sighting() == look.sighting())
     }
 
     /// Puts a descriptor in the place of a key, provided (where `must_match`) that the key is as
@@ -311,7 +334,7 @@ impl<'g> Scope<'g> {
     /// Takes the descriptors out of their slots and retires what the outcome leaves over.
     fn clean_up(&self, overlay: Overlay, is_committed: bool) {
         let Overlay {
-            items,
+            mut items,
             garbage,
             carried,
             doomed,
@@ -323,9 +346,11 @@ impl<'g> Scope<'g> {
             // SAFETY: it is retired below.
             unsafe { transaction.as_ref() }.abort();
         }
-        for item in items {
-            self.clear_slot(&item, is_committed);
-            self.retire_item(item, is_committed);
+        for item in &mut items {
+            self.clear_slot(item, is_committed);
+            if let Some(write) = item.write.take() {
+                self.retire_write((item.database, item.seen), write, is_committed);
+            }
         }
         for block in garbage {
             // SAFETY: made by this transaction, and in no value that counts.
@@ -386,11 +411,13 @@ impl<'g> Scope<'g> {
         }
     }
 
-    fn retire_item(&self, item: Item, is_committed: bool) {
-        let Some(write) = item.write else {
-            return;
-        };
-        let (old, new) = (item.seen.map(entry_at), write.entry.map(entry_at));
+    fn retire_write(
+        &self,
+        (database, seen): (usize, Option<NonNull<()>>),
+        write: Write,
+        is_committed: bool,
+    ) {
+        let (old, new) = (seen.map(entry_at), write.entry.map(entry_at));
         if !is_committed {
             write.delta.retired(self.guard);
             if let Some(new) = new {
@@ -398,7 +425,7 @@ impl<'g> Scope<'g> {
             }
             return;
         }
-        self.keyspace.database(item.database).count(old, new);
+        self.keyspace.database(database).count(old, new);
         match old {
             Some(old) => publish::superseded(old, write.shares, write.delta, self.guard),
             // SAFETY: there was no version before.

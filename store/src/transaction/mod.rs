@@ -24,6 +24,8 @@
 //! Keys that were only read carry a descriptor too (with the same entry before and after): a
 //! check before the commit would let two transactions read what the other writes.
 //!
+//! Who reads several keys and writes none needs neither overlay nor descriptors ([`together`]).
+//!
 //! # Who retires what
 //!
 //! Whoever takes the entry that counts out of its slot retires it. So the owner of a committed
@@ -43,6 +45,7 @@ pub(crate) mod commit;
 #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
 mod models;
 pub(crate) mod overlay;
+pub(crate) mod together;
 
 const INSTALLING: u64 = 0;
 const COMMITTED: u64 = 1;
