@@ -464,7 +464,7 @@ fn entry_at<'g>(address: NonNull<()>) -> Entry<'g> {
     unsafe { Entry::from_address(address) }
 }
 
-/// The entry that counts in a slot, for who visits whole tables.
+/// The entry that counts in a slot that was seen under the guard.
 pub(crate) fn resolve_visited<'g>(occupied: Occupied, _guard: &'g Guard) -> Option<Entry<'g>> {
     resolve(occupied)
 }
