@@ -21,10 +21,51 @@ pub enum Document {
     Large(LargeDocument),
 }
 
-/// A large document: a handle that clones by counting one reference.
+/// A large document: a handle that clones by counting a reference or two.
 #[derive(Clone, Debug)]
 pub struct LargeDocument {
-    root: Arc<Node>,
+    root: Node,
+}
+
+/// A value to be put into documents, read from its text: a short one takes no memory of its own.
+#[derive(Clone, Debug)]
+pub struct Operand(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Short(Short),
+    Document(Document),
+}
+
+/// The packed form of a short scalar.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short {
+    pub(crate) bytes: [u8; Short::BYTES_MAX],
+    pub(crate) length: u8,
+}
+
+impl Short {
+    pub(crate) const BYTES_MAX: usize = 31;
+}
+
+impl Operand {
+    /// Reads JSON text: the whole of `text` must be one value.
+    #[inline]
+    pub fn parse(text: &[u8]) -> Result<Operand, ParseError> {
+        match parse::short(text) {
+            Some(short) => Ok(Operand(Form::Short(short))),
+            None => Document::parse(text).map(|document| Operand(Form::Document(document))),
+        }
+    }
+
+    /// Borrows the value as a document.
+    #[inline]
+    pub fn borrow(&self) -> DocumentRef<'_> {
+        match &self.0 {
+            Form::Short(short) => DocumentRef::Packed(&short.bytes[..usize::from(short.length)]),
+            Form::Document(document) => document.borrow(),
+        }
+    }
 }
 
 /// A document borrowed from wherever it lies.
@@ -52,16 +93,19 @@ impl Document {
         if bytes.len() <= PACKED_BYTES_MAX {
             Document::Packed(bytes)
         } else {
-            let root = Arc::new(Node::of_packed_vec(bytes));
-            Document::Large(LargeDocument { root })
+            Document::of_large_node(Node::of_packed_vec(bytes))
         }
+    }
+
+    fn of_large_node(root: Node) -> Document {
+        Document::Large(LargeDocument { root })
     }
 
     /// A document that a change of a large one left.
     pub(crate) fn of_piece(piece: Piece) -> Document {
         match piece {
             Piece::Packed(bytes) => Document::from_packed_vec(bytes),
-            Piece::Node(root) => Document::Large(LargeDocument { root }),
+            Piece::Node(root) => Document::of_large_node(Arc::unwrap_or_clone(root)),
         }
     }
 
@@ -88,14 +132,16 @@ impl Document {
 
     /// Heap bytes this document holds, shared ones included; takes constant time.
     pub fn memory_bytes(&self) -> usize {
-        match self {
-            Document::Packed(bytes) => bytes.len(),
-            Document::Large(large) => large.memory_bytes(),
-        }
+        self.borrow().memory_bytes()
     }
 }
 
 impl LargeDocument {
+    /// A document that a change of a large one left, unless it is to be packed.
+    pub(crate) fn of_node(root: Node) -> Option<LargeDocument> {
+        root.stays().then_some(LargeDocument { root })
+    }
+
     /// Heap bytes this document holds, shared ones included; takes constant time.
     pub fn memory_bytes(&self) -> usize {
         self.root.extent()
@@ -123,6 +169,14 @@ impl<'a> DocumentRef<'a> {
         match self {
             DocumentRef::Packed(bytes) => Value::packed(bytes),
             DocumentRef::Large(large) => large.root(),
+        }
+    }
+
+    /// As [`Document::memory_bytes`].
+    pub fn memory_bytes(self) -> usize {
+        match self {
+            DocumentRef::Packed(bytes) => bytes.len(),
+            DocumentRef::Large(large) => large.memory_bytes(),
         }
     }
 

@@ -36,8 +36,8 @@ mod print;
 mod tree;
 mod value;
 
-pub use document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};
-pub use edit::{Arithmetic, Condition, Deletion, Edit, Rest};
+pub use document::{Document, DocumentRef, LargeDocument, Operand, PACKED_BYTES_MAX};
+pub use edit::{Arithmetic, Condition, Deletion, Edit, Head, Rest, Spliced};
 pub use error::{EditError, ParseError, PathError, SearchTooLong, TooLarge};
 pub use path::Path;
 pub use print::{Layout, print_number, print_string};

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use crate::error::TooLarge;
 use crate::names::Names;
 use crate::packed::{self, Container, Item};
+use crate::path::Step;
 use crate::tree::Tree;
 use crate::value::Value;
 
 /// Values that take more bytes are nodes of their own.
-const LINK_BYTES_MIN: usize = 512;
+pub(crate) const LINK_BYTES_MIN: usize = 512;
 
 /// Containers that take more bytes are trees.
 const TREE_BYTES_MIN: usize = 2048;
@@ -28,7 +29,7 @@ const TREE_BYTES_KEPT: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     /// The packed form of the value.
-    Packed(Box<[u8]>),
+    Packed(Arc<Vec<u8>>),
     Array(Tree),
     Object(Members),
 }
@@ -52,13 +53,15 @@ pub(crate) enum Piece {
 impl Node {
     /// The node of a value in its packed form.
     pub(crate) fn of_packed(bytes: &[u8]) -> Node {
-        Node::tree_of_packed(bytes).unwrap_or_else(|| Node::Packed(bytes.into()))
+        Node::tree_of_packed(bytes).unwrap_or_else(|| Node::Packed(Arc::new(bytes.to_vec())))
     }
 
     /// As [`Node::of_packed`], without a copy of a long string.
-    pub(crate) fn of_packed_vec(bytes: Vec<u8>) -> Node {
-        let tree = Node::tree_of_packed(&bytes);
-        tree.unwrap_or_else(|| Node::Packed(bytes.into_boxed_slice()))
+    pub(crate) fn of_packed_vec(mut bytes: Vec<u8>) -> Node {
+        Node::tree_of_packed(&bytes).unwrap_or_else(|| {
+            bytes.shrink_to_fit();
+            Node::Packed(Arc::new(bytes))
+        })
     }
 
     /// The tree of a value that is to be one.
@@ -97,6 +100,11 @@ impl Node {
             }
     }
 
+    /// Whether it stays a node after a change, because it is large enough.
+    pub(crate) fn stays(&self) -> bool {
+        self.extent() > TREE_BYTES_KEPT
+    }
+
     /// Appends the packed form.
     pub(crate) fn pack(&self, out: &mut Vec<u8>) -> Result<(), TooLarge> {
         self.value().pack(out)
@@ -130,7 +138,7 @@ impl Piece {
 
     /// A changed node, in the form that suits the size it has now.
     pub(crate) fn of_node(node: Node) -> Result<Piece, TooLarge> {
-        if node.extent() > TREE_BYTES_KEPT {
+        if node.stays() {
             return Ok(Piece::Node(Arc::new(node)));
         }
         let mut bytes = Vec::with_capacity(node.extent());
@@ -163,6 +171,20 @@ impl Members {
     /// The members with another value at `place`.
     pub(crate) fn replaced(&self, place: usize, value: Piece) -> Members {
         Members::with_index(self.tree.replaced(place, value), self.names.clone())
+    }
+
+    /// The members with the packed value `new` where `steps` lead from the one called `name`, if
+    /// that can be done in one leaf.
+    pub(crate) fn spliced(&self, name: &[u8], steps: &[Step], new: &[u8]) -> Option<Members> {
+        let Some(names) = &self.names else {
+            return Some(Members {
+                tree: self.tree.spliced_in_one_leaf(name, steps, new)?,
+                names: None,
+            });
+        };
+        let (place, _) = self.find(name)?;
+        let tree = self.tree.spliced(place, steps, new)?;
+        Some(Members::with_index(tree, Some(names.clone())))
     }
 
     /// The members with one more, whose name must be new.

@@ -41,7 +41,9 @@ const FALSE: u8 = 0xD1;
 const TRUE: u8 = 0xD2;
 const STRING_1: u8 = 0xD4;
 const ARRAY_1: u8 = 0xD8;
+const ARRAY_3: u8 = 0xDA;
 const OBJECT_1: u8 = 0xDC;
+const OBJECT_3: u8 = 0xDE;
 const INT_1: u8 = 0xE0;
 const INT_8: u8 = 0xE7;
 const UINT_8: u8 = 0xE8;
@@ -71,23 +73,40 @@ pub(crate) enum Item<'a> {
 /// Bytes taken by the value at the front of `bytes`.
 #[inline]
 pub(crate) fn length(bytes: &[u8]) -> usize {
-    let tag = bytes[0];
-    match tag {
-        0..INT_SMALL => 1 + usize::from(tag),
-        INT_SMALL..ARRAY_SHORT => 1,
-        ARRAY_SHORT..OBJECT_SHORT => 1 + usize::from(tag - ARRAY_SHORT),
-        OBJECT_SHORT..NULL => 1 + usize::from(tag - OBJECT_SHORT),
-        NULL..=TRUE => 1,
-        INT_1..=INT_8 => 2 + usize::from(tag - INT_1),
-        UINT_8 | FLOAT => 9,
-        DECIMAL_1..=DECIMAL_6 => 3 + usize::from(tag - DECIMAL_1),
-        LINK => LINK_BYTES,
-        _ => {
+    match LENGTHS[usize::from(bytes[0])] {
+        SPELLED_OUT => {
             let (header, body) = long_header(bytes);
             header + body
         }
+        length => usize::from(length),
     }
 }
+
+/// Says in [`LENGTHS`] that the length stands behind the tag.
+const SPELLED_OUT: u8 = 0;
+
+/// The bytes of a value by its tag.
+static LENGTHS: [u8; 256] = {
+    let mut lengths = [SPELLED_OUT; 256];
+    let mut index = 0;
+    while index < lengths.len() {
+        let tag = index as u8;
+        lengths[index] = match tag {
+            0..INT_SMALL => 1 + tag,
+            INT_SMALL..ARRAY_SHORT => 1,
+            ARRAY_SHORT..OBJECT_SHORT => 1 + tag - ARRAY_SHORT,
+            OBJECT_SHORT..NULL => 1 + tag - OBJECT_SHORT,
+            NULL..=TRUE => 1,
+            INT_1..=INT_8 => 2 + tag - INT_1,
+            UINT_8 | FLOAT => 9,
+            DECIMAL_1..=DECIMAL_6 => 3 + tag - DECIMAL_1,
+            LINK => LINK_BYTES as u8,
+            _ => SPELLED_OUT,
+        };
+        index += 1;
+    }
+    lengths
+};
 
 /// The value at the front of `bytes`, and the bytes after it.
 #[inline]
@@ -129,6 +148,27 @@ pub(crate) fn item(bytes: &[u8]) -> Item<'_> {
     }
 }
 
+/// The container at the front of `bytes`, if there is one: of which kind it is, the bytes of its
+/// header, and what is in it.
+#[inline]
+pub(crate) fn container(bytes: &[u8]) -> Option<(Container, usize, &[u8])> {
+    let tag = bytes[0];
+    let (container, header, body) = match tag {
+        ARRAY_SHORT..OBJECT_SHORT => (Container::Array, 1, usize::from(tag - ARRAY_SHORT)),
+        OBJECT_SHORT..NULL => (Container::Object, 1, usize::from(tag - OBJECT_SHORT)),
+        ARRAY_1..=ARRAY_3 => {
+            let (header, body) = long_header(bytes);
+            (Container::Array, header, body)
+        }
+        OBJECT_1..=OBJECT_3 => {
+            let (header, body) = long_header(bytes);
+            (Container::Object, header, body)
+        }
+        _ => return None,
+    };
+    Some((container, header, &bytes[header..header + body]))
+}
+
 /// The bytes of the string at the front of `bytes` (a member's name), and the bytes after it.
 #[inline]
 pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
@@ -142,15 +182,28 @@ pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The member called `name` in the body of an object: its place, and where its value begins.
+#[inline]
 pub(crate) fn find_member(body: &[u8], name: &[u8]) -> Option<(usize, usize)> {
     let (mut at, mut place) = (0, 0);
-    while at < body.len() {
-        let (known, rest) = split_name(&body[at..]);
-        let value_from = body.len() - rest.len();
-        if known == name {
+    while let Some(&tag) = body.get(at) {
+        let (mut name_from, mut name_bytes) = (at + 1, usize::from(tag));
+        if name_bytes > STRING_SHORT_MAX {
+            let (header, bytes) = long_header(&body[at..]);
+            (name_from, name_bytes) = (at + header, bytes);
+        }
+        let value_from = name_from + name_bytes;
+        // Mostly the length or the first byte differs.
+        if name_bytes == name.len()
+            && name.first().is_none_or(|first| body[name_from] == *first)
+            && body[name_from..value_from] == *name
+        {
             return Some((place, value_from));
         }
-        at = value_from + length(rest);
+        at = value_from
+            + match LENGTHS[usize::from(body[value_from])] {
+                SPELLED_OUT => length(&body[value_from..]),
+                length => usize::from(length),
+            };
         place += 1;
     }
     None
@@ -206,11 +259,11 @@ fn width(value: i64) -> usize {
 }
 
 pub(crate) fn push_null(out: &mut Vec<u8>) {
-    out.push(NULL);
+    out.push(literal(None));
 }
 
 pub(crate) fn push_bool(out: &mut Vec<u8>, value: bool) {
-    out.push(if value { TRUE } else { FALSE });
+    out.push(literal(Some(value)));
 }
 
 pub(crate) fn push_number(out: &mut Vec<u8>, number: Number) {
@@ -228,13 +281,38 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: Number) {
 }
 
 fn push_int(out: &mut Vec<u8>, value: i64) {
+    let mut bytes = [0; INT_BYTES_MAX];
+    let count = put_int(&mut bytes, value);
+    out.extend_from_slice(&bytes[..count]);
+}
+
+/// The bytes of the longest integer.
+pub(crate) const INT_BYTES_MAX: usize = 9;
+
+/// Writes an integer; how many bytes it took. What follows these is written over.
+pub(crate) fn put_int(out: &mut [u8; INT_BYTES_MAX], value: i64) -> usize {
     if (0..=INT_SMALL_MAX).contains(&value) {
-        out.push(INT_SMALL + value as u8);
-    } else {
-        let width = width(value);
-        out.push(INT_1 + (width - 1) as u8);
-        out.extend_from_slice(&value.to_le_bytes()[..width]);
+        out[0] = INT_SMALL + value as u8;
+        return 1;
     }
+    let width = width(value);
+    out[0] = INT_1 + (width - 1) as u8;
+    out[1..].copy_from_slice(&value.to_le_bytes());
+    1 + width
+}
+
+/// The byte that is null, false or true.
+pub(crate) fn literal(value: Option<bool>) -> u8 {
+    match value {
+        None => NULL,
+        Some(false) => FALSE,
+        Some(true) => TRUE,
+    }
+}
+
+/// The byte in front of a string of so many bytes, where that is all there is in front of it.
+pub(crate) fn short_string_tag(length: usize) -> Option<u8> {
+    (length <= STRING_SHORT_MAX).then_some(length as u8)
 }
 
 fn push_float(out: &mut Vec<u8>, value: f64) {
@@ -297,6 +375,33 @@ pub(crate) fn link_number(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn set_link_number(bytes: &mut [u8], number: usize) {
     let number = u16::try_from(number).expect("a leaf has few links");
     bytes[1..LINK_BYTES].copy_from_slice(&number.to_le_bytes());
+}
+
+/// Makes the header at the front of `bytes`, of a container whose body takes `body` bytes, say that
+/// it takes `added` bytes more. False, and nothing is done, if such a header takes another number
+/// of bytes, or five.
+#[inline]
+pub(crate) fn lengthen(bytes: &mut [u8], container: Container, body: usize, added: isize) -> bool {
+    let (base, short_max) = container.short();
+    let tag = bytes[0];
+    let body = body.wrapping_add_signed(added);
+    if tag < NULL {
+        if body > short_max {
+            return false;
+        }
+        bytes[0] = base + body as u8;
+    } else if tag == container.long() {
+        if body <= short_max || body > 0xFF {
+            return false;
+        }
+        bytes[1] = body as u8;
+    } else {
+        if tag != container.long() + 1 || body <= 0xFF || body > 0xFFFF {
+            return false;
+        }
+        bytes[1..3].copy_from_slice(&(body as u16).to_le_bytes());
+    }
+    true
 }
 
 /// Which container a header opens.

@@ -11,35 +11,85 @@ use std::sync::LazyLock;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
+use crate::document::Short;
 use crate::error::ParseError;
 use crate::packed::{self, Container};
 use crate::value::Number;
 
 /// Reads `text`, which must be one JSON value, into its packed form.
 pub(crate) fn parse(text: &[u8]) -> Result<Vec<u8>, ParseError> {
-    let mut out = Vec::with_capacity(text.len().min(1 << 20) + 16);
-    if let Some(text) = plain_string(text) {
-        packed::push_string(&mut out, text).expect("it is short");
-        return Ok(out);
+    if let Some(short) = short(text) {
+        return Ok(short.bytes[..usize::from(short.length)].to_vec());
     }
+    let mut out = Vec::with_capacity(text.len().min(1 << 20) + 16);
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     ValueSeed(&mut out).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(out)
 }
 
-/// Strings up to so many bytes are looked at for what they are mostly made of.
-const PLAIN_BYTES_MAX: usize = 64;
-
-/// What stands between the quotes of `text`, if that is all there is to it: a short string of
-/// printable ASCII without escapes. Fields are mostly set to such, and setting up a deserializer
-/// for one takes several times as long.
-fn plain_string(text: &[u8]) -> Option<&[u8]> {
-    let [b'"', inner @ .., b'"'] = text else {
-        return None;
+/// The packed form of `text` if that is nothing but a short string of printable ASCII without
+/// escapes, an integer, or a literal. Fields are mostly set to such, and setting up a deserializer
+/// for one takes several times as long. What is not of this kind, or no JSON, is told elsewhere.
+#[inline]
+pub(crate) fn short(text: &[u8]) -> Option<Short> {
+    let mut bytes = [0; Short::BYTES_MAX];
+    let length = match text {
+        [b'"', inner @ .., b'"'] => {
+            let room = bytes[1..].get_mut(..inner.len())?;
+            for (to, &byte) in room.iter_mut().zip(inner) {
+                if !IS_PLAIN[usize::from(byte)] {
+                    return None;
+                }
+                *to = byte;
+            }
+            bytes[0] = packed::short_string_tag(inner.len())?;
+            1 + inner.len()
+        }
+        b"null" | b"true" | b"false" => {
+            bytes[0] = packed::literal((text != b"null").then_some(text == b"true"));
+            1
+        }
+        _ => {
+            let integer = bytes.first_chunk_mut().expect("it is longer");
+            packed::put_int(integer, short_integer(text)?)
+        }
     };
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    (inner.len() <= PLAIN_BYTES_MAX && inner.iter().all(is_plain)).then_some(inner)
+    let length = length as u8;
+    Some(Short { bytes, length })
+}
+
+/// Whether a byte of a string's text stands for itself, and for nothing in UTF-8.
+static IS_PLAIN: [bool; 256] = {
+    let mut is_plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        is_plain[byte as usize] = !matches!(byte, b'"' | b'\\');
+        byte += 1;
+    }
+    is_plain
+};
+
+/// Digits that never make more than 64 bits with sign.
+const DIGITS_MAX: usize = 18;
+
+fn short_integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // Nothing but 0 begins with 0, and -0 is a float.
+    match digits {
+        [] | [b'0', _, ..] => return None,
+        [b'0'] if is_negative => return None,
+        _ if digits.len() > DIGITS_MAX => return None,
+        _ => {}
+    }
+    let mut value = 0;
+    for digit in digits {
+        value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    }
+    Some(if is_negative { -value } else { value })
 }
 
 /// Reads one value onto the end of the block.

@@ -153,22 +153,23 @@ pub fn print_number(number: Number, out: &mut Vec<u8>) {
 /// Appends a string in quotes, escaping what JSON says must be.
 pub fn print_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut plain_from = 0;
-    for (at, &byte) in text.iter().enumerate() {
+    let mut rest = text;
+    while let Some(at) = rest
+        .iter()
+        .position(|&byte| ESCAPES[usize::from(byte)] != 0)
+    {
+        out.extend_from_slice(&rest[..at]);
+        let byte = rest[at];
         let escape = ESCAPES[usize::from(byte)];
-        if escape == 0 {
-            continue;
-        }
-        out.extend_from_slice(&text[plain_from..at]);
-        plain_from = at + 1;
         if escape == b'u' {
             let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
             out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
         } else {
             out.extend_from_slice(&[b'\\', escape]);
         }
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&text[plain_from..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

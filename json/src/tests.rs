@@ -28,6 +28,70 @@ fn what_is_read_is_printed() {
 }
 
 #[test]
+fn short_scalars_are_read_as_in_a_document() {
+    let scalars = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "63",
+        "64",
+        "-1",
+        "-128",
+        "-129",
+        "00",
+        "01",
+        "-",
+        "-01",
+        "1e3",
+        "1.5",
+        "+1",
+        "1_0",
+        "",
+        "\"",
+        "\"\"",
+        "\"\\\"",
+        "\"\\\\\"",
+        "nul",
+        "truee",
+        "x",
+        "999999999999999999",
+        "-999999999999999999",
+        "1000000000000000000",
+        "9223372036854775807",
+        "\"a\tb\"",
+        "\"a\u{7f}\"",
+        "\"\u{e9}\"",
+        " 1",
+        "1 ",
+        "\"a\" ",
+    ];
+    let strings = (0..70).map(|length| format!("\"{}\"", "x".repeat(length)));
+    for text in scalars.into_iter().map(str::to_owned).chain(strings) {
+        let operand = Operand::parse(text.as_bytes());
+        // In an array, serde_json reads it.
+        let array = Document::parse(format!("[{text}]").as_bytes());
+        let Ok(operand) = operand else {
+            assert!(array.is_err() || text.is_empty(), "{text}");
+            continue;
+        };
+        let element = array.unwrap_or_else(|error| panic!("{text}: {error}"));
+        let View::Array(array) = element.root().view() else {
+            panic!("{text}");
+        };
+        let element = array.get(0).expect("one").to_document();
+        assert_eq!(
+            operand.borrow().packed_bytes(),
+            element.borrow().packed_bytes(),
+            "{text}"
+        );
+        let document = Document::parse(text.as_bytes()).unwrap();
+        assert_eq!(document.packed_bytes(), element.packed_bytes(), "{text}");
+    }
+}
+
+#[test]
 fn a_repeated_name_keeps_its_first_place_and_last_value() {
     assert_eq!(
         reprint(r#"{"a":1,"b":2,"a":[3],"c":4,"a":5}"#),

@@ -16,12 +16,15 @@
 //! Links weigh more than their three bytes, for a copied leaf counts one more reference to each of
 //! its nodes, which touches the node's memory.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::node::{Node, Piece};
+use crate::edit::Splice;
+use crate::node::{LINK_BYTES_MIN, Node, Piece};
 use crate::packed::{self, Container};
+use crate::path::Step;
 use crate::value::Value;
 
 /// Leaves heavier than this are cut.
@@ -67,8 +70,27 @@ struct Leaf {
     /// How many children there are.
     len: usize,
     bytes: Box<[u8]>,
-    /// Invariant: the nth link in `bytes` has the number n and leads here.
-    links: Box<[Arc<Node>]>,
+    links: Links,
+}
+
+/// The nodes to which a leaf's links lead; versions in which these are the same share them.
+///
+/// Invariant: the nth link in the leaf's bytes has the number n and leads to the nth node.
+#[derive(Clone, Debug, Default)]
+struct Links(Option<Arc<[Arc<Node>]>>);
+
+impl Deref for Links {
+    type Target = [Arc<Node>];
+
+    fn deref(&self) -> &[Arc<Node>] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl From<Vec<Arc<Node>>> for Links {
+    fn from(nodes: Vec<Arc<Node>>) -> Links {
+        Links((!nodes.is_empty()).then(|| nodes.into()))
+    }
 }
 
 /// A child with its name (empty in arrays).
@@ -202,8 +224,39 @@ impl Tree {
         self.edited(place, Change::Insert(&[], value))
     }
 
+    /// The tree with the packed value `new` where `steps` lead from the child at `place`, if that
+    /// can be done in one leaf.
+    pub(crate) fn spliced(&self, place: usize, steps: &[Step], new: &[u8]) -> Option<Tree> {
+        if place >= self.len() {
+            return None;
+        }
+        let subtrees = self.root.spliced(self.container, place, (steps, new))?;
+        Some(self.of_subtrees(subtrees))
+    }
+
+    /// The same from the member called `name` of an object that is one leaf.
+    pub(crate) fn spliced_in_one_leaf(
+        &self,
+        name: &[u8],
+        steps: &[Step],
+        new: &[u8],
+    ) -> Option<Tree> {
+        let Branch::Leaf(leaf) = &*self.root.branch else {
+            unreachable!("larger objects have an index");
+        };
+        let (_, value_from) = packed::find_member(&leaf.bytes, name)?;
+        Some(Tree {
+            container: self.container,
+            root: leaf.spliced(value_from, (steps, new), self.root.extent)?,
+        })
+    }
+
     fn edited(&self, place: usize, change: Change<'_>) -> Tree {
-        let mut subtrees = self.root.branch.edited(self.container, place, change);
+        self.of_subtrees(self.root.branch.edited(self.container, place, change))
+    }
+
+    /// The tree of what an edit made of the root.
+    fn of_subtrees(&self, mut subtrees: Subtrees) -> Tree {
         let mut root = match (subtrees.len(), subtrees.pop()) {
             (_, None) => Draft::default().finish(),
             (1, Some(only)) => only,
@@ -307,14 +360,19 @@ impl Branch {
                 let mut place = place;
                 let at = descend(children, &mut place);
                 let new = children[at].branch.edited(container, place, change);
-                let mut all: Vec<Child> = Vec::with_capacity(children.len() - 1 + new.len());
-                all.extend_from_slice(&children[..at]);
-                all.extend(new);
-                all.extend_from_slice(&children[at + 1..]);
-                merge_around(&mut all, at, container);
-                Branch::inner(all)
+                Branch::replaced(children, at, new, container)
             }
         }
+    }
+
+    /// What becomes of a branch when others take the place of the subtree at `at`.
+    fn replaced(children: &[Child], at: usize, new: Subtrees, container: Container) -> Subtrees {
+        let mut all: Vec<Child> = Vec::with_capacity(children.len() - 1 + new.len());
+        all.extend_from_slice(&children[..at]);
+        all.extend(new);
+        all.extend_from_slice(&children[at + 1..]);
+        merge_around(&mut all, at, container);
+        Branch::inner(all)
     }
 
     /// Subtrees of one height under one branch, or under two when they are too many.
@@ -367,6 +425,29 @@ fn merge_around(children: &mut Vec<Child>, at: usize, container: Container) {
 }
 
 impl Child {
+    /// As [`Tree::spliced`].
+    fn spliced(
+        &self,
+        container: Container,
+        place: usize,
+        (steps, new): (&[Step], &[u8]),
+    ) -> Option<Subtrees> {
+        match &*self.branch {
+            Branch::Leaf(leaf) => {
+                let (from, _) = leaf.stand(container, place);
+                let value_from = value_from(container, &leaf.bytes, from);
+                let leaf = leaf.spliced(value_from, (steps, new), self.extent)?;
+                Some(smallvec![leaf])
+            }
+            Branch::Inner(children) => {
+                let mut place = place;
+                let at = descend(children, &mut place);
+                let new = children[at].spliced(container, place, (steps, new))?;
+                Some(Branch::replaced(children, at, new, container))
+            }
+        }
+    }
+
     fn of_inner(children: Vec<Child>) -> Child {
         Child {
             len: children.iter().map(|child| child.len).sum(),
@@ -421,6 +502,44 @@ impl Leaf {
             from = value_from + packed::length(&self.bytes[value_from..]);
         }
         (from, links_before)
+    }
+
+    /// This leaf, whose extent is known, with the packed value `new` where `steps` lead from the
+    /// value that begins at `value_from`. None: they lead elsewhere, or more is to be done.
+    fn spliced(
+        &self,
+        value_from: usize,
+        (steps, new): (&[Step], &[u8]),
+        extent: usize,
+    ) -> Option<Child> {
+        let value = &self.bytes[value_from..];
+        if packed::link_number(value).is_some() {
+            return None;
+        }
+        let splice = Splice::find(value, steps)?;
+        let old = splice.old();
+        let added = new.len() as isize - old.len() as isize;
+        if packed::length(value).checked_add_signed(added)? > LINK_BYTES_MIN
+            || self.weight().checked_add_signed(added)? > LEAF_WEIGHT_MAX
+        {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len().checked_add_signed(added)?);
+        bytes.extend_from_slice(&self.bytes[..value_from + old.start]);
+        bytes.extend_from_slice(new);
+        if !splice.lengthen(&mut bytes[value_from..], added) {
+            return None;
+        }
+        bytes.extend_from_slice(&value[old.end..]);
+        Some(Child {
+            len: self.len,
+            extent: extent.checked_add_signed(added)?,
+            branch: Arc::new(Branch::Leaf(Leaf {
+                len: self.len,
+                bytes: bytes.into_boxed_slice(),
+                links: self.links.clone(),
+            })),
+        })
     }
 
     fn edited(&self, container: Container, place: usize, change: Change<'_>) -> Subtrees {
@@ -560,7 +679,7 @@ impl Draft {
             branch: Arc::new(Branch::Leaf(Leaf {
                 len: self.len,
                 bytes: self.bytes.into_boxed_slice(),
-                links: self.links.into_boxed_slice(),
+                links: self.links.into(),
             })),
         }
     }

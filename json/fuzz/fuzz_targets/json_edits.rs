@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use json::{Condition, Document, Path, Rest};
+use json::{Condition, Document, Head, Path, Rest, Spliced};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut lines = data.split(|byte| *byte == b'\n');
@@ -37,7 +37,15 @@ fn set(document: &Document, path: &Path, value: &Document) -> Option<Document> {
     let set = document
         .borrow()
         .set(path, value.borrow(), Condition::Always);
-    let changed = set.ok()??;
+    let spliced = splice(document, path, value);
+    let changed = set.ok().flatten();
+    if let Some(spliced) = spliced {
+        let changed = changed.as_ref().expect("it is set, too");
+        assert_eq!(print(&spliced), print(changed));
+        assert_eq!(spliced.packed_bytes(), changed.packed_bytes());
+        assert_eq!(spliced.memory_bytes(), changed.memory_bytes());
+    }
+    let changed = changed?;
     // What was set is what is found there, unless one place lies in another.
     if path.is_singular() {
         let found = path.first(changed.root()).expect("few places");
@@ -46,6 +54,16 @@ fn set(document: &Document, path: &Path, value: &Document) -> Option<Document> {
         assert_eq!(text, print(value));
     }
     Some(changed)
+}
+
+/// The same in the shorter way.
+fn splice(document: &Document, path: &Path, value: &Document) -> Option<Document> {
+    let mut head = Head::new();
+    let spliced = document.borrow().splice(path, value.borrow(), &mut head)?;
+    Some(match spliced {
+        Spliced::Packed(tail) => Document::from_packed(&[head.bytes(), tail].concat()),
+        Spliced::Large(large) => Document::Large(large),
+    })
 }
 
 fn delete(document: &Document, path: &Path) -> Option<Document> {

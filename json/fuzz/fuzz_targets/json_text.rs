@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use json::Document;
+use json::{Document, Operand};
 use serde_json::Value;
 
 libfuzzer_sys::fuzz_target!(|text: &[u8]| {
@@ -12,6 +12,11 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     let (Ok(expected), Ok(document)) = (expected, found) else {
         return;
     };
+    let operand = Operand::parse(text).expect("it is a document");
+    assert_eq!(
+        operand.borrow().packed_bytes(),
+        document.borrow().packed_bytes()
+    );
     let printed = print(&document);
     assert_eq!(
         serde_json::from_slice::<Value>(&printed).ok(),

@@ -14,9 +14,9 @@
 use smallvec::SmallVec;
 
 use crate::DEPTH_MAX;
-use crate::document::{Document, DocumentRef};
+use crate::document::{Document, DocumentRef, LargeDocument, PACKED_BYTES_MAX};
 use crate::error::{EditError, TooLarge};
-use crate::path::{Path, Selector, Trail};
+use crate::path::{Path, Step, Trail};
 use crate::value::{Value, View};
 
 mod array;
@@ -28,11 +28,71 @@ mod scalar;
 mod share;
 mod verb;
 
+pub(crate) use one::Splice;
 pub use scalar::Arithmetic;
 pub use verb::Edit;
 
 /// Documents stay below this size, so that each can be packed.
 const BYTES_MAX: usize = 1 << 30;
+
+/// What a set left that changed little.
+#[derive(Debug)]
+pub enum Spliced<'a> {
+    /// A small document: its packed form begins with what stands in the [`Head`] and ends with
+    /// this, which is how the old one ends.
+    Packed(&'a [u8]),
+    Large(LargeDocument),
+}
+
+/// Room for how a packed document begins that goes on as another does.
+#[derive(Debug)]
+pub struct Head {
+    short: [u8; Head::SHORT_BYTES_MAX],
+    /// In the place of `short`, if it is longer.
+    long: Vec<u8>,
+    length: usize,
+}
+
+impl Head {
+    const SHORT_BYTES_MAX: usize = 128;
+
+    /// Room, with nothing in it.
+    #[inline]
+    pub fn new() -> Head {
+        Head {
+            short: [0; Head::SHORT_BYTES_MAX],
+            long: Vec::new(),
+            length: 0,
+        }
+    }
+
+    /// What stands there.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        match self.long.is_empty() {
+            true => &self.short[..self.length],
+            false => &self.long,
+        }
+    }
+
+    /// Room for so many bytes, to be written over.
+    #[inline]
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        self.length = length;
+        if length <= Head::SHORT_BYTES_MAX {
+            self.long.clear();
+            return &mut self.short[..length];
+        }
+        self.long.resize(length, 0);
+        &mut self.long
+    }
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head::new()
+    }
+}
 
 /// What must be so for a set to take place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +126,7 @@ pub enum Rest {
     Nothing,
 }
 
-impl DocumentRef<'_> {
+impl<'a> DocumentRef<'a> {
     /// The document with `value` in place of everything `path` means. Where it means nothing and
     /// ends in a name, an existing parent object gets a new member.
     ///
@@ -94,11 +154,11 @@ impl DocumentRef<'_> {
     /// The document with `value` in place of everything `path` means, None where that is nothing.
     fn replace(self, path: &Path, value: DocumentRef<'_>) -> Result<Option<Document>, EditError> {
         let change = Change::Replace(value.root());
-        if path.is_singular()
-            && change.fits_below(path.steps().len())
+        if let Some(steps) = path.steps()
+            && change.fits_below(steps.len())
             && self.has_room_for(change.added_bytes())
         {
-            return Ok(self.replace_one(path, value.root())?);
+            return Ok(self.replace_one(steps, value.root())?);
         }
         let mut trails = trails(path, self)?;
         if trails.is_empty() {
@@ -110,24 +170,51 @@ impl DocumentRef<'_> {
     }
 
     /// The same for a path that can mean one value at most, and a value that fits.
-    fn replace_one(self, path: &Path, value: Value<'_>) -> Result<Option<Document>, TooLarge> {
+    fn replace_one(self, steps: &[Step], value: Value<'_>) -> Result<Option<Document>, TooLarge> {
         Ok(match self {
             DocumentRef::Packed(bytes) => {
-                one::rewritten(bytes, path.steps(), value)?.map(Document::from_packed_vec)
+                one::rewritten(bytes, steps, value)?.map(Document::from_packed_vec)
             }
             DocumentRef::Large(large) => {
-                one::replaced(large.root(), path.steps(), value)?.map(Document::of_piece)
+                one::replaced(large.root(), steps, value)?.map(Document::of_piece)
             }
         })
     }
 
+    /// What [`DocumentRef::set`] makes of a document when `value` takes the place of one and little
+    /// else changes. None: `set` finds out.
+    #[inline]
+    pub fn splice(
+        self,
+        path: &Path,
+        value: DocumentRef<'_>,
+        head: &mut Head,
+    ) -> Option<Spliced<'a>> {
+        let (steps, DocumentRef::Packed(new)) = (path.steps()?, value) else {
+            return None;
+        };
+        let (step, rest) = steps.split_first()?;
+        let depth_max = DEPTH_MAX.checked_sub(steps.len())?;
+        // A level takes a byte.
+        if new.len() > depth_max && !value.root().nests_at_most(depth_max) {
+            return None;
+        }
+        match self {
+            DocumentRef::Packed(bytes) if bytes.len() + new.len() > PACKED_BYTES_MAX => None,
+            DocumentRef::Packed(bytes) => {
+                one::spliced(bytes, steps, new, head).map(Spliced::Packed)
+            }
+            DocumentRef::Large(large) if self.has_room_for(new.len()) => {
+                let node = one::spliced_in_node(large.root(), step, rest, new)?;
+                LargeDocument::of_node(node).map(Spliced::Large)
+            }
+            DocumentRef::Large(_) => None,
+        }
+    }
+
     /// Whether the document may grow by so many bytes.
     fn has_room_for(self, added: usize) -> bool {
-        let held = match self {
-            DocumentRef::Packed(bytes) => bytes.len(),
-            DocumentRef::Large(large) => large.memory_bytes(),
-        };
-        held.saturating_add(added) <= BYTES_MAX
+        self.memory_bytes().saturating_add(added) <= BYTES_MAX
     }
 
     /// The document with `value` as the new member that `path` ends in; None where no object can
@@ -138,7 +225,7 @@ impl DocumentRef<'_> {
         }
         let (parent, last) = path.split_last().expect("the path is not the root's");
         match last {
-            Selector::Name(name) => self.add_member(&parent, name, value),
+            Step::Name(name) => self.add_member(&parent, name, value),
             _ if path.first(self.root())?.is_none() => Err(EditError::IndexOutOfRange),
             _ => Ok(None),
         }

@@ -13,9 +13,10 @@ use std::ops::ControlFlow;
 use smallvec::SmallVec;
 
 use super::filter::{Filter, Scene};
-use super::{Path, Segment, Selector, Slice};
+use super::{Path, Segment, Selector, Slice, Step};
 use crate::error::SearchTooLong;
-use crate::value::{Array, Value, View};
+use crate::packed::{self, Container};
+use crate::value::{Array, Repr, Value, View};
 
 /// Where a value stands: the place of each child on the way, counted from 0.
 pub(crate) type Trail = SmallVec<[u32; 8]>;
@@ -41,9 +42,10 @@ pub(super) fn find<'a>(path: &Path, root: Value<'a>) -> Result<Vec<Value<'a>>, S
     Ok(found)
 }
 
+#[inline]
 pub(super) fn first<'a>(path: &Path, root: Value<'a>) -> Result<Option<Value<'a>>, SearchTooLong> {
-    if path.is_singular() {
-        return Ok(walk(path, root, |_| ()));
+    if let Some(steps) = path.steps() {
+        return Ok(one(steps, root));
     }
     let mut found = None;
     search(path, root, &mut |_, value| {
@@ -89,20 +91,62 @@ pub(super) fn walk<'a>(
     mut step: impl FnMut(usize),
 ) -> Option<Value<'a>> {
     let mut value = root;
-    for segment in &path.segments {
-        let (place, child) = segment.follow(value)?;
+    for step_down in path.steps()? {
+        let (place, child) = step_down.follow(value)?;
         step(place);
         value = child;
     }
     Some(value)
 }
 
-impl Segment {
-    /// The place and the value of the one child that a step of a singular path can mean.
+/// As [`walk`], for who does not ask for the places.
+fn one<'a>(steps: &[Step], root: Value<'a>) -> Option<Value<'a>> {
+    let mut value = root;
+    let mut steps = steps.iter();
+    loop {
+        if let Repr::Packed(bytes) = value.repr() {
+            // In here there is nothing else.
+            let mut bytes = bytes;
+            for step in steps {
+                bytes = &bytes[step.child_from(bytes)?..];
+            }
+            return Some(Value::packed(packed::split(bytes).0));
+        }
+        let Some(step) = steps.next() else {
+            return Some(value);
+        };
+        value = step.follow(value)?.1;
+    }
+}
+
+impl Step {
+    /// Where the child to which the step leads begins in the container at the front of `bytes`.
+    #[inline]
+    pub(crate) fn child_from(&self, bytes: &[u8]) -> Option<usize> {
+        let (container, header, body) = packed::container(bytes)?;
+        Some(header + self.child_from_body(container, body)?)
+    }
+
+    /// The same, where the container is opened.
+    #[inline]
+    pub(crate) fn child_from_body(&self, container: Container, body: &[u8]) -> Option<usize> {
+        match (self, container) {
+            (Step::Name(name), Container::Object) => {
+                Some(packed::find_member(body, name.as_bytes())?.1)
+            }
+            (&Step::Index(index), Container::Array) => {
+                let place = place_of(index, || packed::count_elements(body))?;
+                packed::find_element(body, place)
+            }
+            _ => None,
+        }
+    }
+
+    /// The place and the value of the child to which the step leads.
     pub(crate) fn follow<'a>(&self, value: Value<'a>) -> Option<(usize, Value<'a>)> {
-        match (self.only_child()?, value.view()) {
-            (Selector::Name(name), View::Object(object)) => object.find(name),
-            (Selector::Index(index), View::Array(array)) => element(array, *index),
+        match (self, value.view()) {
+            (Step::Name(name), View::Object(object)) => object.find(name),
+            (Step::Index(index), View::Array(array)) => element(array, *index),
             _ => None,
         }
     }

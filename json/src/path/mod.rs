@@ -27,7 +27,20 @@ use filter::Filter;
 #[derive(Clone, Debug)]
 pub struct Path {
     is_legacy: bool,
-    segments: SmallVec<[Segment; 4]>,
+    segments: Segments,
+    /// The same, if that is names and indexes only, as it is followed.
+    steps: Option<Box<[Step]>>,
+}
+
+type Segments = SmallVec<[Segment; 4]>;
+
+/// One step of a path that can mean one value at most.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// To the member of this name.
+    Name(CompactString),
+    /// To the element at this place; from the end when negative.
+    Index(i64),
 }
 
 /// One step of a path: from each value found so far to the next ones.
@@ -69,6 +82,14 @@ pub(crate) struct Slice {
 }
 
 impl Path {
+    fn new(is_legacy: bool, segments: Segments) -> Path {
+        Path {
+            is_legacy,
+            steps: segments.iter().map(Segment::to_step).collect(),
+            segments,
+        }
+    }
+
     /// Compiles a text in either syntax.
     pub fn parse(text: &[u8]) -> Result<Path, PathError> {
         parse::parse(text)
@@ -86,9 +107,7 @@ impl Path {
 
     /// Whether the path can mean one value at most: names and indexes only.
     pub fn is_singular(&self) -> bool {
-        self.segments
-            .iter()
-            .all(|segment| segment.only_child().is_some())
+        self.steps.is_some()
     }
 
     /// Every value the path means, in the RFC's order, repeated as often as it says.
@@ -114,32 +133,29 @@ impl Path {
         eval::locate_one(self, root)
     }
 
-    /// The steps of the path.
-    pub(crate) fn steps(&self) -> &[Segment] {
-        &self.segments
+    /// The steps of a singular path.
+    #[inline]
+    pub(crate) fn steps(&self) -> Option<&[Step]> {
+        self.steps.as_deref()
     }
 
     /// A singular path without its last step, and that step. None for the root.
-    pub(crate) fn split_last(&self) -> Option<(Path, &Selector)> {
-        let (last, parents) = self.segments.split_last()?;
-        let parents = Path {
-            is_legacy: self.is_legacy,
-            segments: parents.iter().cloned().collect(),
-        };
-        Some((parents, last.only_child()?))
+    pub(crate) fn split_last(&self) -> Option<(Path, &Step)> {
+        let last = self.steps()?.last()?;
+        let (_, parents) = self.segments.split_last()?;
+        let parents = Path::new(self.is_legacy, parents.iter().cloned().collect());
+        Some((parents, last))
     }
 }
 
 impl Segment {
-    /// The selector, if it can mean one child at most: a step of a singular path.
-    pub(crate) fn only_child(&self) -> Option<&Selector> {
+    /// The step, if it can mean one child at most.
+    fn to_step(&self) -> Option<Step> {
         match &self.selectors {
-            Selectors::One(selector @ (Selector::Name(_) | Selector::Index(_)))
-                if !self.descends =>
-            {
-                Some(selector)
-            }
-            _ => None,
+            _ if self.descends => None,
+            Selectors::One(Selector::Name(name)) => Some(Step::Name(name.clone())),
+            Selectors::One(Selector::Index(index)) => Some(Step::Index(*index)),
+            Selectors::One(_) | Selectors::Several(_) => None,
         }
     }
 

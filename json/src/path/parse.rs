@@ -30,31 +30,25 @@ pub(super) fn parse(text: &[u8]) -> Result<Path, PathError> {
             None | Some(b'.' | b'[')
         )
     {
-        let mut path = Path {
-            is_legacy: false,
-            segments: SmallVec::new(),
-        };
-        Parser::new(text, 1, 0).segments(&mut path.segments)?;
-        return Ok(path);
+        let mut segments = Segments::new();
+        Parser::new(text, 1, 0).segments(&mut segments)?;
+        return Ok(Path::new(false, segments));
     }
-    let mut path = Path {
-        is_legacy: true,
-        segments: SmallVec::new(),
-    };
+    let mut segments = Segments::new();
     match text.as_bytes().first() {
         Some(b'.') if text.len() == 1 => {}
         Some(b'.' | b'[') => {
             let mut parser = Parser::new(text, 0, 1).legacy();
-            parser.segments(&mut path.segments)?;
+            parser.segments(&mut segments)?;
         }
         _ => {
             let mut parser = Parser::new(text, 0, 2).legacy();
             let first = parser.name_or_wildcard()?;
-            path.segments.push(Segment::child(first));
-            parser.segments(&mut path.segments)?;
+            segments.push(Segment::child(first));
+            parser.segments(&mut segments)?;
         }
     }
-    Ok(path)
+    Ok(Path::new(true, segments))
 }
 
 impl Segment {

@@ -1,7 +1,7 @@
 //! Documents, paths and edits against a naive model: a plain tree, searched and changed by the
 //! most direct code.
 
-use json::{Condition, DEPTH_MAX, Document, EditError, Path, Rest};
+use json::{Condition, DEPTH_MAX, Document, EditError, Head, Path, Rest, Spliced};
 use proptest::prelude::*;
 
 mod edits;
@@ -43,6 +43,7 @@ proptest! {
         let document = tree.document();
         let value_document = value.document();
         let is_present = !tree.locate(&steps).is_empty();
+        check_splice(&document, &path, &value_document);
         let set = document.borrow().set(&path, value_document.borrow(), Condition::IfPresent);
         tree.set(&steps, &value);
         let changed = set.unwrap();
@@ -67,6 +68,68 @@ proptest! {
             Rest::Changed(document) => prop_assert_eq!(text(&document), tree.text()),
             Rest::Nothing => prop_assert!(tree.children().is_empty()),
         }
+    }
+}
+
+/// What is spliced is what is set, byte by byte; whether it can be.
+fn check_splice(document: &Document, path: &Path, value: &Document) -> bool {
+    let mut head = Head::new();
+    let Some(spliced) = document.borrow().splice(path, value.borrow(), &mut head) else {
+        return false;
+    };
+    let set = document
+        .borrow()
+        .set(path, value.borrow(), Condition::IfPresent);
+    let set = set.unwrap().expect("there is something to be replaced");
+    match spliced {
+        Spliced::Packed(tail) => {
+            let packed = [head.bytes(), tail].concat();
+            assert_eq!(set.packed_bytes(), Some(&packed[..]));
+        }
+        Spliced::Large(large) => {
+            let spliced = Document::Large(large);
+            assert_eq!(text(&spliced), text(&set));
+            assert_eq!(spliced.memory_bytes(), set.memory_bytes());
+        }
+    }
+    true
+}
+
+#[test]
+fn values_are_spliced_in_unless_a_header_gets_wider() {
+    let string = |length: usize| {
+        let text = format!("\"{}\"", "x".repeat(length));
+        Document::parse(text.as_bytes()).unwrap()
+    };
+    let long = "y".repeat(300);
+    let mut spliced = 0;
+    for (document, path) in [
+        (r#"{"a":"","b":[1]}"#.to_owned(), "$.a"),
+        (r#"[[{"a":[""]}],2]"#.to_owned(), "$[0][-1].a[0]"),
+        (format!(r#"{{"b":"{long}","a":{{"c":""}}}}"#), "$.a.c"),
+        (format!(r#"[[0,["{long}"]],"{long}"]"#), "$[0][1][0]"),
+    ] {
+        let document = Document::parse(document.as_bytes()).unwrap();
+        let path = Path::parse(path.as_bytes()).unwrap();
+        let before = |length| {
+            let set = document
+                .borrow()
+                .set(&path, string(length).borrow(), Condition::Always);
+            set.unwrap().unwrap()
+        };
+        for length in [0, 3, 14, 30, 94, 250, 300, 1000] {
+            let before = before(length);
+            let lengths = 0..length + 300;
+            spliced += lengths
+                .filter(|&length| check_splice(&before, &path, &string(length)))
+                .count();
+        }
+    }
+    assert!(spliced > 5_000, "{spliced}");
+    let document = string(1);
+    for path in ["$", "$.a", "$..a"] {
+        let path = Path::parse(path.as_bytes()).unwrap();
+        assert!(!check_splice(&document, &path, &string(0)));
     }
 }
 
@@ -186,6 +249,7 @@ impl Edit {
             let path = path_text(steps);
             let path = Path::parse(path.as_bytes()).unwrap();
             let value = value.document();
+            check_splice(document, &path, &value);
             document
                 .borrow()
                 .set(&path, value.borrow(), condition)

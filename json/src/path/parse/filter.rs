@@ -154,10 +154,7 @@ impl<'t> Parser<'t> {
         }
         Ok(Query {
             is_from_root,
-            path: Path {
-                is_legacy: false,
-                segments,
-            },
+            path: Path::new(false, segments),
         })
     }
 
