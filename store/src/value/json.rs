@@ -5,11 +5,12 @@
 //! handle of the version. Reading a member touches what is on the way to it; an edit makes a new
 //! packed block, or new nodes on the way to the change.
 
-use json::{Document, DocumentRef, LargeDocument};
+use json::{Document, DocumentRef, Head, LargeDocument, Path, Spliced};
+use smallvec::SmallVec;
 
 use super::string::check_len;
-use super::{Body, Delta, NewValue, Origin, of_kind};
-use crate::document::{Handle, Version};
+use super::{Body, Delta, NewValue, Origin, Part, of_kind};
+use crate::document::{HANDLE_BYTES, Handle, Version};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
 
@@ -56,6 +57,33 @@ impl<'g> JsonDoc<'g> {
         super::memory_bytes(self.entry)
     }
 
+    /// What [`DocumentRef::splice`] makes of this document, as the value that follows it.
+    #[inline(always)]
+    pub fn spliced<'a>(
+        self,
+        path: &Path,
+        value: DocumentRef<'_>,
+        head: &'a mut Head,
+    ) -> Option<NewValue<'a>>
+    where
+        'g: 'a,
+    {
+        match (self.document().splice(path, value, head)?, self.stored) {
+            (Spliced::Packed(tail), _) => {
+                let parts = [Part::Borrowed(head.bytes()), Part::Borrowed(tail)];
+                Some(plain(Body {
+                    parts: SmallVec::from_buf(parts),
+                }))
+            }
+            (Spliced::Large(large), Stored::Large(version)) => {
+                check_len(large.memory_bytes()).ok()?;
+                version.note_successor();
+                Some(of_large(large))
+            }
+            (Spliced::Large(_), Stored::Packed(_)) => None,
+        }
+    }
+
     /// What an edit made of this document, as the value that follows it.
     ///
     /// # Errors
@@ -86,32 +114,37 @@ pub fn owned<'a>(document: Document) -> Result<NewValue<'a>, Error> {
 ///
 /// # Errors
 /// [`Error::TooLong`].
-pub fn borrowed(document: &Document) -> Result<NewValue<'_>, Error> {
+pub fn borrowed(document: DocumentRef<'_>) -> Result<NewValue<'_>, Error> {
     check_len(document.memory_bytes())?;
     Ok(match document {
-        Document::Packed(bytes) => plain(Body::default().borrowed(bytes)),
-        Document::Large(large) => of_large(large.clone()),
+        DocumentRef::Packed(bytes) => plain(Body::default().borrowed(bytes)),
+        DocumentRef::Large(large) => of_large(large.clone()),
     })
 }
 
 /// A version of a large document, with a handle of its own.
 pub(super) fn of_large<'a>(large: LargeDocument) -> NewValue<'a> {
     let handle = Handle::new(large);
+    let mut bytes = [0; Part::SHORT_BYTES_MAX];
+    bytes[..HANDLE_BYTES].copy_from_slice(&handle.to_bytes());
+    let mut body = Body::default();
+    body.parts.push(Part::Short(bytes, HANDLE_BYTES as u8));
     NewValue {
         kind: Kind::Json,
         form: Form::Handle,
-        body: Body::default().copied(&handle.to_bytes()),
+        body,
         origin: Origin::New(Delta::of_document(handle)),
     }
 }
 
+#[inline(always)]
 fn plain(body: Body<'_>) -> NewValue<'_> {
     NewValue::flat(Kind::Json, Form::Plain, body)
 }
 
 #[cfg(test)]
 mod tests {
-    use json::{Condition, Path};
+    use json::Condition;
 
     use super::super::held::Held;
     use super::super::{deep_copy, memory_bytes, same_value, string};
@@ -152,7 +185,10 @@ mod tests {
     fn an_entry_gives_back_the_document_it_was_made_of() {
         for given in ["7", r#"{"a":[1,2.5]}"#, &large_text()] {
             let document = document(given);
-            assert_eq!(text(Held::new(borrowed(&document).unwrap()).entry()), given);
+            assert_eq!(
+                text(Held::new(borrowed(document.borrow()).unwrap()).entry()),
+                given
+            );
             assert_eq!(text(Held::new(owned(document).unwrap()).entry()), given);
         }
     }

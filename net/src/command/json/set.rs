@@ -1,8 +1,8 @@
 //! Values put in their place: SET, MSET, MERGE.
 
-use json::{Condition, Document, Path};
-use store::value::json::borrowed;
-use store::{Change, Draft, Entry};
+use json::{Condition, Document, Head, Operand, ParseError, Path};
+use store::value::json::{JsonDoc, borrowed};
+use store::{Change, Draft, Entry, NewValue};
 
 use super::document::{Reach, check_replaceable, document_of, update, weigh};
 use super::paths::{Compiled, compiled};
@@ -65,7 +65,7 @@ enum Look {
 /// A value and where it goes. What is wrong with them shows when the key is looked at.
 struct Request {
     path: Compiled,
-    value: Result<Document, Error>,
+    value: Result<Operand, Error>,
     manner: Manner,
 }
 
@@ -113,7 +113,15 @@ fn run(
     manner: Manner,
 ) -> Result<(), Error> {
     let request = Request::new(call, path, text, manner)?;
+    let mut head = Head::new();
+    // For the first attempt, which is mostly the last.
+    let mut room = Some(&mut head);
     let is_done = update(&call.db, key, |entry| {
+        if let (Some(entry), Some(head)) = (entry, room.take())
+            && let Some(new) = request.spliced(entry, head)
+        {
+            return Ok((Change::Put(Draft::keeping(entry, new)), true));
+        }
         request.decide(call, entry, Look::First)
     })?;
     match is_done {
@@ -172,9 +180,21 @@ impl Request {
         call.heavy(text.len() / KILOBYTE)?;
         Ok(Request {
             path: compiled(path),
-            value: read_value(text),
+            value: Operand::parse(text).map_err(not_json),
             manner,
         })
+    }
+
+    /// What the request makes of the document in `entry` when one value takes the place of another
+    /// and little else changes, which is mostly so; None where [`Request::decide`] finds out.
+    #[inline(always)]
+    fn spliced<'a>(&self, entry: Entry<'a>, head: &'a mut Head) -> Option<NewValue<'a>> {
+        let Manner::Set(Condition::Always | Condition::IfPresent) = self.manner else {
+            return None;
+        };
+        let (path, value) = (self.path.as_deref().ok()?, self.value.as_ref().ok()?);
+        let old = JsonDoc::of(entry).ok()?;
+        old.spliced(path, value.borrow(), head)
     }
 
     /// What becomes of what is there, and whether anything does.
@@ -188,7 +208,7 @@ impl Request {
         let means_root = self.path.as_deref().is_ok_and(Path::is_root);
         let value = self.value.as_ref().map_err(Clone::clone);
         let Some(entry) = entry else {
-            let value = value?;
+            let value = value?.borrow();
             return match self.manner {
                 Manner::Set(Condition::IfPresent) => Ok((Change::Keep, false)),
                 _ if !means_root => Err(NOT_AT_ROOT),
@@ -199,7 +219,7 @@ impl Request {
             && means_root
         {
             check_replaceable(call, entry)?;
-            let value = value?;
+            let value = value?.borrow();
             return Ok(match condition {
                 Condition::IfMissing => (Change::Keep, false),
                 _ => (Change::Put(Draft::keeping(entry, borrowed(value)?)), true),
@@ -234,9 +254,10 @@ impl Request {
 /// There is none, or it is work for another thread.
 pub(super) fn parse_value(call: &Call<'_>, text: &[u8]) -> Result<Document, Error> {
     call.heavy(text.len() / KILOBYTE)?;
-    read_value(text)
+    Document::parse(text).map_err(not_json)
 }
 
-fn read_value(text: &[u8]) -> Result<Document, Error> {
-    Document::parse(text).map_err(|error| Error::Owned(error.to_string()))
+#[cold]
+fn not_json(error: ParseError) -> Error {
+    Error::Owned(error.to_string())
 }
