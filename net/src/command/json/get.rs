@@ -1,5 +1,7 @@
 //! Values as text, or as RESP3 has them: GET, MGET.
 
+use std::cell::RefCell;
+
 use json::{DocumentRef, Layout, Path, Value, View, print_string};
 use smallvec::{SmallVec, smallvec};
 
@@ -7,8 +9,8 @@ use super::document::{Reach, document_of, read, weigh};
 use super::edit::reply_number;
 use super::paths::{Compiled, compiled};
 use super::{
-    Args, At, Call, Command, Error, FORMAT_IN_RESP2, From, NO_SUCH_PATH, Readonly, Reply, Run,
-    Version, WRONG_FORMAT, error,
+    Args, At, Call, Command, Error, FORMAT_IN_RESP2, From, KILOBYTE, NO_SUCH_PATH, Readonly, Reply,
+    Run, Version, WRONG_FORMAT, error,
 };
 
 pub(super) const GET: Command = Command {
@@ -40,6 +42,13 @@ pub(super) const MGET: Command = Command {
 
 /// What many replies fit in.
 const TEXT_BYTES: usize = 64;
+
+/// Room for a text that a thread keeps for the next one.
+const TEXT_BYTES_KEPT: usize = 16 * KILOBYTE;
+
+thread_local! {
+    static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How values are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +108,9 @@ fn reply_text(reply: &mut Reply<'_>, value: Value<'_>) {
 }
 
 fn get(call: &mut Call<'_>) -> Result<(), Error> {
+    if let [key, path @ [b'$' | b'.', ..]] = call.args.rest() {
+        return get_one(call, key, path);
+    }
     let (key, request) = (
         call.args.word()?,
         GetRequest::parse(&mut call.args, call.reply.version())?,
@@ -115,6 +127,29 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+/// JSON.GET of one path, which is no option, without options.
+fn get_one(call: &mut Call<'_>, key: &[u8], path: &[u8]) -> Result<(), Error> {
+    let path = compiled(path);
+    let Some(found) = read(call, key)? else {
+        call.reply.null();
+        return Ok(());
+    };
+    let document = found.document();
+    weigh(call, document, path.as_deref(), Reach::Whole)?;
+    let path = path.as_deref().map_err(Clone::clone)?;
+    TEXT.with_borrow_mut(|text| {
+        text.clear();
+        match path.is_singular() {
+            true => print_one(path, document.root(), text)?,
+            false => print_matches(&Layout::default(), path, document.root(), 0, text)?,
+        }
+        call.reply.bulk(text);
+        text.clear();
+        text.shrink_to(TEXT_BYTES_KEPT);
+        Ok(())
+    })
 }
 
 fn mget(call: &mut Call<'_>) -> Result<(), Error> {
@@ -239,7 +274,7 @@ impl<'c> GetRequest<'c> {
         match &self.paths[..] {
             [(_, path)] => {
                 let path = path.as_deref().map_err(Clone::clone)?;
-                self.print_matches(path, document.root(), 0, &mut text)?;
+                print_matches(&self.layout, path, document.root(), 0, &mut text)?;
             }
             _ => self.print_by_path(document.root(), &mut text)?,
         }
@@ -260,74 +295,89 @@ impl<'c> GetRequest<'c> {
         let has_many = paths.iter().any(|(_, path)| !path.is_legacy());
         out.push(b'{');
         for (index, (text, path)) in paths.iter().enumerate() {
-            self.begin_line(index > 0, 1, out);
+            begin_line(&self.layout, index > 0, 1, out);
             print_string(text, out);
             out.push(b':');
             out.extend_from_slice(self.layout.space);
             match has_many {
-                true => self.print_all(path, root, 1, out)?,
-                false => self.print_matches(path, root, 1, out)?,
+                true => print_all(&self.layout, path, root, 1, out)?,
+                false => print_matches(&self.layout, path, root, 1, out)?,
             }
         }
-        self.begin_line(false, 0, out);
+        begin_line(&self.layout, false, 0, out);
         out.push(b'}');
         Ok(())
     }
+}
 
-    /// What a path means, in the way of its syntax.
-    fn print_matches(
-        &self,
-        path: &Path,
-        root: Value<'_>,
-        level: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        if !path.is_legacy() {
-            return self.print_all(path, root, level, out);
-        }
-        let first = path.first(root)?.ok_or(NO_SUCH_PATH)?;
-        first.print_with(&self.layout, level, out);
-        Ok(())
+/// As [`print_matches`], compact, of a path that means one value at most.
+fn print_one(path: &Path, root: Value<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+    let value = path.first(root)?;
+    if path.is_legacy() {
+        value.ok_or(NO_SUCH_PATH)?.print(out);
+        return Ok(());
     }
-
-    /// Every match of a path, as an array.
-    fn print_all(
-        &self,
-        path: &Path,
-        root: Value<'_>,
-        level: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        let (one, all);
-        let matches = match path.is_singular() {
-            true => {
-                one = path.first(root)?;
-                one.as_slice()
-            }
-            false => {
-                all = path.find(root)?;
-                &all[..]
-            }
-        };
-        out.push(b'[');
-        for (index, value) in matches.iter().enumerate() {
-            self.begin_line(index > 0, level + 1, out);
-            value.print_with(&self.layout, level + 1, out);
-        }
-        if !matches.is_empty() {
-            self.begin_line(false, level, out);
-        }
-        out.push(b']');
-        Ok(())
+    out.push(b'[');
+    if let Some(value) = value {
+        value.print(out);
     }
+    out.push(b']');
+    Ok(())
+}
 
-    fn begin_line(&self, comma: bool, level: usize, out: &mut Vec<u8>) {
-        if comma {
-            out.push(b',');
+/// What a path means, in the way of its syntax.
+fn print_matches(
+    layout: &Layout<'_>,
+    path: &Path,
+    root: Value<'_>,
+    level: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    if !path.is_legacy() {
+        return print_all(layout, path, root, level, out);
+    }
+    let first = path.first(root)?.ok_or(NO_SUCH_PATH)?;
+    first.print_with(layout, level, out);
+    Ok(())
+}
+
+/// Every match of a path, as an array.
+fn print_all(
+    layout: &Layout<'_>,
+    path: &Path,
+    root: Value<'_>,
+    level: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let (one, all);
+    let matches = match path.is_singular() {
+        true => {
+            one = path.first(root)?;
+            one.as_slice()
         }
-        out.extend_from_slice(self.layout.newline);
-        for _ in 0..level {
-            out.extend_from_slice(self.layout.indent);
+        false => {
+            all = path.find(root)?;
+            &all[..]
         }
+    };
+    out.push(b'[');
+    for (index, value) in matches.iter().enumerate() {
+        begin_line(layout, index > 0, level + 1, out);
+        value.print_with(layout, level + 1, out);
+    }
+    if !matches.is_empty() {
+        begin_line(layout, false, level, out);
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn begin_line(layout: &Layout<'_>, comma: bool, level: usize, out: &mut Vec<u8>) {
+    if comma {
+        out.push(b',');
+    }
+    out.extend_from_slice(layout.newline);
+    for _ in 0..level {
+        out.extend_from_slice(layout.indent);
     }
 }
