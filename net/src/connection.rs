@@ -243,8 +243,13 @@ impl Connection {
             log::warn!("a client's request exceeds client-query-buffer-limit");
             return Err(End::Closed);
         }
-        self.send_down_to(self.output_bytes_max()).await?;
+        if self.sent < self.output.len() {
+            self.send_down_to(self.output_bytes_max()).await?;
+        }
         loop {
+            while !self.stream.is_readable() {
+                self.wait_to_read().await?;
+            }
             self.input.make_room(bytes_needed);
             let room = &mut self.input.bytes[self.input.end..];
             let room_bytes = room.len();
@@ -266,8 +271,8 @@ impl Connection {
                     return Ok(());
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.wait_to_read().await?,
-                    io::ErrorKind::Interrupted => {}
+                    // It is no longer readable in the first case.
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
                     _ => return Err(error.into()),
                 },
             }

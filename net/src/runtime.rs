@@ -1,11 +1,13 @@
 //! The asynchronous runtime: the only file that names one.
 //!
-//! One thread per core, and on each of them a [`LocalExecutor`] (the executor beneath async-std)
-//! whose tasks never move, so that a connection's task needs no locks. async-std gives the timers,
-//! the channels between threads and what waits outside of these threads.
+//! async-std gives the timers, the channels between threads and what waits outside of connection
+//! threads. Those, one per core, have [`tasks`] of their own, which never move, so that a
+//! connection's task needs no locks. The executor beneath async-std could run them, too, but is
+//! made for tasks that move: queues and locks of its own cost 1,000 instructions per round where
+//! 100 are enough.
 //!
-//! Its reactor is not used for connections: it arms each socket anew for every wait, which costs
-//! 3.6 system calls per unpipelined request where two are needed. Instead every thread has a
+//! Nor is async-std's reactor used for connections: it arms each socket anew for every wait, which
+//! costs 3.6 system calls per unpipelined request where two are needed. Instead every thread has a
 //! [`mio::Poll`] of its own in which a socket is registered once, edge-triggered, when its
 //! connection begins:
 //!
@@ -13,8 +15,8 @@
 //!   room for: the next byte to arrive raises a new edge, so the socket counts as drained;
 //! - once the peer has closed its side no edge follows, so such a socket stays ready to read.
 //!
-//! The thread's loop polls its executor until nothing can go on, then sleeps in the poll. A wake
-//! from another thread interrupts that sleep, and only that: see [`Alarm`].
+//! The thread's loop runs its tasks until none can go on, then sleeps in the poll. A wake from
+//! another thread interrupts that sleep, and only that: see [`Alarm`].
 //! (mio and not polling: registering with the latter is unsafe, and this crate forbids that.)
 
 use std::cell::{Cell, RefCell};
@@ -25,10 +27,9 @@ use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_executor::LocalExecutor;
 use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Events, Interest, Registry, Token};
@@ -36,9 +37,15 @@ use slab::Slab;
 
 pub(crate) use async_std::channel;
 
+mod tasks;
+
+use tasks::{MAIN, Mailbox, Tasks};
+
 /// The token of a thread's own waker; sockets' tokens are indexes of its slab.
 const ALARM: Token = Token(usize::MAX);
 const EVENTS_MAX: usize = 256;
+/// So many tasks go on until events are asked for again.
+const ROUND_TASKS_MAX: usize = 200;
 
 thread_local! {
     static LOCAL: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
@@ -46,7 +53,7 @@ thread_local! {
 
 /// What a runtime thread has of its own.
 struct Local {
-    executor: LocalExecutor<'static>,
+    tasks: Tasks,
     registry: Registry,
     sources: RefCell<Slab<Rc<Readiness>>>,
     /// Tasks that go on once the poll was asked for events again.
@@ -56,6 +63,18 @@ struct Local {
 impl Local {
     fn current() -> Rc<Local> {
         LOCAL.with_borrow(|local| Rc::clone(local.as_ref().expect("a runtime thread")))
+    }
+
+    /// Queues a task of the calling thread; whether the mailbox is that thread's.
+    fn queue_here(mailbox: &Arc<Mailbox>, number: usize) -> bool {
+        let queued = LOCAL.try_with(|local| {
+            let local = local.borrow();
+            let local = local
+                .as_ref()
+                .filter(|local| Arc::ptr_eq(&local.tasks.mailbox, mailbox));
+            local.map(|local| local.tasks.queue(number)).is_some()
+        });
+        queued.unwrap_or(false)
     }
 
     fn register(&self, source: &mut (impl Source + ?Sized)) -> io::Result<(Token, Rc<Readiness>)> {
@@ -93,6 +112,9 @@ struct Readiness {
     is_readable: Cell<bool>,
     is_read_closed: Cell<bool>,
     is_writable: Cell<bool>,
+    /// Whether a task waits; it is the one of `task`.
+    is_awaited: Cell<bool>,
+    /// Kept, since the next to wait is the same one.
     task: RefCell<Option<Waker>>,
 }
 
@@ -108,8 +130,10 @@ impl Readiness {
         if event.is_writable() || event.is_error() || event.is_write_closed() {
             self.is_writable.set(true);
         }
-        if let Some(task) = self.task.take() {
-            task.wake();
+        if self.is_awaited.replace(false)
+            && let Some(task) = &*self.task.borrow()
+        {
+            task.wake_by_ref();
         }
     }
 
@@ -129,6 +153,7 @@ impl Readiness {
                 return Poll::Ready(());
             }
             kick.listen(context);
+            self.is_awaited.set(true);
             let mut task = self.task.borrow_mut();
             if !task
                 .as_ref()
@@ -262,6 +287,11 @@ impl Stream {
         result
     }
 
+    /// Whether [`Stream::read`] is worth a try.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.readiness.is_readable.get()
+    }
+
     /// Waits until there is something to read, the peer is gone, or `kick` comes.
     pub(crate) async fn readable(&self, kick: &Kick) {
         self.readiness.wait(|r| r.is_readable.get(), kick).await;
@@ -381,8 +411,9 @@ impl Drop for Listener {
 
 /// Wakes a thread out of its poll.
 ///
-/// Invariant: the poll is entered only from `ASLEEP`, and whoever takes the state away from
-/// `ASLEEP` signals the poll; a wake at any other time costs no system call.
+/// Invariant: the thread sleeps in the poll only from `ASLEEP`, and whoever takes the state away
+/// from `ASLEEP` ends that sleep; a signal at any other time costs no system call. The thread
+/// looks into its mailbox whenever it finds `NOTIFIED`, which is set after the mailbox was filled.
 struct Alarm {
     state: AtomicU8,
     waker: mio::Waker,
@@ -393,24 +424,20 @@ const NOTIFIED: u8 = 1;
 const ASLEEP: u8 = 2;
 
 impl Alarm {
-    fn wake_up(&self) {
-        self.state.store(AWAKE, Ordering::SeqCst);
+    /// Whether anybody has signalled since this was last called.
+    fn wake_up(&self) -> bool {
+        self.state.swap(AWAKE, Ordering::SeqCst) == NOTIFIED
     }
 
-    /// Whether the thread may sleep: nobody has woken it since `wake_up`.
+    /// Whether the thread may sleep: nobody has signalled since `wake_up`.
     fn may_sleep(&self) -> bool {
         self.state
             .compare_exchange(AWAKE, ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
-}
 
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
+    /// Lets the thread look into its mailbox.
+    fn signal(&self) {
         if self.state.swap(NOTIFIED, Ordering::SeqCst) == ASLEEP {
             // It fails only when the poll is closed, which ends the thread anyway.
             let _ = self.waker.wake();
@@ -437,16 +464,20 @@ const IDLE_AFTER: Duration = Duration::from_millis(20);
 /// What the kernel says about the poll.
 pub(crate) fn run<T>(main: impl Future<Output = T>, idle: Idle) -> io::Result<T> {
     let poll = mio::Poll::new()?;
+    let alarm = Alarm {
+        state: AtomicU8::new(AWAKE),
+        waker: mio::Waker::new(poll.registry(), ALARM)?,
+    };
     let local = Rc::new(Local {
-        executor: LocalExecutor::new(),
+        tasks: Tasks::new(alarm),
         registry: poll.registry().try_clone()?,
         sources: RefCell::default(),
         next_round: RefCell::default(),
     });
     LOCAL.set(Some(Rc::clone(&local)));
     let result = drive(&local, poll, main, idle);
-    // Only after this may the last reference go: tasks that are dropped with the executor find
-    // their thread's `Local` gone instead of half destroyed.
+    // Only after this may the last reference go: tasks that are dropped with it find their
+    // thread's `Local` gone instead of half destroyed.
     LOCAL.take();
     result
 }
@@ -457,29 +488,37 @@ fn drive<T>(
     main: impl Future<Output = T>,
     idle: Idle,
 ) -> io::Result<T> {
-    let alarm = Arc::new(Alarm {
-        state: AtomicU8::new(AWAKE),
-        waker: mio::Waker::new(poll.registry(), ALARM)?,
-    });
-    let waker = Waker::from(Arc::clone(&alarm));
-    let mut context = Context::from_waker(&waker);
-    let mut running = pin!(local.executor.run(main));
+    let Local { tasks, .. } = local;
+    let alarm = &tasks.mailbox.alarm;
+    let mut main = pin!(main);
+    let ticket = tasks.main_ticket();
+    let waker = Waker::from(Arc::clone(&ticket));
     let mut events = Events::with_capacity(EVENTS_MAX);
     loop {
-        // Whoever wakes a task from here on does it before or during the next sleep.
-        alarm.wake_up();
-        if let Poll::Ready(output) = running.as_mut().poll(&mut context) {
-            return Ok(output);
+        for _ in 0..ROUND_TASKS_MAX {
+            match tasks.next_ready() {
+                None => break,
+                Some(MAIN) => {
+                    ticket.begin();
+                    let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
+                    if let Poll::Ready(output) = polled {
+                        return Ok(output);
+                    }
+                }
+                Some(number) => tasks.run(number),
+            }
         }
-        let is_idle = local.next_round.borrow().is_empty() && alarm.may_sleep();
-        let timeout = match is_idle {
+        let has_more = !tasks.are_waiting() || !local.next_round.borrow().is_empty();
+        let timeout = match !has_more && alarm.may_sleep() {
             true if (idle.is_due)() => Some(IDLE_AFTER),
             true => None,
             false => Some(Duration::ZERO),
         };
         let polled = poll.poll(&mut events, timeout);
         // What is delivered wakes tasks of this very thread, for which no signal is needed.
-        alarm.wake_up();
+        if alarm.wake_up() {
+            tasks.take_mail();
+        }
         if timeout == Some(IDLE_AFTER) && events.is_empty() {
             (idle.work)();
         }
@@ -497,7 +536,7 @@ fn drive<T>(
 /// # Panics
 /// Outside of [`run`].
 pub(crate) fn spawn_local(task: impl Future<Output = ()> + 'static) {
-    Local::current().executor.spawn(task).detach();
+    Local::current().tasks.spawn(task);
 }
 
 /// Waits.
