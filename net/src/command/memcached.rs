@@ -38,13 +38,13 @@ const VERSION: &str = "1.6.45";
 const PLAIN: &str = "PLAIN";
 
 /// What carrying out a request led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome<'b> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
     /// The reply, if the client wants one, is written.
     Replied,
-    /// The start of a long reply is written: send some of it, let others have their turn, then
-    /// carry out what is left.
-    Partly(Request<'b>),
+    /// The start of a long reply is written, and the request is what is left of it: send some of
+    /// the reply, let others have their turn, then carry out the rest.
+    Partly,
     /// A transaction was in the way, nothing was written: run the request again a little later.
     Busy,
     /// The connection is to be closed once its replies are sent.
@@ -119,12 +119,12 @@ pub(crate) trait Surroundings {
 }
 
 /// Carries out a request and writes its reply.
-pub(crate) fn execute<'b>(
-    request: &Request<'b>,
+pub(crate) fn execute(
+    request: &mut Request<'_>,
     call: &Call<'_>,
     surroundings: &impl Surroundings,
     out: &mut Vec<u8>,
-) -> Outcome<'b> {
+) -> Outcome {
     let len_before = out.len();
     if !surroundings.is_authenticated() && !is_open_to_all(&request.verb) {
         Writer::new(out, request.form).status(Status::AuthFailed, Stored::at(b""));
@@ -133,7 +133,8 @@ pub(crate) fn execute<'b>(
     if let Form::Meta(_) = request.form {
         call.note(Count::CmdMeta);
     }
-    match call.run(request, surroundings, &mut Writer::new(out, request.form)) {
+    let form = request.form;
+    match call.run(&mut request.verb, surroundings, &mut Writer::new(out, form)) {
         Ok(outcome) => outcome,
         Err(Failure::Busy) => {
             out.truncate(len_before);
@@ -141,7 +142,7 @@ pub(crate) fn execute<'b>(
         }
         Err(Failure::OutOfMemory) => {
             call.note(Count::StoreNoMemory);
-            Writer::new(out, request.form).status(Status::OutOfMemory, Stored::at(b""));
+            Writer::new(out, form).status(Status::OutOfMemory, Stored::at(b""));
             Outcome::Replied
         }
     }
@@ -155,19 +156,20 @@ pub(crate) fn prefetch<'b>(db: &Db<'_>, keys: impl Iterator<Item = &'b [u8]> + C
 }
 
 impl Call<'_> {
-    /// Carries out a request, or its beginning.
-    fn run<'b>(
+    /// Carries out a request, or its beginning; then it is changed to what is left.
+    fn run(
         &self,
-        request: &Request<'b>,
+        verb: &mut Verb<'_>,
         surroundings: &impl Surroundings,
         reply: &mut Writer<'_, '_>,
-    ) -> Result<Outcome<'b>, Failure> {
-        match &request.verb {
+    ) -> Result<Outcome, Failure> {
+        match verb {
             Verb::GetMany {
                 keys,
                 touch,
                 with_tokens,
             } => {
+                // Not those of the request, which is to be run again if a key is held.
                 let mut rest = *keys;
                 let is_whole = match *touch {
                     None => self.get_many(&mut rest, *with_tokens, reply),
@@ -176,12 +178,8 @@ impl Call<'_> {
                     }
                 };
                 if !is_whole {
-                    let verb = Verb::GetMany {
-                        keys: rest,
-                        touch: *touch,
-                        with_tokens: *with_tokens,
-                    };
-                    return Ok(Outcome::Partly(Request { verb, ..*request }));
+                    *keys = rest;
+                    return Ok(Outcome::Partly);
                 }
             }
             Verb::Get(get) => self.get(get, reply)?,
@@ -193,8 +191,8 @@ impl Call<'_> {
             Verb::Debug { key } => self.debug(*key, reply),
             Verb::List(list) if !reply.is_silent() => {
                 if let Some(rest) = self.list(*list, reply) {
-                    let verb = Verb::List(rest);
-                    return Ok(Outcome::Partly(Request { verb, ..*request }));
+                    *list = rest;
+                    return Ok(Outcome::Partly);
                 }
             }
             Verb::List(_) => {}
@@ -209,12 +207,12 @@ impl Call<'_> {
     }
 
     /// Carries out a request that is about the server or the connection.
-    fn run_without_items<'b>(
+    fn run_without_items(
         &self,
         verb: &Verb<'_>,
         surroundings: &impl Surroundings,
         reply: &mut Writer<'_, '_>,
-    ) -> Outcome<'b> {
+    ) -> Outcome {
         match *verb {
             Verb::Version => reply.version(VERSION),
             Verb::Noop => reply.noop(),

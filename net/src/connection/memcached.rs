@@ -89,7 +89,7 @@ impl Connection {
             if parsed.is_err() {
                 break Err(End::Closing);
             }
-            if requests.is_empty() {
+            if requests.is_empty() || rest.is_empty() {
                 break Ok(());
             }
         };
@@ -132,7 +132,16 @@ impl Connection {
             let db = shared.store.db(DB_INDEX, &guard, now_ms);
             memcached::prefetch(&db, keys.take(memcached::BATCH_KEYS));
         }
-        while let Some(request) = requests.get(*next) {
+        let around = Around {
+            shared,
+            client: &self.session.client,
+            now_ms,
+            thread: self.thread,
+            is_authenticated: Cell::new(self.session.is_authenticated),
+        };
+        let commands = &shared.stats.of(self.thread).commands;
+        let is_bridged = shared.settings.is_on(Setting::JsonBridge);
+        while let Some(request) = requests.get_mut(*next) {
             if shared.pause.stops(request.is_write(), now_ms) {
                 return Halt::Paused;
             }
@@ -143,28 +152,18 @@ impl Connection {
                 state: &shared.memcached,
                 thread: self.thread,
                 limits,
-                is_bridged: shared.settings.is_on(Setting::JsonBridge),
+                is_bridged,
                 reply_bytes_max: SEND_BYTES,
-            };
-            let around = Around {
-                shared,
-                client: &self.session.client,
-                now_ms,
-                thread: self.thread,
-                is_authenticated: Cell::new(self.session.is_authenticated),
             };
             let outcome = memcached::execute(request, &call, &around, &mut self.output);
             self.session.is_authenticated = around.is_authenticated.get();
             match outcome {
                 Outcome::Replied => *next += 1,
-                Outcome::Partly(rest) => {
-                    requests[*next] = rest;
-                    return Halt::Part;
-                }
+                Outcome::Partly => return Halt::Part,
                 Outcome::Busy => return Halt::Busy,
                 Outcome::Closing => return Halt::Closing,
             }
-            shared.stats.of(self.thread).commands.add(1);
+            commands.add(1);
             if self.output.len() - self.sent > SEND_BYTES {
                 return Halt::FullOutput;
             }
@@ -181,12 +180,13 @@ fn parse<'b>(
     limits: &Limits,
     requests: &mut Requests<'b>,
 ) -> Result<(), Broken> {
-    requests.reserve(requests_expected(rest));
-    while requests.len() < BATCH_REQUESTS_MAX {
-        let Some(request) = parser.next(rest, limits)? else {
-            break;
-        };
+    while requests.len() < BATCH_REQUESTS_MAX
+        && let Some(request) = parser.next(rest, limits)?
+    {
         requests.push(request);
+        if requests.len() == 1 && !rest.is_empty() {
+            requests.reserve(requests_expected(rest));
+        }
     }
     Ok(())
 }

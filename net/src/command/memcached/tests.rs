@@ -80,11 +80,12 @@ impl Server {
                 is_bridged: true,
                 reply_bytes_max: 50,
             };
-            let mut outcome = execute(&request, &call, &NoSurroundings, &mut out);
-            while let Outcome::Partly(rest) = outcome {
-                request = rest;
-                outcome = execute(&request, &call, &NoSurroundings, &mut out);
-            }
+            let outcome = loop {
+                match execute(&mut request, &call, &NoSurroundings, &mut out) {
+                    Outcome::Partly => {}
+                    outcome => break outcome,
+                }
+            };
             assert_ne!(outcome, Outcome::Busy);
             if outcome == Outcome::Closing {
                 out.extend_from_slice(b"closed");

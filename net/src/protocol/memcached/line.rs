@@ -62,8 +62,12 @@ impl LineParser {
             return check_open_line(input).map(|()| None);
         };
         let line_end = self.searched + found;
-        let rest = &input[line_end + 1..];
-        let (request, consumed) = match parse_line(&input[..line_end]) {
+        let (line, rest) = (&input[..line_end], &input[line_end + 1..]);
+        if let Some(request) = text::plain_get(line) {
+            self.is_read(input, rest);
+            return Ok(Some(request));
+        }
+        let (request, consumed) = match parse_line(line) {
             Parsed::Whole(request) => (request, 0),
             Parsed::Unwanted(request, bytes) => {
                 self.swallow_bytes = bytes + VALUE_END.len();
@@ -83,10 +87,15 @@ impl LineParser {
                 }
             }
         };
-        *input = &rest[consumed..];
+        self.is_read(input, &rest[consumed..]);
+        Ok(Some(request))
+    }
+
+    /// Goes on behind a request.
+    fn is_read<'b>(&mut self, input: &mut &'b [u8], rest: &'b [u8]) {
+        *input = rest;
         self.searched = 0;
         self.bytes_needed = 0;
-        Ok(Some(request))
     }
 
     /// How many bytes the input must have, at least, before a call can find a complete request.

@@ -50,13 +50,22 @@ struct Flags<'b> {
 impl<'b> Flags<'b> {
     /// Those behind `key` on a line with `words_before` words before them.
     fn of(key: &'b [u8], words: Words<'b>, words_before: usize) -> Result<Flags<'b>, Refusal> {
-        check(words, words_before)?;
         if key.len() > KEY_BYTES_MAX {
+            check(words, words_before)?;
             return Err(Refusal::BadFormat);
         }
-        if words_before + words.count() > LINE_WORDS_MAX {
-            return Err(Refusal::TooManyFlags);
-        }
+        Flags::read(key, words, words_before).or_else(|refusal| {
+            // What is wrong with the line as a whole is told before what a flag says.
+            check(words, words_before)?;
+            match words_before + words.count() > LINE_WORDS_MAX {
+                true => Err(Refusal::TooManyFlags),
+                false => Err(refusal),
+            }
+        })
+    }
+
+    /// Reads what [`Flags::of`] checks further if this fails.
+    fn read(key: &'b [u8], words: Words<'b>, words_before: usize) -> Result<Flags<'b>, Refusal> {
         let mut flags = Flags {
             key: Key::Plain(key),
             words,
@@ -79,8 +88,11 @@ impl<'b> Flags<'b> {
         };
         let mut seen = 0_u128;
         let mut refusal = None;
-        for word in words {
-            let bit = 1_u128 << word[0];
+        for (index, word) in words.enumerate() {
+            if words_before + index == LINE_WORDS_MAX {
+                return Err(Refusal::TooManyFlags);
+            }
+            let bit = 1_u128.checked_shl(word[0].into()).unwrap_or(0);
             if seen & bit != 0 {
                 return Err(Refusal::DuplicateFlag);
             }
@@ -288,14 +300,19 @@ pub(super) fn noop<'b>() -> Parsed<'b> {
 pub(super) fn store(mut words: Words<'_>) -> Parsed<'_> {
     let key = words.next();
     let length = words.next();
-    let (Some(key), Some(length), Ok(())) = (key, length, check(words, 3)) else {
+    let (Some(key), Some(length)) = (key, length) else {
         return refused(Refusal::BadFormat, false);
     };
+    let flags = Flags::of(key, words, 3);
+    // Flags that could be read begin as they may.
+    if flags.is_err() && check(words, 3).is_err() {
+        return refused(Refusal::BadFormat, false);
+    }
     let bytes = match value_bytes(length) {
         Ok(bytes) => bytes,
         Err(refusal) => return refused(refusal, false),
     };
-    let header = Flags::of(key, words, 3).and_then(|flags| {
+    let header = flags.and_then(|flags| {
         let store = store_header(&flags)?;
         match flags.is_opaque_too_long {
             true => Err(Refusal::OpaqueTooLong),

@@ -45,6 +45,22 @@ pub(super) fn request<'b>(command: &[u8], words: Words<'b>) -> Option<Parsed<'b>
     Some(parsed)
 }
 
+/// The request of a line that is a get of keys as they should be: what is asked for most.
+pub(super) fn plain_get(line: &[u8]) -> Option<Request<'_>> {
+    let keys = line.strip_prefix(b"get ")?;
+    let keys = Words::of(keys.strip_suffix(b"\r").unwrap_or(keys));
+    check_keys(keys).ok()?;
+    let verb = Verb::GetMany {
+        keys,
+        touch: None,
+        with_tokens: false,
+    };
+    Some(Request {
+        verb,
+        form: Form::TEXT,
+    })
+}
+
 /// The request of any other line. Those few commands may have blanks before them.
 pub(super) fn other_request(mut words: Words<'_>) -> Parsed<'_> {
     let command = words.next().unwrap_or_default();

@@ -6,7 +6,7 @@ use super::request::Refusal;
 ///
 /// The next word is always found already. So the key of a line with one, which is looked at when
 /// the line is checked, when it is fetched ahead and when it is read, is searched for once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words<'b> {
     /// Empty when there is none.
     next: &'b [u8],
@@ -16,11 +16,11 @@ pub(crate) struct Words<'b> {
 impl<'b> Words<'b> {
     /// Those of a line.
     pub(crate) fn of(line: &'b [u8]) -> Words<'b> {
-        let blanks = line.iter().take_while(|byte| **byte == b' ').count();
-        let start = &line[blanks..];
-        // Words are short: setting up a vector search costs more than it saves.
-        let end = start.iter().position(|byte| *byte == b' ');
-        let (next, rest) = start.split_at(end.unwrap_or(start.len()));
+        let mut start = line;
+        while let [b' ', behind @ ..] = start {
+            start = behind;
+        }
+        let (next, rest) = start.split_at(word_bytes(start));
         Words { next, rest }
     }
 
@@ -38,9 +38,34 @@ impl<'b> Iterator for Words<'b> {
             return None;
         }
         let next = self.next;
-        *self = Words::of(self.rest);
+        *self = match self.rest {
+            [] => Words::default(),
+            rest => Words::of(rest),
+        };
         Some(next)
     }
+}
+
+/// How many bytes stand before the first blank.
+///
+/// Words are short: setting up a vector search costs more than it saves.
+fn word_bytes(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+    const BLANKS: u64 = u64::from_le_bytes([b' '; 8]);
+    let (chunks, last) = text.as_chunks::<8>();
+    let mut bytes = 0;
+    for chunk in chunks {
+        let differences = u64::from_le_bytes(*chunk) ^ BLANKS;
+        // The lowest bit that is set is that of the first byte without a difference.
+        let equals = differences.wrapping_sub(ONES) & !differences & HIGHS;
+        if equals != 0 {
+            return bytes + equals.trailing_zeros() as usize / 8;
+        }
+        bytes += chunk.len();
+    }
+    let end = last.iter().position(|byte| *byte == b' ');
+    bytes + end.unwrap_or(last.len())
 }
 
 /// What a number is written with, at most: no number that counts needs more.
@@ -51,13 +76,22 @@ pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > DIGITS_MAX {
         return None;
     }
-    text.iter().try_fold(0_u64, |value, byte| {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value.checked_mul(10)?.checked_add(u64::from(digit))
+    let (sure, others) = text.split_at(text.len().min(SURE_DIGITS));
+    let mut value = 0_u64;
+    for byte in sure {
+        value = value * 10 + digit(*byte)?;
+    }
+    others.iter().try_fold(value, |value, byte| {
+        value.checked_mul(10)?.checked_add(digit(*byte)?)
     })
+}
+
+/// So many digits are never more than 64 bits.
+const SURE_DIGITS: usize = 19;
+
+fn digit(byte: u8) -> Option<u64> {
+    let digit = byte.wrapping_sub(b'0');
+    (digit <= 9).then_some(u64::from(digit))
 }
 
 /// As [`unsigned`], if it fits into 32 bits.
@@ -75,11 +109,10 @@ pub(super) fn signed(text: &[u8]) -> Option<i64> {
 
 /// As [`signed`], where a plus is a sign, too.
 pub(super) fn signed_or_plus(text: &[u8]) -> Option<i64> {
-    signed(
-        text.strip_prefix(b"+")
-            .filter(|rest| !rest.starts_with(b"-"))
-            .unwrap_or(text),
-    )
+    match text {
+        [b'+', rest @ ..] if !rest.starts_with(b"-") => signed(rest),
+        _ => signed(text),
+    }
 }
 
 /// The arguments that decide anything.
@@ -148,6 +181,12 @@ mod tests {
             ("a", &["a"]),
             (" a  bc ", &["a", "bc"]),
             ("a\tb c", &["a\tb", "c"]),
+            ("12345678 1234567", &["12345678", "1234567"]),
+            (
+                "\x01! \x7f\u{a0}\u{120} 12345678!",
+                &["\x01!", "\x7f\u{a0}\u{120}", "12345678!"],
+            ),
+            ("123456789        a", &["123456789", "a"]),
         ] {
             let words: Vec<_> = Words::of(line.as_bytes()).collect();
             let expected: Vec<_> = expected.iter().map(|word| word.as_bytes()).collect();
@@ -162,6 +201,11 @@ mod tests {
             ("007", Some(7)),
             ("18446744073709551615", Some(u64::MAX)),
             ("18446744073709551616", None),
+            ("9999999999999999999", Some(9_999_999_999_999_999_999)),
+            ("99999999999999999999", None),
+            ("0000000000000000000009", Some(9)),
+            ("123456789012345678a", None),
+            ("1234567890123456789a", None),
             ("", None),
             ("-1", None),
             ("+1", None),

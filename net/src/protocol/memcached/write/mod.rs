@@ -379,6 +379,10 @@ impl<'o, 'b> Writer<'o, 'b> {
 }
 
 fn digits(out: &mut Vec<u8>, value: u64) {
+    // Flags are mostly 0, and many values short.
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
     let mut buffer = itoa::Buffer::new();
     out.extend_from_slice(buffer.format(value).as_bytes());
 }
