@@ -206,6 +206,9 @@ impl<'g> Db<'g> {
         let key = self.key(key);
         let Some(entry) = self.peek_at(&key) else {
             thread::note_miss();
+            if self.notes_use {
+                self.store.eviction().note_absence(key.hash);
+            }
             return None;
         };
         thread::note_hit();
@@ -233,21 +236,24 @@ impl<'g> Db<'g> {
                 keyspace: self.store.keyspace(self.guard),
                 ..self.scope()
             };
-            let keys = keys.clone().map(|key| self.key(key));
-            if let Some(mut entries) = scope.look_at_all(self.index, keys) {
-                entries
-                    .iter_mut()
-                    .for_each(|entry| *entry = self.noted(*entry));
+            let looked = keys.clone().map(|key| self.key(key));
+            if let Some(mut entries) = scope.look_at_all(self.index, looked) {
+                for (entry, key) in entries.iter_mut().zip(keys.clone()) {
+                    *entry = self.noted(key, *entry);
+                }
                 return Ok(entries);
             }
         }
         self.atomic(|db| Ok(keys.clone().map(|key| db.read(key)).collect()))
     }
 
-    /// What was found, unless it has expired, with the use noted.
-    fn noted(&self, found: Option<Entry<'g>>) -> Option<Entry<'g>> {
+    /// What was found at a key, unless it has expired, with the use noted.
+    fn noted(&self, key: &[u8], found: Option<Entry<'g>>) -> Option<Entry<'g>> {
         let Some(entry) = self.live(found) else {
             thread::note_miss();
+            if self.notes_use {
+                self.store.eviction().note_absence(self.store.hash(key));
+            }
             return None;
         };
         thread::note_hit();
@@ -410,6 +416,7 @@ impl<'g> Db<'g> {
             }
             Change::Remove => {
                 let is_gone = sight.entry.is_none() || self.take_out(sight);
+                self.store.eviction().note_end(key.hash);
                 is_gone.then_some(None)
             }
             Change::Put(draft) => self.put_in(key, sight, draft, uses).map(Some),
@@ -760,8 +767,17 @@ impl<'g> Db<'g> {
         let is_out = self.take_unless_changed(entry);
         if is_out {
             self.store.count_expired(1);
+            self.note_end(entry);
         }
         is_out
+    }
+
+    /// Notes that the key of an entry has expired.
+    fn note_end(&self, entry: Entry<'_>) {
+        let eviction = self.store.eviction();
+        if eviction.notes_requests() {
+            eviction.note_end(self.store.hash(entry.key()));
+        }
     }
 
     /// Removes an entry unless something else stands in its place by now.
@@ -848,6 +864,10 @@ impl<'g> Db<'g> {
         };
         if is_plain && self.take_out(sight) {
             self.store.count_expired(1);
+            sight
+                .entry
+                .into_iter()
+                .for_each(|entry| self.note_end(entry));
         }
     }
 

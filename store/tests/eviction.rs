@@ -213,6 +213,19 @@ fn cache_mode_goes_by_last_uses_where_popularity_moves_on() {
 }
 
 #[test]
+fn cache_mode_hears_of_reads_in_vain_that_nobody_writes_for() {
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    // Each key is written once, and asked for the sooner the more often.
+    each(&store, 1, 0..300_000, |db, at| {
+        put(db, at, 1_000, None).expect("room is made");
+        let back = 8_000.0_f64.powf(fastrand::f64()) as usize;
+        db.read(&key(at.saturating_sub(back)));
+    });
+    assert_eq!(store.cache_order(), Some(CacheOrder::Lru));
+}
+
+#[test]
 fn expired_keys_go_before_live_ones() {
     for policy in [Policy::AllkeysLru, Policy::CacheMode, Policy::VolatileTtl] {
         let _turn = turn();

@@ -141,10 +141,47 @@ impl Miniature {
         }
         let print = print_of(hash);
         if let Some(at) = self.residents.find(print) {
-            self.note_use(at, bytes);
-            self.make_room(0);
+            self.note_use(at);
+            self.resize(at, bytes);
             return Some(true);
         }
+        self.put_in(print, bytes);
+        Some(false)
+    }
+
+    /// Looks for a key that is not put in: whether it is there.
+    pub(super) fn look(&mut self, hash: u64) -> bool {
+        let found = self.residents.find(print_of(hash));
+        if let Some(at) = found {
+            self.note_use(at);
+        }
+        found.is_some()
+    }
+
+    /// Puts a key in for which [`Miniature::look`] has just looked.
+    pub(super) fn put(&mut self, hash: u64, bytes: u32) {
+        if u64::from(bytes) * LARGEST_PART > self.capacity_bytes {
+            return;
+        }
+        let print = print_of(hash);
+        match self.residents.find(print) {
+            Some(at) => self.resize(at, bytes),
+            None => self.put_in(print, bytes),
+        }
+    }
+
+    /// A key is no more, by nobody's choice here.
+    pub(super) fn forget(&mut self, hash: u64) {
+        if let Some(at) = self.residents.find(print_of(hash)) {
+            let item = self.residents.remove(at);
+            if item.is_small {
+                self.small_bytes -= u64::from(item.bytes);
+            }
+        }
+    }
+
+    /// Puts in what is not there.
+    fn put_in(&mut self, print: u32, bytes: u32) {
         self.make_room(bytes);
         if self.residents.is_full() {
             self.evict();
@@ -162,7 +199,6 @@ impl Miniature {
             frequency: 0,
             is_small,
         });
-        Some(false)
     }
 
     /// Evicts until there is room for so many bytes more, or for a while.
@@ -185,18 +221,24 @@ impl Miniature {
         self.clock = self.clock.wrapping_add(steps as u32);
     }
 
-    fn note_use(&mut self, at: usize, bytes: u32) {
+    fn note_use(&mut self, at: usize) {
         let item = &mut self.residents.items[at];
         item.frequency = (item.frequency + 1).min(FREQUENCY_MAX);
         if self.order == Order::Lru {
             item.stamp = self.clock;
         }
+    }
+
+    /// What is there takes so many bytes from now on.
+    fn resize(&mut self, at: usize, bytes: u32) {
+        let item = &mut self.residents.items[at];
         let grown = i64::from(bytes) - i64::from(item.bytes);
         item.bytes = bytes;
         self.residents.bytes = self.residents.bytes.saturating_add_signed(grown);
         if item.is_small {
             self.small_bytes = self.small_bytes.saturating_add_signed(grown);
         }
+        self.make_room(0);
     }
 
     fn evict(&mut self) {
@@ -370,6 +412,19 @@ mod tests {
     }
 
     #[test]
+    fn a_look_is_a_use_and_puts_nothing_in() {
+        let mut miniature = Miniature::new(Order::Lru, 256, 256 * 100);
+        assert!(!miniature.look(hash(0)) && !miniature.look(hash(0)));
+        miniature.put(hash(0), 100);
+        for other in 1..5_000 {
+            assert!(miniature.look(hash(0)), "it was used last");
+            assert_eq!(miniature.ask(hash(other), 100), Some(false));
+        }
+        miniature.forget(hash(0));
+        assert!(!miniature.look(hash(0)));
+    }
+
+    #[test]
     fn neither_bytes_nor_items_are_more_than_there_is_room_for() {
         for order in Order::ALL {
             let mut miniature = Miniature::new(order, 256, 100_000);
@@ -379,7 +434,12 @@ mod tests {
                     true => fastrand::u32(1..100),
                     false => fastrand::u32(1..12_500),
                 };
-                assert!(miniature.ask(hash(skewed(5_000.0)), bytes).is_some());
+                let hash = hash(skewed(5_000.0));
+                match at % 5 {
+                    0 => miniature.forget(hash),
+                    1 => miniature.put(hash, bytes),
+                    _ => assert!(miniature.ask(hash, bytes).is_some()),
+                }
                 let Residents { items, bytes, .. } = &miniature.residents;
                 let sum: u64 = items.iter().map(|item| u64::from(item.bytes)).sum();
                 let of_small = items.iter().filter(|item| item.is_small);

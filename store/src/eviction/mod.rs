@@ -275,6 +275,22 @@ impl Eviction {
         }
     }
 
+    /// Notes a read of a key at which there is nothing.
+    #[inline]
+    pub(crate) fn note_absence(&self, hash: u64) {
+        if self.rivals.samples(hash) {
+            self.rivals.note_absence(hash);
+        }
+    }
+
+    /// Notes that a key is deleted or has expired.
+    #[inline]
+    pub(crate) fn note_end(&self, hash: u64) {
+        if self.rivals.samples(hash) {
+            self.rivals.note_end(hash);
+        }
+    }
+
     /// Whether requests are noted at all.
     pub(crate) fn notes_requests(&self) -> bool {
         self.rivals.are_running()

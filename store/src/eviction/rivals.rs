@@ -10,8 +10,13 @@
 //!
 //! A key is sampled if the bits of its hash from 16 on are 0, as many as leave between half of
 //! [`ITEMS`] keys and all of them. Beside those bits a miniature goes by others; in the table
-//! they are a part of what leads to a home, which the sample does not touch. Requests are reads
-//! that find something and writes: a read that finds nothing is told by the write that follows.
+//! they are a part of what leads to a home, which the sample does not touch.
+//!
+//! Requests are reads and writes. A read that finds nothing does not tell how long the value would
+//! be: if one of the miniatures has the key, that counts, and the write that may follow only puts
+//! the key into the other one; if none has it, the write counts instead, if there is one. So what
+//! the ruling order has let go is heard of, whoever asks for it in vain. Keys that are deleted or
+//! expire are taken out of both.
 //!
 //! # The choice
 //!
@@ -28,6 +33,7 @@
 //! and two bytes for each ghost, together 76 bytes for each sampled key that is aimed at: 78 kB at
 //! most, no more than a thousandth of the limit, but 19 kB where that is less.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -71,6 +77,8 @@ const WINDOW: u32 = 16_384;
 const DEVIATIONS_SQUARED: u64 = 9;
 /// ... and beyond this part of the ruling order's misses: 1 / 50.
 const MISSES_PART: u64 = 50;
+/// Writes are awaited of so many keys that were looked for in vain.
+const AWAITED: usize = 16;
 /// What a key takes in the table and among ghosts, about.
 const BYTES_PER_KEY: usize = 12;
 /// No key is sampled.
@@ -114,6 +122,27 @@ impl Rivals {
     /// Notes a request for a sampled key that takes so many bytes.
     #[cold]
     pub(super) fn note(&self, hash: u64, bytes: usize) {
+        self.race_for(hash, |race| race.note(hash, bytes + BYTES_PER_KEY));
+    }
+
+    /// Notes a read of a sampled key that found nothing.
+    #[cold]
+    pub(super) fn note_absence(&self, hash: u64) {
+        self.race_for(hash, |race| race.note_absence(hash));
+    }
+
+    /// Notes that a sampled key is deleted or has expired.
+    #[cold]
+    pub(super) fn note_end(&self, hash: u64) {
+        self.race_for(hash, |race| {
+            race.note_end(hash);
+            false
+        });
+    }
+
+    /// Notes something about a sampled key, unless somebody else does now. `note` says whether it
+    /// is time to forget.
+    fn race_for(&self, hash: u64, note: impl FnOnce(&mut Race) -> bool) {
         let Ok(mut race) = self.race.try_lock() else {
             return;
         };
@@ -124,7 +153,7 @@ impl Rivals {
         if !race.samples(hash) {
             return;
         }
-        if race.note(hash, bytes + BYTES_PER_KEY) {
+        if note(race) {
             race.forget(memory::usage().live_bytes);
         }
         let ruling = race.winner(self.ruling());
@@ -190,6 +219,8 @@ struct Race {
     misses: [u64; 2],
     /// Those that the other one had.
     lost: [u64; 2],
+    /// Hashes of keys whose requests have counted before their writes.
+    awaited: VecDeque<u64>,
 }
 
 impl Race {
@@ -205,6 +236,7 @@ impl Race {
             asked: 0,
             misses: [0; 2],
             lost: [0; 2],
+            awaited: VecDeque::with_capacity(AWAITED),
         }
     }
 
@@ -217,14 +249,45 @@ impl Race {
         hash & mask_of(self.shift) == 0
     }
 
-    /// Asks both; whether so many were asked that it is time to forget.
+    /// Asks both; whether it is time to forget.
     fn note(&mut self, hash: u64, bytes: usize) -> bool {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if let Some(at) = self.awaited.iter().position(|&it| it == hash) {
+            self.awaited.remove(at);
+            self.miniatures
+                .iter_mut()
+                .for_each(|it| it.put(hash, bytes));
+            return false;
+        }
         let [fifo, lru] = &mut self.miniatures;
         let (Some(fifo_hit), Some(lru_hit)) = (fifo.ask(hash, bytes), lru.ask(hash, bytes)) else {
             return false;
         };
-        let hits = [fifo_hit, lru_hit];
+        self.count([fifo_hit, lru_hit])
+    }
+
+    /// Looks for a key that the cache itself does not have; whether it is time to forget.
+    fn note_absence(&mut self, hash: u64) -> bool {
+        let [fifo, lru] = &mut self.miniatures;
+        let hits = [fifo.look(hash), lru.look(hash)];
+        if hits == [false; 2] {
+            return false;
+        }
+        if !self.awaited.contains(&hash) {
+            if self.awaited.len() == AWAITED {
+                self.awaited.pop_front();
+            }
+            self.awaited.push_back(hash);
+        }
+        self.count(hits)
+    }
+
+    fn note_end(&mut self, hash: u64) {
+        self.miniatures.iter_mut().for_each(|it| it.forget(hash));
+    }
+
+    /// Counts a request; whether so many were counted that it is time to forget.
+    fn count(&mut self, hits: [bool; 2]) -> bool {
         for (at, other) in [(0, 1), (1, 0)] {
             self.misses[at] += u64::from(!hits[at]);
             self.lost[at] += u64::from(!hits[at] && hits[other]);
@@ -301,6 +364,31 @@ mod tests {
             let few = |at| at % 100;
             assert_eq!(ruling_after(200_000, before, few), before);
         }
+    }
+
+    #[test]
+    fn a_read_in_vain_and_its_write_are_one_request() {
+        let mut race = Race::new(0, ITEMS_MIN, 100 * ITEMS_MIN);
+        race.note_absence(1);
+        race.note(1, 100);
+        assert_eq!((race.asked, race.misses), (1, [1, 1]), "nobody knew it");
+        let [fifo, lru] = &mut race.miniatures;
+        assert!(fifo.look(1) && lru.look(1));
+        fifo.forget(1);
+        for _ in 0..2 {
+            race.note_absence(1);
+            race.note(1, 100);
+            assert!(race.miniatures[0].look(1), "it was written");
+        }
+        assert_eq!((race.asked, race.misses, race.lost), (3, [2, 1], [1, 0]));
+        race.note_end(1);
+        race.note_absence(1);
+        assert_eq!((race.asked, race.awaited.len()), (3, 0));
+        (0..2 * AWAITED as u64).for_each(|hash| {
+            race.note(hash, 100);
+            race.note_absence(hash);
+        });
+        assert_eq!(race.awaited.len(), AWAITED);
     }
 
     #[test]
