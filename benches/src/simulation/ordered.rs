@@ -13,6 +13,7 @@ const GRAIN: u64 = 2048;
 const STAMPS: u32 = 1 << 14;
 const FREQUENCY_MAX: u8 = 3;
 const SMALL_PART: u64 = 10;
+const SMALL_PART_MOST: u64 = 6;
 const ROUNDS_MAX: usize = 8;
 
 /// In which order objects go.
@@ -111,23 +112,25 @@ impl Ordered {
     }
 
     fn evict(&mut self) {
-        let mut round = 0;
-        loop {
-            let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
-            let drawn = [(); SAMPLES].map(|()| self.residents.draw());
+        for round in 0.. {
             let is_last = round >= ROUNDS_MAX || self.order == Order::LastUse;
-            let candidates = drawn
-                .into_iter()
-                .filter(|&object| is_last || self.is_small[object as usize] == wants_small);
-            let Some(object) = candidates.max_by_key(|&object| self.rank(object)) else {
-                round += 1;
-                continue;
+            let drawn = [(); SAMPLES].map(|()| self.residents.draw());
+            let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
+            let goes_first = |object: u32| {
+                let is_small = self.is_small[object as usize];
+                let is_wanted = self.order == Order::Queues && is_small == wants_small;
+                (is_wanted, self.rank(object))
             };
+            let first = drawn.into_iter().max_by_key(|&object| goes_first(object));
+            let object = first.expect("some were drawn");
+            let is_any = is_last || self.small_bytes * SMALL_PART_MOST < self.capacity;
+            if !is_any && self.is_small[object as usize] != wants_small {
+                continue;
+            }
             if self.frequencies[object as usize] == 0 || is_last {
                 return self.let_go(object);
             }
             self.keep(object);
-            round += 1;
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::ghost::Ghosts;
 use super::rivals::Order;
-use super::{GRAIN, ROUNDS_MAX, SMALL_PART};
+use super::{GRAIN, ROUNDS_MAX, SMALL_PART, SMALL_PART_MOST};
 
 /// So many are drawn for each eviction.
 const DRAWN: usize = 10;
@@ -244,31 +244,34 @@ impl Miniature {
     fn evict(&mut self) {
         for round in 0..=ROUNDS_MAX {
             let is_last = round == ROUNDS_MAX;
-            let wants_small = self.small_bytes * SMALL_PART >= self.capacity_bytes;
-            let Some(at) = self.first_drawn(match self.order {
-                Order::Fifo if !is_last => Some(wants_small),
-                _ => None,
-            }) else {
+            let Some(at) = self.first_drawn(is_last) else {
                 continue;
             };
-            let item = self.residents.items[at];
-            if self.order == Order::Lru || item.frequency == 0 || is_last {
+            let is_used = self.residents.items[at].frequency > 0;
+            if self.order == Order::Lru || !is_used || is_last {
                 return self.let_go(at);
             }
             self.keep(at);
         }
     }
 
-    /// The first to go of some that are drawn, of one queue or of both.
-    fn first_drawn(&self, queue: Option<bool>) -> Option<usize> {
+    /// The first to go of some that are drawn.
+    fn first_drawn(&self, is_last_round: bool) -> Option<usize> {
         let items = &self.residents.items;
-        (0..DRAWN)
-            .map(|_| fastrand::usize(..items.len()))
-            .filter(|&at| queue.is_none_or(|is_small| items[at].is_small == is_small))
-            .max_by_key(|&at| {
-                let age = self.clock.wrapping_sub(items[at].stamp);
-                (u64::from(age) + 1) * u64::from(items[at].bytes)
-            })
+        let drawn = [(); DRAWN].map(|()| fastrand::usize(..items.len()));
+        let wants_small = self.small_bytes * SMALL_PART >= self.capacity_bytes;
+        let rank = |at: usize| {
+            let age = self.clock.wrapping_sub(items[at].stamp);
+            (u64::from(age) + 1) * u64::from(items[at].bytes)
+        };
+        let is_any = is_last_round || self.small_bytes * SMALL_PART_MOST < self.capacity_bytes;
+        let goes_first = |at: usize| match self.order {
+            Order::Fifo => (items[at].is_small == wants_small, rank(at)),
+            Order::Lru => (false, rank(at)),
+        };
+        let first = drawn.into_iter().max_by_key(|&at| goes_first(at))?;
+        let is_it = self.order == Order::Lru || items[first].is_small == wants_small;
+        (is_it || is_any).then_some(first)
     }
 
     fn keep(&mut self, at: usize) {

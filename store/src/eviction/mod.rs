@@ -15,9 +15,11 @@
 //! While small entries take a tenth of the memory or more, the first of the small ones drawn
 //! goes; if it was used since it came, it moves to the main queue instead: the bit is taken off.
 //! Else the first of the main ones goes, unless it was used: then it stays for one of its (at
-//! most three) uses. A key that went from the small queue leaves a fingerprint of two bytes
-//! (`ghost`), and if it comes back soon it belongs to the main queue at once. So what is asked
-//! for once passes through a tenth of the memory, and scans take no more than that.
+//! most three) uses. Where none of the one queue was drawn the other one serves, unless small
+//! entries take a sixth by then: to draw again costs more than it is worth. A key that went from
+//! the small queue leaves a fingerprint of two bytes (`ghost`), and if it comes back soon it belongs
+//! to the main queue at once. So what is asked for once passes through a tenth to a sixth of the
+//! memory, and scans take no more than that.
 //!
 //! First among several is the one with the highest product of size and age in its queue: the
 //! memory that it has taken over its time there without being asked for. That is what makes
@@ -114,6 +116,8 @@ const FRACTION_BITS: u32 = 32;
 const UNTOLD_PARTS: u64 = 16;
 /// The small queue's share of the memory: 1 / 10.
 const SMALL_PART: u64 = 10;
+/// Below this share of it the other queue serves where none of the wanted one was drawn: 1 / 6.
+const SMALL_PART_MOST: u64 = 6;
 /// An entry gets so many chances to be spared in one eviction: then it goes in any case.
 const ROUNDS_MAX: usize = 8;
 /// So often something is drawn from a table that seems to be empty.
@@ -178,7 +182,13 @@ pub(crate) struct Sampled<'g> {
     age: u32,
     idle_ticks: u32,
     counter: u32,
-    bytes: usize,
+}
+
+impl Sampled<'_> {
+    /// What goes with it. Not every order asks.
+    fn bytes(&self) -> usize {
+        value::memory_bytes(self.entry)
+    }
 }
 
 /// The part of a store that says what is to go.
@@ -494,44 +504,74 @@ impl Db<'_> {
     fn evict_among(&self, policy: Policy, drawn: &[Occupied], is_last_round: bool) -> Step {
         let store = self.store();
         let now = store.eviction().present(self.now_ms());
-        let sampled = |&occupied| self.sampled(self.entry_of(occupied), now);
-        let sampled: SmallVec<[Sampled<'_>; DRAWN]> = drawn.iter().map(sampled).collect();
-        if let Some(expired) = sampled.iter().find(|s| s.entry.is_expired(self.now_ms())) {
-            let bytes = expired.bytes as u64;
-            return match self.take_expired(expired.entry) {
+        let expiring = drawn.iter().filter(|occupied| occupied.expires());
+        let is_expired = |entry: &Entry<'_>| entry.is_expired(self.now_ms());
+        if let Some(expired) = expiring.map(|&it| self.entry_of(it)).find(is_expired) {
+            let bytes = value::memory_bytes(expired) as u64;
+            return match self.take_expired(expired) {
                 true => Step::Freed(bytes),
                 false => Step::Again,
             };
         }
-        let first = |wanted: &dyn Fn(&&Sampled<'_>) -> bool| {
-            sampled
-                .iter()
-                .filter(wanted)
-                .max_by_key(|sampled| policy.rank(sampled))
-        };
         let has_queues =
             policy == Policy::CacheMode && store.eviction().rivals.ruling() == Order::Fifo;
-        let chosen = match has_queues {
-            true => {
-                let is_small = SMALL_BYTES.sum() * SMALL_PART >= memory::charged_bytes();
-                first(&|s| s.usage.is_small() == is_small).or_else(|| match is_last_round {
-                    true => first(&|_| true),
-                    false => None,
-                })
-            }
-            false => first(&|_| true),
+        let first = match has_queues {
+            true => self.first_by_queue(policy, drawn, is_last_round, now),
+            false => self.first(policy, drawn, None, now),
         };
-        let Some(chosen) = chosen else {
+        let Some(chosen) = first else {
             return Step::Again;
         };
         if has_queues && chosen.usage.frequency() > 0 && !is_last_round {
-            keep_for_its_use(chosen, now);
+            keep_for_its_use(&chosen, now);
             return Step::Again;
         }
-        match self.let_go(chosen, VIEW.with_borrow(View::keys)) {
-            true => Step::Freed(chosen.bytes as u64),
+        let bytes = chosen.bytes() as u64;
+        match self.let_go(&chosen, VIEW.with_borrow(View::keys)) {
+            true => Step::Freed(bytes),
             false => Step::Again,
         }
+    }
+
+    /// The first to go of the queue that has more than its share; if none of it was drawn, of the
+    /// other one, unless the small queue has much too much.
+    fn first_by_queue(
+        &self,
+        policy: Policy,
+        drawn: &[Occupied],
+        is_last_round: bool,
+        now: Present,
+    ) -> Option<Sampled<'_>> {
+        let (small, whole) = (SMALL_BYTES.sum(), memory::charged_bytes());
+        let wants_small = small * SMALL_PART >= whole;
+        let is_any = is_last_round || small * SMALL_PART_MOST < whole;
+        let of = |is_small| self.first(policy, drawn, Some(is_small), now);
+        of(wants_small).or_else(|| if is_any { of(!wants_small) } else { None })
+    }
+
+    /// The first to go of those that were drawn, of one queue or of both.
+    fn first(
+        &self,
+        policy: Policy,
+        drawn: &[Occupied],
+        queue: Option<bool>,
+        now: Present,
+    ) -> Option<Sampled<'_>> {
+        let mut first = None;
+        let mut highest = 0;
+        for &occupied in drawn {
+            let entry = self.entry_of(occupied);
+            let usage = clamped(entry, now);
+            if queue.is_some_and(|is_small| usage.is_small() != is_small) {
+                continue;
+            }
+            let sampled = self.sampled_at(entry, usage, now);
+            let rank = policy.rank(&sampled);
+            if first.is_none() || rank >= highest {
+                (first, highest) = (Some(sampled), rank);
+            }
+        }
+        first
     }
 
     fn entry_of(&self, occupied: Occupied) -> Entry<'_> {
@@ -540,14 +580,16 @@ impl Db<'_> {
 
     /// What policies go by.
     fn sampled<'e>(&self, entry: Entry<'e>, now: Present) -> Sampled<'e> {
-        let usage = clamped(entry, now);
+        self.sampled_at(entry, clamped(entry, now), now)
+    }
+
+    fn sampled_at<'e>(&self, entry: Entry<'e>, usage: Usage, now: Present) -> Sampled<'e> {
         Sampled {
             entry,
             usage,
             age: usage.age(now.stamp),
             idle_ticks: usage.idle_ticks(now.tick),
             counter: usage.counter(now),
-            bytes: value::memory_bytes(entry),
         }
     }
 
