@@ -134,7 +134,7 @@ const STRETCHES_PER_STEP: u64 = 8;
 /// A writer looks at so many classes for something to empty, ...
 const CLASSES_PER_WRITE: usize = 26;
 /// ... and not again before so much more was due.
-const REST_BYTES: u64 = 128 << 10;
+const REST_BYTES: u64 = 512 << 10;
 /// At leisure so many classes are looked at in a step.
 const CLASSES_PER_STEP: usize = 13;
 /// Slabs are looked at in so many periodic steps, after the walk, for what was retired to be freed.
