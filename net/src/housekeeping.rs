@@ -19,8 +19,8 @@ use crate::stats::Stats;
 const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_S: u32 = 10;
 /// Segments of a table that the sweeper looks at before it lets the thread's connections go on:
-/// a few hundred keys each, a fraction of a millisecond.
-const SWEEP_SEGMENTS: usize = 2;
+/// a few hundred keys, a tenth of a millisecond.
+const SWEEP_SEGMENTS: usize = 1;
 /// The sweeper takes so long, the thread's connections in between, each tick, ...
 const SWEEP_SHARE: Duration = Duration::from_micros(2_500);
 /// ... longer where much has expired of what it looks at: the part that has, of this, ...
@@ -31,16 +31,16 @@ const SWEEP_REST_MIN: Duration = Duration::from_millis(10);
 const SWEEP_WORTHWHILE: usize = 10;
 /// How long a worker thread sweeps before it looks for other work.
 const HELP: Duration = Duration::from_millis(50);
-/// Steps of evicting per tick: a quarter of a millisecond each.
-const RELIEFS_PER_TICK_MAX: usize = 100;
+/// Steps of evicting per tick: a tenth of a millisecond each.
+const RELIEFS_PER_TICK_MAX: usize = 400;
 /// Compaction makes so many steps in a tick while entries are to be moved, each of a fraction of
 /// a millisecond.
 const COMPACTIONS_PER_TICK_MAX: usize = 100;
-/// So many pages of each nearly empty table are looked at in a step of shrinking, a fraction of a
+/// So many pages of each nearly empty table are looked at in a step of shrinking, a tenth of a
 /// millisecond; ...
-const SHRINK_PAGES: usize = 32;
+const SHRINK_PAGES: usize = 16;
 /// ... and so many steps are made in a tick while there is something to give back.
-const SHRINKS_PER_TICK_MAX: usize = 64;
+const SHRINKS_PER_TICK_MAX: usize = 128;
 
 /// What changes by the second.
 #[derive(Debug, Default)]

@@ -686,7 +686,7 @@ impl Store {
     /// Evicts for a little while if more is in memory than should be: for a periodic task.
     /// Whether there is more to do.
     pub fn relieve(&self, now_ms: u64) -> bool {
-        const VICTIMS: usize = 256;
+        const VICTIMS: usize = 64;
         let limit = self.memory_bytes_max();
         if limit == 0 || self.policy() == Policy::NoEviction {
             return false;
