@@ -17,9 +17,9 @@
 //! Else the first of the main ones goes, unless it was used: then it stays for one of its (at
 //! most three) uses. Where none of the one queue was drawn the other one serves, unless small
 //! entries take a sixth by then: to draw again costs more than it is worth. A key that went from
-//! the small queue leaves a fingerprint of two bytes (`ghost`), and if it comes back soon it belongs
-//! to the main queue at once. So what is asked for once passes through a tenth to a sixth of the
-//! memory, and scans take no more than that.
+//! the small queue leaves a fingerprint of two bytes (`ghost`), and if it comes back soon it
+//! belongs to the main queue at once. So what is asked for once passes through a tenth to a sixth
+//! of the memory, and scans take no more than that.
 //!
 //! First among several is the one with the highest product of size and age in its queue: the
 //! memory that it has taken over its time there without being asked for. That is what makes
@@ -38,9 +38,9 @@
 //! |---|---|---|
 //! | Redis's LFU | -2.6% (+28.9) | -2.6% (+28.7) |
 //! | S3-FIFO, exact | -6.9% (+16.2) | -6.8% (+16.2) |
-//! | the queues, by age alone | -6.6% (+16.9) | -6.5% (+17.1) |
-//! | the queues | as above | -15.9% (+7.8) |
-//! | cache mode | **-7.5% (+1.6)** | **-16.9% (+0.6)** |
+//! | the queues, by age alone | -6.8% (+16.9) | -6.5% (+17.1) |
+//! | the queues | as above | -16.7% (+4.7) |
+//! | cache mode | **-7.7% (+1.6)** | **-17.4% (+0.3)** |
 //!
 //! Not worth their cost, on the recorded traces, where the queues have -4.8: a pool of candidates
 //! as Redis has (-4.9), twice the samples (-4.9); ordering the main queue by last use (-4.3), a
