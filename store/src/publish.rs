@@ -56,6 +56,17 @@ pub(crate) fn flat<'g>((key, version): (&[u8], u64), draft: &Draft<'_>, usage: U
 }
 
 impl<'g> Provisional<'g> {
+    /// One that shares its value, but for the delta, with that before it.
+    #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
+    pub(crate) fn derived(entry: Entry<'g>, delta: Delta) -> Provisional<'g> {
+        Provisional {
+            entry,
+            shares: true,
+            delta,
+            is_small: entry.usage().is_small(),
+        }
+    }
+
     /// One of which all stands in the entry, and that nobody has seen.
     #[inline]
     pub(crate) fn of_flat(entry: Entry<'g>) -> Provisional<'g> {

@@ -99,11 +99,12 @@ impl Held {
         Content::write(self.start);
         shadow::freed(self.start);
         // SAFETY: it came from `allocate`, and this is its owner.
-        assert!(unsafe { free(self.start, self.bytes) });
+        assert!(unsafe { Slots::default().add(self.start, self.bytes) });
     }
 
     fn slab(&self) -> u32 {
-        located(self.start).expect("it is the arena's").1
+        let (region, index, offset) = unit_of(self.start).expect("it is the arena's");
+        Place::of(region, index, offset).slab.index()
     }
 }
 
@@ -147,7 +148,7 @@ impl World {
         for (class, mobility) in world::stacks() {
             for index in self.on_stack(class, mobility) {
                 assert!(stacked.insert(index), "{index} is on a stack twice");
-                assert_eq!(self.region.slab(index).shape(), (class, mobility));
+                assert_eq!(self.region.slab(index).kind(), (class, mobility));
             }
         }
         let mut live_found = 0;
@@ -174,7 +175,7 @@ impl World {
 
     /// How many of a slab's slots are free: exactly those in which nothing lives.
     fn free_of(self, slab: Slab, live: &BTreeSet<usize>) -> usize {
-        let (class, _) = slab.shape();
+        let (class, _) = slab.kind();
         let bytes = classes::class(class).bytes as usize;
         let is_free = |slot: &usize| {
             let start = self.region.address(slab.index(), slot * bytes);
@@ -457,6 +458,7 @@ fn set_aside() -> Vec<u32> {
     let evacuation = Evacuation {
         spare_slabs_min: 1,
         spare_part: 1,
+        last_part: None,
         part_min: Some(1),
         slabs_max: 4,
     };

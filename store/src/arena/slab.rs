@@ -571,11 +571,7 @@ pub(crate) fn end_evacuation(mut slabs: Vec<u32>) {
 
 #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
 impl Slab {
-    pub(super) fn index(self) -> u32 {
-        self.index
-    }
-
-    pub(super) fn shape(self) -> (usize, Mobility) {
+    pub(super) fn kind(self) -> (usize, Mobility) {
         (self.class(), self.mobility())
     }
 

@@ -9,10 +9,13 @@ use std::ptr::NonNull;
 #[cfg(test)]
 use super::MOBILITIES;
 use super::Mobility;
-use super::region::{Region, SLAB_BYTES, map};
+use super::region::Region;
+#[cfg(test)]
+use super::region::{SLAB_BYTES, map};
 use super::stack::Stack;
 
 /// The most slabs of a model.
+#[cfg(test)]
 const SLABS_MAX: usize = 48;
 
 #[derive(Default)]
@@ -87,6 +90,7 @@ pub(in crate::arena) fn begin(slabs: usize) -> &'static Region {
 }
 
 /// Where slabs start that are mapped for all time.
+#[cfg(test)]
 fn base() -> NonNull<u8> {
     if let Some(base) = SLABS.get() {
         return base;
@@ -101,7 +105,7 @@ fn base() -> NonNull<u8> {
 }
 
 /// As [`begin`], for models of what lies above.
-#[cfg(test)]
+#[cfg(all(test, mayfly_shuttle))]
 pub(crate) fn begin_with(slabs: usize) {
     begin(slabs);
 }

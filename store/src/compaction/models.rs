@@ -179,6 +179,7 @@ mod slabs {
         let evacuation = Evacuation {
             spare_slabs_min: 1,
             spare_part: 1,
+            last_part: None,
             part_min: Some(1),
             slabs_max: 2,
         };

@@ -72,11 +72,7 @@ fn made<'g>(edit: TreeEdit<'_, 2>) -> Provisional<'g> {
     let entry = Entry::allocate(1, b"key", shape, value, &Meta::default(), usage);
     let address = entry.address().addr().get();
     CONTENTS.with_borrow_mut(|contents| contents.insert(address, content));
-    Provisional {
-        entry,
-        shares: true,
-        delta,
-    }
+    Provisional::derived(entry, delta)
 }
 
 /// A version, read to the end by every way of reading: it shows what it was made with.

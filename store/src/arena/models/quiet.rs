@@ -124,6 +124,7 @@ fn some(passed: &Passed, seed: u64) {
                 let evacuation = Evacuation {
                     spare_slabs_min: 1,
                     spare_part: 2,
+                    last_part: None,
                     part_min: Some(2),
                     slabs_max: 2,
                 };
