@@ -490,7 +490,7 @@ fn put_back(world: World, taken: impl IntoIterator<Item = u32>, slabs: u32) {
 /// lost.
 #[test]
 fn a_pair_is_taken_under_who_takes_one() {
-    explore(4, || {
+    explore(2, || {
         let world = pool(4);
         let region = world.region;
         let taken = together(vec![

@@ -112,7 +112,7 @@ fn a_move_under_a_replacement() {
 /// that went.
 #[test]
 fn a_move_under_a_removal() {
-    explore(3, || {
+    explore(4, || {
         let store = store_with(&["x"]);
         run(
             &store,
@@ -132,7 +132,7 @@ fn a_move_under_a_removal() {
 /// Of two who move one entry one does.
 #[test]
 fn a_move_under_a_move() {
-    explore(3, || {
+    explore(4, || {
         let store = store_with(&["x"]);
         run(&store, &[move_all, move_all]);
         ends_with(store, &[("x", 0)]);

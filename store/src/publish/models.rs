@@ -101,7 +101,7 @@ fn fields_after(store: Arc<Store>, steps: &[Step]) -> Option<[i64; 2]> {
 /// run or none.
 #[test]
 fn a_run_beside_another_command() {
-    explore(2, || {
+    explore(3, || {
         let left = fields_after(
             store_with_hash(),
             &[
@@ -120,7 +120,7 @@ fn a_run_beside_another_command() {
 /// A key that goes and comes back meanwhile is another one.
 #[test]
 fn a_run_beside_a_removal() {
-    explore(2, || {
+    explore(4, || {
         let left = fields_after(
             store_with_hash(),
             &[run, |store| {
@@ -139,7 +139,7 @@ fn a_run_beside_a_removal() {
 /// that the run meets does not count or has been carried out.
 #[test]
 fn a_run_beside_a_transaction() {
-    explore(2, || {
+    explore(4, || {
         let left = fields_after(
             store_with_hash(),
             &[run, |store| {
@@ -179,7 +179,7 @@ fn a_run_beside_a_move() {
 /// A run that is not published leaves nothing behind, nor does one whose key has changed.
 #[test]
 fn a_run_is_given_up() {
-    explore(3, || {
+    explore(4, || {
         let left = fields_after(
             store_with_hash(),
             &[

@@ -323,7 +323,7 @@ fn an_edit_is_given_up() {
 /// A node whose room for amendments runs out is copied, while another writer amends it.
 #[test]
 fn the_room_of_a_node_runs_out() {
-    explore(3, || {
+    explore(2, || {
         let slot = Slot::with(TWO_LEAVES);
         let [left, right] = parted(&slot);
         let (one, other) = (left[0], right[0]);
@@ -370,7 +370,7 @@ fn leaves_are_split_and_joined() {
 /// Elements in blocks of their own are replaced, in an amended tree, under a writer and a reader.
 #[test]
 fn long_elements_are_replaced() {
-    explore(3, || {
+    explore(2, || {
         let slot = Slot::with(TWO_LEAVES);
         let [left, _] = parted(&slot);
         let (one, other) = (left[0], left[1]);
