@@ -22,7 +22,7 @@
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
@@ -209,8 +209,10 @@ impl Freed {
 
     fn count_retired(self) {
         let bytes = self.arena_bytes + self.elsewhere_bytes;
-        add(&own().retired_bytes, -bytes);
-        self.count_live();
+        own().change(|own| {
+            add(&own.retired_bytes, -bytes);
+            self.count_live();
+        });
     }
 }
 
@@ -259,6 +261,60 @@ struct Counters {
     elsewhere: Part,
     /// Of both.
     retired_bytes: AtomicI64,
+    /// Odd while the thread changes some of these together.
+    changes: AtomicU32,
+}
+
+/// A sum waits so often for a thread that is changing its counters: a few instructions, unless it
+/// is preempted there.
+const LOOKS_MAX: usize = 1_000;
+
+impl Counters {
+    const fn new() -> Counters {
+        Counters {
+            arena: Part::new(),
+            elsewhere: Part::new(),
+            retired_bytes: AtomicI64::new(0),
+            changes: AtomicU32::new(0),
+        }
+    }
+
+    /// Changes several counters, which sums then see all or none of (a sequence lock: H. Boehm, "Can
+    /// seqlocks get along with programming language memory models?", MSPC 2012).
+    fn change(&self, change: impl FnOnce(&Counters)) {
+        let before = self.changes.load(Ordering::Relaxed);
+        self.changes
+            .store(before.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        change(self);
+        self.changes
+            .store(before.wrapping_add(2), Ordering::Release);
+    }
+
+    /// The bytes in the arena, elsewhere, and of both the retired ones.
+    fn look(&self) -> [i64; 3] {
+        let mut looks = 0;
+        loop {
+            let before = self.changes.load(Ordering::Acquire);
+            let counters = [
+                &self.arena.bytes,
+                &self.elsewhere.bytes,
+                &self.retired_bytes,
+            ];
+            let bytes = counters.map(|counter| counter.load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            let is_settled =
+                before.is_multiple_of(2) && self.changes.load(Ordering::Relaxed) == before;
+            if is_settled || looks == LOOKS_MAX {
+                return bytes;
+            }
+            looks += 1;
+            match looks % 16 {
+                0 => std::thread::yield_now(),
+                _ => std::hint::spin_loop(),
+            }
+        }
+    }
 }
 
 /// Live and retired bytes that one thread has counted.
@@ -273,11 +329,7 @@ static COUNTERS: [CachePadded<Counters>; thread::THREADS_MAX] = {
         clippy::declare_interior_mutable_const,
         reason = "an array's initial value"
     )]
-    const ZERO: CachePadded<Counters> = CachePadded::new(Counters {
-        arena: Part::new(),
-        elsewhere: Part::new(),
-        retired_bytes: AtomicI64::new(0),
-    });
+    const ZERO: CachePadded<Counters> = CachePadded::new(Counters::new());
     [ZERO; thread::THREADS_MAX]
 };
 
@@ -290,10 +342,9 @@ fn own() -> &'static Counters {
 pub fn usage() -> Usage {
     let (mut all, mut retired, mut in_arena) = (0, 0, 0);
     for counters in thread::indexes_used().map(|index| &COUNTERS[index]) {
-        let [arena, elsewhere] =
-            [&counters.arena, &counters.elsewhere].map(|part| part.bytes.load(Ordering::Relaxed));
+        let [arena, elsewhere, of_both] = counters.look();
         all += arena + elsewhere;
-        retired += counters.retired_bytes.load(Ordering::Relaxed);
+        retired += of_both;
         in_arena += arena;
     }
     Usage {
@@ -419,8 +470,10 @@ pub(crate) fn count_live(bytes: i64) {
 
 /// Counts memory that is not a [`Block`] as retired.
 pub(crate) fn count_garbage(bytes: i64) {
-    add(&own().retired_bytes, bytes);
-    count_live(bytes);
+    own().change(|own| {
+        add(&own.retired_bytes, bytes);
+        count_live(bytes);
+    });
 }
 
 /// Counts memory as retired that was live.
@@ -462,10 +515,7 @@ impl Part {
 /// What this thread alone has counted, for tests that run beside others: live, then retired.
 #[cfg(test)]
 pub(crate) fn counted_here() -> (i64, i64) {
-    let own = own();
-    let [arena, elsewhere] =
-        [&own.arena, &own.elsewhere].map(|part| part.bytes.load(Ordering::Relaxed));
-    let retired = own.retired_bytes.load(Ordering::Relaxed);
+    let [arena, elsewhere, retired] = own().look();
     (arena + elsewhere - retired, retired)
 }
 
@@ -478,6 +528,8 @@ fn add(counter: &AtomicI64, bytes: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     #[test]
@@ -509,6 +561,28 @@ mod tests {
             let untold = all - told.load(Ordering::Relaxed);
             assert!(untold.abs() < STEP_BYTES, "{untold}");
         }
+    }
+
+    #[test]
+    fn what_is_freed_goes_from_all_sums_at_once() {
+        static COUNTERS: Counters = Counters::new();
+        static IS_OVER: AtomicBool = AtomicBool::new(false);
+        let freeing = std::thread::spawn(|| {
+            while !IS_OVER.load(Ordering::Relaxed) {
+                for bytes in [64, -64] {
+                    COUNTERS.change(|own| {
+                        add(&own.retired_bytes, bytes);
+                        add(&own.arena.bytes, bytes);
+                    });
+                }
+            }
+        });
+        while COUNTERS.changes.load(Ordering::Relaxed) < 1_000_000 {
+            let [arena, elsewhere, retired] = COUNTERS.look();
+            assert_eq!(arena + elsewhere - retired, 0, "nothing is live");
+        }
+        IS_OVER.store(true, Ordering::Relaxed);
+        freeing.join().expect("it counts");
     }
 
     #[test]
