@@ -3,8 +3,7 @@
 //! async-std gives the timers, the channels between threads and what waits outside of connection
 //! threads. Those, one per core, have [`tasks`] of their own, which never move, so that a
 //! connection's task needs no locks. The executor beneath async-std could run them, too, but is
-//! made for tasks that move: queues and locks of its own cost 1,000 instructions per round where
-//! 100 are enough.
+//! made for tasks that move: its queues and locks cost some 1,000 instructions more per round.
 //!
 //! Nor is async-std's reactor used for connections: it arms each socket anew for every wait, which
 //! costs 3.6 system calls per unpipelined request where two are needed. Instead every thread has a
