@@ -236,8 +236,8 @@ impl<'g> Db<'g> {
                 keyspace: self.store.keyspace(self.guard),
                 ..self.scope()
             };
-            let looked = keys.clone().map(|key| self.key(key));
-            if let Some(mut entries) = scope.look_at_all(self.index, looked) {
+            let looked = scope.look_at_all(self.index, keys.clone(), |key| self.key(key));
+            if let Some(mut entries) = looked {
                 for (entry, key) in entries.iter_mut().zip(keys.clone()) {
                     *entry = self.noted(key, *entry);
                 }

@@ -23,17 +23,17 @@ impl<'g> Scope<'g> {
     pub(crate) fn look_at_all<'k>(
         &self,
         database: usize,
-        keys: impl Iterator<Item = Key<'k>> + Clone,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        hashed: impl Fn(&'k [u8]) -> Key<'k>,
     ) -> Option<Entries<'g>> {
-        let sights: SmallVec<[Sight<'g>; KEYS_INLINE]> =
-            keys.clone().map(|key| self.look(database, &key)).collect();
+        let look = |key| self.look(database, &hashed(key));
+        let sights: SmallVec<[Sight<'g>; KEYS_INLINE]> = keys.clone().map(look).collect();
         // One key alone was there at some moment in any case.
         let is_one = sights.len() == 1;
-        let holds_still = |(at, sight): (usize, &Sight<'g>)| {
-            let key = || keys.clone().nth(at).expect("it was looked at");
-            is_one || self.holds_still(database, key, &sight.look, sight.entry)
+        let holds_still = |(sight, key): (&Sight<'g>, _)| {
+            is_one || self.holds_still(database, || hashed(key), &sight.look, sight.entry)
         };
-        let all_hold = sights.iter().enumerate().all(holds_still);
+        let all_hold = sights.iter().zip(keys).all(holds_still);
         all_hold.then(|| sights.iter().map(|sight| sight.entry).collect())
     }
 }
