@@ -141,10 +141,7 @@ fn get_one(call: &mut Call<'_>, key: &[u8], path: &[u8]) -> Result<(), Error> {
     let path = path.as_deref().map_err(Clone::clone)?;
     TEXT.with_borrow_mut(|text| {
         text.clear();
-        match path.is_singular() {
-            true => print_one(path, document.root(), text)?,
-            false => print_matches(&Layout::default(), path, document.root(), 0, text)?,
-        }
+        print_matches(&Layout::default(), path, document.root(), 0, text)?;
         call.reply.bulk(text);
         text.clear();
         text.shrink_to(TEXT_BYTES_KEPT);
@@ -308,21 +305,6 @@ impl<'c> GetRequest<'c> {
         out.push(b'}');
         Ok(())
     }
-}
-
-/// As [`print_matches`], compact, of a path that means one value at most.
-fn print_one(path: &Path, root: Value<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-    let value = path.first(root)?;
-    if path.is_legacy() {
-        value.ok_or(NO_SUCH_PATH)?.print(out);
-        return Ok(());
-    }
-    out.push(b'[');
-    if let Some(value) = value {
-        value.print(out);
-    }
-    out.push(b']');
-    Ok(())
 }
 
 /// What a path means, in the way of its syntax.
