@@ -1,0 +1,191 @@
+//! Putting a value at a key whatever was there, and how a draft becomes an entry.
+
+use super::{Db, Draft};
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::keyspace;
+use crate::publish::{self, Provisional};
+use crate::table::{Absence, Key, Look, Spot};
+use crate::thread;
+use crate::transaction::Ticket;
+use crate::transaction::commit::Sight;
+
+impl<'g> Db<'g> {
+    /// Puts a value at a key whatever was there.
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    // Inlined, so that the draft stays where it is made.
+    #[inline]
+    pub fn put(&self, key: &[u8], mut draft: Draft<'_>) -> Result<(), Error> {
+        self.put_draft(key, &mut draft).map(drop)
+    }
+
+    /// As [`Db::put`]; also the entry. In a transaction its version may still rise.
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    #[inline]
+    pub fn put_and_see(&self, key: &[u8], mut draft: Draft<'_>) -> Result<Entry<'g>, Error> {
+        self.put_draft(key, &mut draft)
+    }
+
+    fn put_draft(&self, key: &[u8], draft: &mut Draft<'_>) -> Result<Entry<'g>, Error> {
+        let key = &self.key(key);
+        if self.in_transaction {
+            return Ok(self.put_privately(*key, draft));
+        }
+        self.store.eviction().foresee(key.hash, self.guard);
+        match self.database.table.find(key, self.guard) {
+            Look::Present(spot) if !spot.occupied().is_descriptor() && draft.value.is_flat() => {
+                self.put_flat(key, spot, draft)
+            }
+            Look::Present(_) => self.put_over(*key, draft),
+            Look::Absent(absence) => self.put_new(*key, absence, draft),
+        }
+    }
+
+    /// Puts a value that stands in its entry as a whole in the place of an entry.
+    // Short of what no such value needs: most of what a cache does is this.
+    #[inline(always)]
+    fn put_flat(
+        &self,
+        key: &Key<'_>,
+        spot: Spot<'g>,
+        draft: &Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let old = keyspace::entry_of(spot.occupied(), self.guard);
+        let version = thread::next_version(old.version());
+        let usage = old.usage().rewritten(self.present());
+        let entry = publish::flat((key.bytes, version), draft, usage);
+        let made = Provisional::of_flat(entry);
+        self.store.eviction().note_request(key.hash, entry);
+        let new = keyspace::occupied(entry);
+        if self
+            .database
+            .table
+            .replace(&spot, new, self.guard)
+            .is_none()
+        {
+            return self.put_again(*key, made);
+        }
+        self.database.count(Some(old), Some(entry));
+        made.published(Some(old), self.guard);
+        Ok(entry)
+    }
+
+    /// As [`Db::put`], where there is none.
+    #[inline(never)]
+    fn put_new(
+        &self,
+        key: Key<'_>,
+        absence: Absence<'g>,
+        draft: &mut Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let sight = Sight {
+            look: Look::Absent(absence),
+            entry: None,
+        };
+        self.put_at(key, &sight, draft)
+    }
+
+    /// As [`Db::put`], whatever there is.
+    #[inline(never)]
+    fn put_over(&self, key: Key<'_>, draft: &mut Draft<'_>) -> Result<Entry<'g>, Error> {
+        let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
+        let sight = looked.as_ref().map_err(|error| *error)?;
+        self.put_at(key, sight, draft)
+    }
+
+    #[inline(always)]
+    fn put_at(
+        &self,
+        key: Key<'_>,
+        sight: &Sight<'g>,
+        draft: &mut Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let made = self.made(&key, sight.entry, sight.version_floor(), draft);
+        debug_assert!(!made.shares, "a derived value needs `update`");
+        self.place(sight, made)
+            .or_else(|made| self.put_again(key, made))
+    }
+
+    /// Another writer was faster than [`Db::put`].
+    #[cold]
+    fn put_again(&self, key: Key<'_>, mut made: Provisional<'g>) -> Result<Entry<'g>, Error> {
+        loop {
+            let sight = match self.scope().look_settled(self.index, &key, Ticket::NONE) {
+                Ok(sight) => sight,
+                Err(error) => {
+                    made.discard();
+                    return Err(error);
+                }
+            };
+            made.raise_version_above(sight.version_floor());
+            match self.place(&sight, made) {
+                Ok(entry) => return Ok(entry),
+                Err(back) => made = back,
+            }
+        }
+    }
+
+    /// Puts an entry where a look was; gives it back if something changed since.
+    pub(super) fn place(
+        &self,
+        sight: &Sight<'g>,
+        made: Provisional<'g>,
+    ) -> Result<Entry<'g>, Provisional<'g>> {
+        let database = self.database();
+        let new = keyspace::occupied(made.entry);
+        if database.table.put(&sight.look, new, self.guard).is_none() {
+            return Err(made);
+        }
+        let entry = made.entry;
+        database.count(sight.entry, Some(entry));
+        made.published(sight.entry, self.guard);
+        Ok(entry)
+    }
+
+    /// Makes an entry of a draft, whose value then belongs to the entry.
+    #[inline(never)]
+    pub(super) fn provisional(
+        &self,
+        key: &Key<'_>,
+        old: Option<Entry<'g>>,
+        version_floor: u64,
+        draft: &mut Draft<'_>,
+    ) -> Provisional<'g> {
+        self.made(key, old, version_floor, draft)
+    }
+
+    /// The same, made where it is called for.
+    #[inline(always)]
+    fn made(
+        &self,
+        key: &Key<'_>,
+        old: Option<Entry<'g>>,
+        version_floor: u64,
+        draft: &mut Draft<'_>,
+    ) -> Provisional<'g> {
+        let before = old.map_or(0, |entry| entry.version());
+        let version = thread::next_version(before.max(version_floor));
+        let eviction = self.store.eviction();
+        let now = self.present();
+        let usage = match old {
+            Some(old) => old.usage().rewritten(now),
+            None => eviction.admit(key.hash, now, self.guard),
+        };
+        let made = publish::provisional(self.guard, (key.bytes, version), draft, usage);
+        if old.is_none() {
+            let limit = self.store.memory_bytes_max();
+            eviction.note_insertion(made.entry.memory_bytes(), limit);
+        }
+        eviction.note_request(key.hash, made.entry);
+        made
+    }
+
+    /// A version that no entry has nor will have, for what was stored but is gone already.
+    pub fn unused_version(&self) -> u64 {
+        thread::next_version(0)
+    }
+}
