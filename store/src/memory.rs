@@ -354,6 +354,14 @@ pub fn usage() -> Usage {
     }
 }
 
+/// Of what the whole process uses, what is retired: much cheaper than all of [`usage`]. What is
+/// freed just now may be in it still, or not any more.
+pub(crate) fn retired_bytes() -> u64 {
+    let counters = thread::indexes_used().map(|index| &COUNTERS[index]);
+    let retired = counters.map(|own| own.retired_bytes.load(Ordering::Relaxed));
+    retired.sum::<i64>().max(0) as u64
+}
+
 /// What the arena has in physical memory for [`Usage::arena_bytes`].
 pub fn arena() -> Extent {
     arena::extent()

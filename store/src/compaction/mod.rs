@@ -354,7 +354,7 @@ pub(crate) fn excess_bytes(limit: u64, bytes: u64) -> u64 {
 /// What is physical and does not become free by itself when the last readers of what was retired
 /// are gone. To move entries because of garbage would make more of it.
 fn physical_bytes() -> u64 {
-    memory::physical_bytes().saturating_sub(memory::usage().retired_bytes)
+    memory::physical_bytes().saturating_sub(memory::retired_bytes())
 }
 
 /// Goes over as much as is due for a write of so many bytes, of a pass that `begin` begins if there

@@ -174,6 +174,20 @@ pub(crate) fn count_small(new: Option<Entry<'_>>, old: Option<Entry<'_>>) {
     SMALL_BYTES.add(bytes);
 }
 
+/// What goes with an entry. Of most all stands in their block.
+#[inline(always)]
+fn bytes_of(entry: Entry<'_>) -> usize {
+    match entry.is_flat() {
+        true => entry.memory_bytes(),
+        false => value::memory_bytes(entry),
+    }
+}
+
+#[inline(always)]
+fn space_time(entry: Entry<'_>, age: u32) -> u64 {
+    (u64::from(age) + 1) * bytes_of(entry) as u64
+}
+
 /// A drawn entry with what policies go by.
 #[derive(Debug)]
 pub(crate) struct Sampled<'g> {
@@ -187,7 +201,12 @@ pub(crate) struct Sampled<'g> {
 impl Sampled<'_> {
     /// What goes with it. Not every order asks.
     fn bytes(&self) -> usize {
-        value::memory_bytes(self.entry)
+        bytes_of(self.entry)
+    }
+
+    /// How much of memory it has taken for how long without a use: what goes first in cache mode.
+    fn space_time(&self) -> u64 {
+        space_time(self.entry, self.age)
     }
 }
 
@@ -516,8 +535,8 @@ impl Db<'_> {
         let has_queues =
             policy == Policy::CacheMode && store.eviction().rivals.ruling() == Order::Fifo;
         let first = match has_queues {
-            true => self.first_by_queue(policy, drawn, is_last_round, now),
-            false => self.first(policy, drawn, None, now),
+            true => self.first_by_queue(drawn, is_last_round, now),
+            false => self.first(policy, drawn, now),
         };
         let Some(chosen) = first else {
             return Step::Again;
@@ -537,7 +556,6 @@ impl Db<'_> {
     /// other one, unless the small queue has much too much.
     fn first_by_queue(
         &self,
-        policy: Policy,
         drawn: &[Occupied],
         is_last_round: bool,
         now: Present,
@@ -545,33 +563,47 @@ impl Db<'_> {
         let (small, whole) = (SMALL_BYTES.sum(), memory::charged_bytes());
         let wants_small = small * SMALL_PART >= whole;
         let is_any = is_last_round || small * SMALL_PART_MOST < whole;
-        let of = |is_small| self.first(policy, drawn, Some(is_small), now);
+        let of = |is_small| {
+            self.first_by(drawn, now, |entry, usage| {
+                let is_of_it = usage.is_small() == is_small;
+                is_of_it.then(|| space_time(entry, usage.age(now.stamp)))
+            })
+        };
         of(wants_small).or_else(|| if is_any { of(!wants_small) } else { None })
     }
 
-    /// The first to go of those that were drawn, of one queue or of both.
-    fn first(
-        &self,
-        policy: Policy,
+    /// The first to go of those that were drawn, without queues.
+    fn first(&self, policy: Policy, drawn: &[Occupied], now: Present) -> Option<Sampled<'_>> {
+        match policy {
+            Policy::CacheMode => self.first_by(drawn, now, |entry, usage| {
+                Some(space_time(entry, usage.age(now.stamp)))
+            }),
+            _ => self.first_by(drawn, now, |entry, usage| {
+                Some(policy.rank(&self.sampled_at(entry, usage, now)))
+            }),
+        }
+    }
+
+    /// The one with the highest rank, of those that have one.
+    #[inline(always)]
+    fn first_by<'e>(
+        &'e self,
         drawn: &[Occupied],
-        queue: Option<bool>,
         now: Present,
-    ) -> Option<Sampled<'_>> {
+        rank: impl Fn(Entry<'e>, Usage) -> Option<u64>,
+    ) -> Option<Sampled<'e>> {
         let mut first = None;
         let mut highest = 0;
         for &occupied in drawn {
             let entry = self.entry_of(occupied);
             let usage = clamped(entry, now);
-            if queue.is_some_and(|is_small| usage.is_small() != is_small) {
-                continue;
-            }
-            let sampled = self.sampled_at(entry, usage, now);
-            let rank = policy.rank(&sampled);
-            if first.is_none() || rank >= highest {
-                (first, highest) = (Some(sampled), rank);
+            if let Some(rank) = rank(entry, usage)
+                && (first.is_none() || rank >= highest)
+            {
+                (first, highest) = (Some((entry, usage)), rank);
             }
         }
-        first
+        first.map(|(entry, usage)| self.sampled_at(entry, usage, now))
     }
 
     fn entry_of(&self, occupied: Occupied) -> Entry<'_> {
@@ -644,6 +676,7 @@ fn keep_for_its_use(chosen: &Sampled<'_>, now: Present) {
 }
 
 /// An entry's bits, with a stamp that does not wrap soon.
+#[inline(always)]
 fn clamped(entry: Entry<'_>, now: Present) -> Usage {
     let usage = entry.usage();
     if matches!(now.noting, crate::usage::Noting::Counter { .. })
@@ -651,6 +684,11 @@ fn clamped(entry: Entry<'_>, now: Present) -> Usage {
     {
         return usage;
     }
+    made_younger(entry, usage, now)
+}
+
+#[cold]
+fn made_younger(entry: Entry<'_>, usage: Usage, now: Present) -> Usage {
     let younger = usage.with_stamp(now.stamp.wrapping_sub(STAMPS / 2) % STAMPS);
     match entry.swap_usage(usage, younger) {
         true => younger,
@@ -676,7 +714,7 @@ impl Store {
         let limit = self.memory_bytes_max();
         // In this order: what is freed in between is not taken off twice.
         let charged = memory::charged_bytes();
-        let retired = memory::usage().retired_bytes;
+        let retired = memory::retired_bytes();
         if retired > reserve_bytes(limit) {
             guard.flush();
         }

@@ -109,7 +109,7 @@ impl Policy {
             Policy::AllkeysRandom | Policy::VolatileRandom => fastrand::u64(..),
             Policy::VolatileTtl => u64::MAX - sampled.entry.expires_at_ms().unwrap_or(u64::MAX),
             // Space over time: what has had most of both without a use.
-            Policy::CacheMode => (u64::from(sampled.age) + 1) * sampled.bytes() as u64,
+            Policy::CacheMode => sampled.space_time(),
         }
     }
 }
