@@ -4,16 +4,22 @@
 //! remembered for about as many evictions as there is room for fingerprints, and one look costs
 //! one cache miss. Threads may overwrite each other's fingerprints: a key is then remembered too
 //! long or forgotten too soon, which is all that can happen.
+//!
+//! A table for many keys is made at once, when the first of them goes: its memory is zeroed by the
+//! kernel, page by page, when a line of it is first touched.
 
+use std::alloc::{self, Layout};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::memory;
+use crate::reclaim::{self, Drain};
 use crate::table::prefetch;
 
 const WAYS: usize = 31;
 
 #[repr(C, align(64))]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
     /// 0: none.
     prints: [AtomicU16; WAYS],
@@ -35,7 +41,7 @@ impl Ghosts {
         let lines = keys as usize / WAYS + 1;
         memory::count_live((lines * size_of::<Line>()) as i64);
         Ghosts {
-            lines: (0..lines).map(|_| Line::default()).collect(),
+            lines: forgetful(lines),
         }
     }
 
@@ -79,9 +85,38 @@ impl Ghosts {
     }
 }
 
+/// Lines without a fingerprint.
+fn forgetful(lines: usize) -> Box<[Line]> {
+    let layout = Layout::array::<Line>(lines).expect("fewer than there are keys");
+    // SAFETY: a line has a size, and there is at least one.
+    let start = unsafe { alloc::alloc_zeroed(layout) };
+    let Some(start) = NonNull::new(start.cast::<Line>()) else {
+        alloc::handle_alloc_error(layout)
+    };
+    let lines = NonNull::slice_from_raw_parts(start, lines);
+    // SAFETY: allocated just now as a boxed slice is, and for atomic integers zero is a value.
+    unsafe { Box::from_raw(lines.as_ptr()) }
+}
+
 impl Drop for Ghosts {
     fn drop(&mut self) {
-        memory::count_live(-((self.lines.len() * size_of::<Line>()) as i64));
+        let bytes = size_of_val(&*self.lines);
+        memory::count_live(-(bytes as i64));
+        if bytes > reclaim::DROP_INLINE_BYTES {
+            // The kernel takes long to take many pages back.
+            let lines = std::mem::take(&mut self.lines);
+            reclaim::reap(Box::new(Forgotten(lines)));
+        }
+    }
+}
+
+/// What the reaper thread is told to free.
+struct Forgotten(Box<[Line]>);
+
+impl Drain for Forgotten {
+    fn drain_slice(&mut self) -> bool {
+        self.0 = Box::default();
+        false
     }
 }
 
