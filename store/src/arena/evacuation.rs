@@ -63,7 +63,7 @@ impl Slot<'_> {
 }
 
 impl Evacuated {
-    /// Slabs that [`super::survey`] or [`super::seize`] has set aside.
+    /// Slabs that a [`super::Survey`] or [`super::seize`] has set aside.
     pub(crate) fn new(slabs: Vec<u32>, guard: &Guard) -> Evacuated {
         let is_quiet = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&is_quiet);

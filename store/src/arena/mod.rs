@@ -30,7 +30,7 @@
 //!   worth its while, and leaves at most 3 percent of the slots idle, fewer in the mean.
 //! - *Reuse*: stacks are last in, first out, and what was just put there is nearly full: dense
 //!   slabs get denser, sparse ones sink and run empty. A slab found empty goes to a common pool
-//!   and may come back with any class ([`survey`]).
+//!   and may come back with any class ([`Survey`]).
 //! - *Giving back*: of the pool what exceeds a reserve is given to the kernel, highest addresses
 //!   first, while the lowest are taken first: so whole huge pages become free ([`release`]).
 //!
@@ -72,6 +72,7 @@ mod region;
 mod scale;
 mod slab;
 mod stack;
+mod survey;
 #[cfg(test)]
 mod tests;
 #[cfg(any(mayfly_loom, mayfly_shuttle))]
@@ -83,7 +84,10 @@ pub(crate) use classes::{BYTES_MAX, BYTES_MIN, CLASSES, class_bytes};
 pub(crate) use evacuation::{Evacuated, Slot};
 pub(crate) use region::{SLAB_BYTES, release};
 pub(crate) use scale::{note_idle, note_limit};
-pub(crate) use slab::{Evacuation, end_evacuation, put_empty, seize, survey};
+pub(crate) use slab::{end_evacuation, put_empty, seize};
+#[cfg(test)]
+pub(crate) use survey::survey;
+pub(crate) use survey::{Evacuation, Survey};
 
 use region::{Region, region};
 use scale::{Scale, scale};

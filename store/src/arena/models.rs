@@ -136,7 +136,7 @@ impl World {
 
     /// Takes the slabs on a stack, the top first.
     fn on_stack(self, class: usize, mobility: Mobility) -> Vec<u32> {
-        stack::of(class, mobility).pop_all(self.region)
+        taken(self.region, stack::of(class, mobility))
     }
 
     /// Ends a model: `live` blocks are left. Every slab is in the pool, on the stack of its class,
@@ -293,6 +293,12 @@ fn a_stack_whose_top_comes_back() {
     });
 }
 
+/// All slabs of a stack, the top first.
+fn taken(region: &'static Region, stack: &stack::Stack) -> Vec<u32> {
+    let below = |&index: &u32| stack::below(region, index);
+    std::iter::successors(stack.take_all(), below).collect()
+}
+
 /// Who takes all slabs of a stack, and who takes one and puts one on it, share them out.
 #[test]
 fn a_stack_is_surveyed() {
@@ -305,7 +311,7 @@ fn a_stack_is_surveyed() {
         }
         (0..2).for_each(|index| stack.push(region, index));
         let got = together(vec![
-            step(move || stack.pop_all(region)),
+            step(move || taken(region, stack)),
             step(move || {
                 stack.push(region, 2);
                 Vec::from_iter(stack.pop(region))
@@ -317,6 +323,57 @@ fn a_stack_is_surveyed() {
         assert_eq!(all, [0, 1, 2]);
         all.into_iter().for_each(|index| stack.push(region, index));
         world.ends(&[]);
+    });
+}
+
+/// A survey in steps, beside who takes a slab and puts one on the stack, loses none and gives none
+/// to two.
+#[test]
+fn a_stack_is_surveyed_in_steps() {
+    explore(3, || {
+        let world = World::with(5);
+        let (region, stack) = (world.region, stack::of(class(), MOVABLE));
+        let held: Vec<Held> = (0..4).flat_map(|_| world.full_slab()).collect();
+        let slab = |index| region.slab(index);
+        let mut firsts = Vec::new();
+        let mut live = Vec::new();
+        for block in held {
+            match firsts.contains(&block.slab()) {
+                true => live.push(block),
+                false => {
+                    firsts.push(block.slab());
+                    block.free();
+                }
+            }
+        }
+        assert_eq!(firsts.len(), 4, "each has a free slot");
+        let last = stack.pop(region).expect("it was put there");
+        let evacuation = Evacuation {
+            spare_slabs_min: 1,
+            spare_part: 1,
+            last_part: None,
+            part_min: Some(2),
+            slabs_max: 1,
+        };
+        together(vec![
+            step(move || {
+                let mut survey = Survey::begin(class(), MOVABLE);
+                let chosen = loop {
+                    if let Some(chosen) = survey.go_on(&mut 1, Some(evacuation)) {
+                        break chosen;
+                    }
+                };
+                end_evacuation(chosen);
+            }),
+            step(move || {
+                slab(last).let_go();
+                if let Some(other) = stack.pop(region) {
+                    slab(other).let_go();
+                }
+            }),
+        ]);
+        world.ends(&live);
+        live.into_iter().for_each(Held::free);
     });
 }
 

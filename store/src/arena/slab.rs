@@ -7,7 +7,6 @@
 
 use std::sync::atomic::AtomicU32 as Count;
 
-use super::cache;
 use super::classes::{self, CLASSES};
 use super::region::{Region, SLAB_BYTES, Units, region, zeroed};
 use super::{MOBILITIES, Mobility, stack};
@@ -16,7 +15,7 @@ use crate::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::table::prefetch;
 
 /// Words of bits for the shortest slots.
-const WORDS: usize = SLAB_BYTES / 32 / 64;
+pub(super) const WORDS: usize = SLAB_BYTES / 32 / 64;
 /// How many of them stand in the head, ...
 const HEAD_WORDS: usize = 2;
 /// ... and how many in the line.
@@ -253,16 +252,16 @@ impl Slab {
     }
 
     /// How many slots are free at least.
-    fn count(self) -> i32 {
+    pub(super) fn count(self) -> i32 {
         self.head().state.load(Ordering::Acquire) >> COUNT_SHIFT
     }
 
-    fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.count() == self.slots() as i32
     }
 
     /// Puts it into the pool: the caller holds it, and it is empty.
-    fn put(self) {
+    pub(super) fn put(self) {
         slabs_of(self.class(), self.mobility()).fetch_sub(self.units() as u32, Ordering::Relaxed);
         (0..self.units() as u32).for_each(|unit| self.region.put(self.index + unit));
     }
@@ -408,121 +407,10 @@ impl Slab {
     }
 }
 
-/// What of a slab is free, in the order of how much of it that is.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Holes {
-    /// Of so many slots of a whole slab, as many as the shortest slots are.
-    of_whole: usize,
-    index: u32,
-    free: usize,
-    slots: usize,
-}
-
-impl Slab {
-    fn holes(self) -> Holes {
-        let free = self.count().max(0) as usize;
-        let slots = self.slots();
-        Holes {
-            of_whole: free * (WORDS * 64) / slots,
-            index: self.index,
-            free,
-            slots,
-        }
-    }
-}
-
-/// How much of a class is to be emptied.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Evacuation {
-    /// Slabs are emptied when the free slots of a class make up so many of its slabs, and ...
-    pub(crate) spare_slabs_min: usize,
-    /// ... one slab in so many of those that are not full.
-    pub(crate) spare_part: usize,
-    /// The last slab of a class is emptied, too, if it has less than one block for so many slots
-    /// and there are longer slots that are free.
-    pub(crate) last_part: Option<usize>,
-    /// One slab in so many of those that are not full is emptied in any case, since a part of what
-    /// is in it goes for good.
-    pub(crate) part_min: Option<usize>,
-    /// No more than so many.
-    pub(crate) slabs_max: usize,
-}
-
-/// Puts a class's slabs in order: empty ones go to the pool, and the densest come to the top of
-/// the stack. With `evacuation`, some of the sparsest are set aside for emptying; those, for
-/// [`end_evacuation`].
-pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacuation>) -> Vec<u32> {
-    debug_assert!(class < CLASSES && MOBILITIES.contains(&mobility));
-    let Some(region) = region() else {
-        return Vec::new();
-    };
-    let stack = stack::of(class, mobility);
-    let mut held = Vec::new();
-    for index in stack.pop_all(region) {
-        let slab = region.slab(index);
-        match slab.is_empty() {
-            true => slab.put(),
-            false => held.push(slab.holes()),
-        }
-    }
-    // The sparsest first, and of those equally sparse the one with the highest address.
-    held.sort_unstable_by(|one, other| other.cmp(one));
-    let evacuated = match evacuation {
-        Some(evacuation) => match to_empty(&held, evacuation) {
-            0 if is_last(&held, evacuation) && cache::may_pop_longer(class, mobility) => 1,
-            count => count,
-        },
-        None => 0,
-    };
-    let (sparse, dense) = held.split_at(evacuated);
-    for holes in dense {
-        stack.push(region, holes.index);
-    }
-    let sparse: Vec<u32> = sparse.iter().map(|holes| holes.index).collect();
-    for &index in &sparse {
-        region.evacuated.set(index);
-    }
-    sparse
-}
-
-/// Whether a class has one slab with free slots alone, and hardly a block in it.
-fn is_last(held: &[Holes], evacuation: Evacuation) -> bool {
-    let (Some(part), [holes]) = (evacuation.last_part, held) else {
-        return false;
-    };
-    (holes.slots - holes.free) * part < holes.slots
-}
-
-/// How many of the slabs, the sparsest first: as many as the free slots of the others can take
-/// in, with some room left for those who allocate meanwhile.
-fn to_empty(held: &[Holes], evacuation: Evacuation) -> usize {
-    let free: usize = held.iter().map(|holes| holes.free).sum();
-    let slots: usize = held.iter().map(|holes| holes.slots).sum();
-    let mean = slots.div_ceil(held.len().max(1)).max(1);
-    let wanted = evacuation
-        .spare_slabs_min
-        .max(held.len() / evacuation.spare_part);
-    // Each takes its own free slots away and needs room for the rest: a slab's worth of slots.
-    let mut room = match free / mean < wanted {
-        true => 0,
-        false => free - wanted / 2 * mean,
-    };
-    let has_room = |holes: &&Holes| {
-        let left = room.checked_sub(holes.slots);
-        room = left.unwrap_or(0);
-        left.is_some()
-    };
-    let with_room = held.iter().take_while(has_room).count();
-    let least = evacuation
-        .part_min
-        .map_or(0, |part| held.len().div_ceil(part));
-    with_room.max(least).min(evacuation.slabs_max)
-}
-
 /// Sets full slabs with entries aside for emptying, at most `slabs_max`, in the order of their
 /// addresses from `next` on and around.
 pub(crate) fn seize(next: &mut u32, slabs_max: usize) -> Vec<u32> {
-    const LOOKS_MAX: u32 = 8192;
+    const LOOKS_MAX: u32 = 2048;
     let Some(region) = region() else {
         return Vec::new();
     };

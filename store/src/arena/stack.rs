@@ -32,15 +32,7 @@ pub(super) fn of(class: usize, mobility: Mobility) -> &'static Stack {
 impl Stack {
     /// Puts a slab on top. The caller holds it, and lets go of it.
     pub(super) fn push(&self, region: &'static Region, index: u32) {
-        let mut head = self.0.load(Ordering::Relaxed);
-        loop {
-            let next = region.slab(index).next();
-            next.store(head as u32, Ordering::Relaxed);
-            match self.swap(head, index + 1) {
-                Ok(()) => return,
-                Err(now) => head = now,
-            }
-        }
+        self.push_all(region, index, index);
     }
 
     /// Whether nothing was on it a moment ago.
@@ -61,20 +53,32 @@ impl Stack {
         }
     }
 
-    /// Takes all slabs, the top first. The caller holds them from then on.
-    pub(super) fn pop_all(&self, region: &'static Region) -> Vec<u32> {
+    /// Takes all slabs: the top one, from which on each leads to the one below it ([`below`]). The
+    /// caller holds them from then on.
+    pub(super) fn take_all(&self) -> Option<u32> {
         let mut head = self.0.load(Ordering::Acquire);
         while head as u32 != 0
             && let Err(now) = self.swap(head, 0)
         {
             head = now;
         }
-        let top = (head as u32).checked_sub(1);
-        let below = |&index: &u32| {
-            let next = region.slab(index).next().load(Ordering::Relaxed);
-            next.checked_sub(1)
-        };
-        std::iter::successors(top, below).collect()
+        (head as u32).checked_sub(1)
+    }
+
+    /// Puts slabs on top that lead from `top` down to `bottom`. The caller holds them, and lets go
+    /// of them.
+    pub(super) fn push_all(&self, region: &'static Region, top: u32, bottom: u32) {
+        let mut head = self.0.load(Ordering::Relaxed);
+        loop {
+            region
+                .slab(bottom)
+                .next()
+                .store(head as u32, Ordering::Relaxed);
+            match self.swap(head, top + 1) {
+                Ok(()) => return,
+                Err(now) => head = now,
+            }
+        }
     }
 
     fn swap(&self, head: u64, index: u32) -> Result<(), u64> {
@@ -88,4 +92,13 @@ impl Stack {
             )
             .map(drop)
     }
+}
+
+/// What is below a slab of a stack that was taken as a whole.
+pub(super) fn below(region: &'static Region, index: u32) -> Option<u32> {
+    region
+        .slab(index)
+        .next()
+        .load(Ordering::Relaxed)
+        .checked_sub(1)
 }

@@ -283,6 +283,121 @@ fn a_sparse_class_gives_slabs_up() {
     assert!(chosen.is_empty(), "{chosen:?}");
 }
 
+/// Of a class three quarters of whose blocks are gone, those that are left.
+fn thinned_out(bytes: usize) -> Vec<Filled> {
+    let blocks = (0..1000u32).filter_map(|at| Filled::new(bytes, Mobility::Movable, at as u8));
+    let blocks: Vec<_> = blocks.collect();
+    let mut kept = Vec::new();
+    for (at, block) in blocks.into_iter().enumerate() {
+        match at % 4 {
+            0 => kept.push(block),
+            _ => block.free(),
+        }
+    }
+    empty_cache(bytes, Mobility::Movable);
+    kept
+}
+
+/// The slabs of a class that have free slots, all of which are put back.
+fn slabs_with_room(bytes: usize) -> usize {
+    let Some(region) = region() else { return 0 };
+    let stack = stack::of(
+        classes::of_bytes(bytes, Mobility::Movable),
+        Mobility::Movable,
+    );
+    let below = |&index: &u32| stack::below(region, index);
+    let slabs: Vec<u32> = std::iter::successors(stack.take_all(), below).collect();
+    let slab_is_held = |&&index: &&u32| region.slab(index).count() > 0;
+    assert_eq!(slabs.iter().filter(slab_is_held).count(), slabs.len());
+    slabs
+        .iter()
+        .rev()
+        .for_each(|&index| stack.push(region, index));
+    slabs.len()
+}
+
+#[test]
+fn a_survey_in_steps_sets_the_sparsest_aside_and_loses_none() {
+    let _alone = alone();
+    note_limit(0);
+    // A length of no other test.
+    const BYTES: usize = 2_350;
+    let class = classes::of_bytes(BYTES, Mobility::Movable);
+    let mut kept = thinned_out(BYTES);
+    let before = slabs_with_room(BYTES);
+    // One slab has no block left, and the last may have none.
+    let slab_of = |block: &Filled| unit_of(block.start).map(|(_, index, _)| index);
+    let first = kept.first().and_then(slab_of);
+    let (gone, left) = kept.into_iter().partition(|block| slab_of(block) == first);
+    kept = left;
+    Vec::into_iter(gone).for_each(Filled::free);
+    let evacuation = Evacuation {
+        spare_slabs_min: 2,
+        spare_part: 16,
+        last_part: None,
+        part_min: None,
+        slabs_max: usize::MAX,
+    };
+    let mut survey = Survey::begin(class, Mobility::Movable);
+    let mut steps = 0;
+    let mut chosen = loop {
+        steps += 1;
+        if let Some(chosen) = survey.go_on(&mut 1, Some(evacuation)) {
+            break chosen;
+        }
+        // There is room in what was left, and slabs that get some are put where they belong.
+        let fresh = Filled::new(BYTES, Mobility::Movable, 9);
+        fresh.into_iter().for_each(Filled::free);
+    };
+    empty_cache(BYTES, Mobility::Movable);
+    if !IS_USED || region().is_none() {
+        return kept.into_iter().for_each(Filled::free);
+    }
+    let with_room = slabs_with_room(BYTES);
+    let after = chosen.len() + with_room;
+    assert!(
+        (before - 2..=before).contains(&after),
+        "{before}: {with_room} and {chosen:?}"
+    );
+    assert!(
+        steps >= before && chosen.len() > before / 2,
+        "{steps}, {chosen:?}"
+    );
+    let sparsest_left = kept.iter().filter(|block| is_evacuated(block.start));
+    assert!(sparsest_left.count() > 0);
+    kept.into_iter().for_each(Filled::free);
+    put_empty(&mut chosen);
+    assert!(chosen.is_empty(), "{chosen:?}");
+}
+
+#[test]
+fn a_survey_that_nobody_goes_on_with_puts_all_back() {
+    let _alone = alone();
+    note_limit(0);
+    // A length of no other test.
+    const BYTES: usize = 2_750;
+    let class = classes::of_bytes(BYTES, Mobility::Movable);
+    let kept = thinned_out(BYTES);
+    let before = slabs_with_room(BYTES);
+    for steps in [0, 1, before / 2, before + 2] {
+        let mut survey = Survey::begin(class, Mobility::Movable);
+        let evacuation = Evacuation {
+            spare_slabs_min: 1,
+            spare_part: 1,
+            last_part: None,
+            part_min: Some(2),
+            slabs_max: usize::MAX,
+        };
+        for _ in 0..steps {
+            assert_eq!(survey.go_on(&mut 1, Some(evacuation)).is_some(), !IS_USED);
+        }
+        drop(survey);
+        assert_eq!(slabs_with_room(BYTES), before);
+        assert!(!kept.iter().any(|block| is_evacuated(block.start)));
+    }
+    kept.into_iter().for_each(Filled::free);
+}
+
 #[test]
 fn the_last_blocks_of_a_class_move_into_longer_slots() {
     // Lengths of no other test.

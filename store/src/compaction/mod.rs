@@ -34,6 +34,21 @@
 //!   the last entries of a class, for which there is no other slab. That is what makes room in time
 //!   when values of a megabyte follow on small ones, and far cheaper than to draw every victim.
 //!
+//! # Bounds
+//!
+//! No step may hold up the thread's connections for long, however much is in memory. So each goes
+//! over no more than
+//!
+//! - 128 slabs of a [`Survey`], thrice that where it comes upon the classes one after the other; a
+//!   survey of more is gone on with in the next step, and the periodic task makes its steps one
+//!   after the other until it is over;
+//! - 256 slabs that settle, 2,048 that may be full, of which it takes 256;
+//! - 4 kB of slots for a stretch, eight of them or 128 entries in a periodic step, by a writer four
+//!   and one for each kilobyte that it writes;
+//! - a huge page that the kernel gets back.
+//!
+//! Everything but the last is some tens of microseconds.
+//!
 //! # Invariants
 //!
 //! One lock, which is tried for a moment and never waited for, guards the bookkeeping: which slabs
@@ -48,13 +63,15 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
-use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility, SLAB_BYTES};
+use crate::arena::{self, CLASSES, Evacuation, MOBILITIES, Mobility, SLAB_BYTES, Survey};
 use crate::db::Db;
 use crate::eviction::Verdict;
 use crate::memory;
 use crate::store::Store;
 use pass::{Pass, STRETCH_BYTES, Stretch};
 
+/// No more slabs are set aside together.
+const SLABS_MAX: usize = 4096;
 /// Nothing is moved at leisure while less than one byte in so many of the slabs in use is idle; ...
 const IDLE_PART: u64 = 32;
 /// ... while more than one in so many is, every class gives up what it can, and in between ...
@@ -66,7 +83,7 @@ const SPARE: Evacuation = Evacuation {
     spare_part: 16,
     last_part: None,
     part_min: None,
-    slabs_max: usize::MAX,
+    slabs_max: SLABS_MAX,
 };
 const SPARE_WHEN_MUCH: Evacuation = Evacuation {
     spare_slabs_min: 1,
@@ -137,6 +154,17 @@ const CLASSES_PER_WRITE: usize = 26;
 const REST_BYTES: u64 = 512 << 10;
 /// At leisure so many classes are looked at in a step.
 const CLASSES_PER_STEP: usize = 13;
+/// In either case about so many slabs are, and at most thrice as many: some tens of microseconds,
+/// since each look may miss the cache.
+const LOOKS_PER_STEP: usize = if cfg!(test) { 16 } else { 128 };
+/// A periodic step ends when it has moved so many entries.
+const MOVES_PER_STEP: usize = 128;
+/// What of a pass is not empty yet is looked at in parts of so many slabs, ...
+const SETTLING_SLABS: usize = 64;
+/// ... so many parts at a time.
+const SETTLING_PARTS: usize = 4;
+/// Of full slabs so many are set aside at a time.
+const SEIZED_MAX: usize = 256;
 /// Slabs are looked at in so many periodic steps, after the walk, for what was retired to be freed.
 const SETTLING_STEPS: u32 = 5;
 /// The pool keeps one slab in so many of what is resident, and some megabytes, or less where that
@@ -165,8 +193,10 @@ impl Excess {
 /// How far compaction has come.
 #[derive(Debug, Default)]
 pub(crate) struct Compaction {
-    /// The class that is looked at next.
+    /// The class that is looked at next, or now.
     next_class: usize,
+    /// The look at it, if it is not over.
+    survey: Option<Survey>,
     /// The slab from which on full ones are looked for.
     next_slab: u32,
     /// Slabs set aside for the next pass at leisure, while the classes are looked at.
@@ -174,11 +204,13 @@ pub(crate) struct Compaction {
     /// The first goes on, those behind it wait until they are quiet.
     passes: VecDeque<Pass>,
     /// Of passes that are over, the slabs that are not empty yet.
-    settling: Vec<Settling>,
+    settling: VecDeque<Settling>,
     /// The last periodic step gave slabs back.
     is_releasing: bool,
     /// So much is due before a writer looks again: there was nothing to empty.
     rest_bytes: u64,
+    /// The last writer to look came upon so many slabs that it did not look at all its classes.
+    is_cut_short: bool,
 }
 
 #[derive(Debug)]
@@ -217,14 +249,17 @@ impl Store {
         // Steps that follow at once to give slabs back are one look at those that settle.
         let steps = u32::from(!compaction.is_releasing);
         compaction.settle(steps);
-        if compaction.passes.is_empty() && !compaction.begin_pressed(&db, 0) {
+        let is_free = compaction.passes.is_empty() && !compaction.begin_pressed(&db, 0);
+        // What a survey has in its hands is missed elsewhere.
+        if is_free || compaction.survey.is_some() {
             compaction.look_for_idle(&db);
         }
         let released_bytes = compaction.release(self.memory_bytes_max(), SLABS_RELEASED_PER_STEP);
         compaction.is_releasing = released_bytes > 0;
         let is_walking = !compaction.passes.is_empty();
+        let is_looking = compaction.survey.is_some();
         drop(compaction);
-        let moved = (0..STRETCHES_PER_STEP).map_while(|_| walk(&db)).sum();
+        let moved = walk_some(&db);
         if is_walking && moved == 0 {
             // The pass waits until it is quiet.
             guard.flush();
@@ -232,7 +267,7 @@ impl Store {
         Compacted {
             moved,
             released_bytes,
-            is_busy: is_walking || released_bytes > 0,
+            is_busy: is_walking || is_looking || released_bytes > 0,
         }
     }
 
@@ -249,7 +284,8 @@ impl Store {
     pub fn purge(&self) -> u64 {
         for class in 0..CLASSES {
             for mobility in MOBILITIES {
-                arena::survey(class, mobility, None);
+                let mut all = usize::MAX;
+                Survey::begin(class, mobility).go_on(&mut all, None);
             }
         }
         arena::release(0, usize::MAX)
@@ -390,6 +426,21 @@ fn walk(db: &Db<'_>) -> Option<usize> {
     Some(stretch.walk(db))
 }
 
+/// Goes over some stretches; how many entries were moved.
+fn walk_some(db: &Db<'_>) -> usize {
+    let mut moved = 0;
+    for _ in 0..STRETCHES_PER_STEP {
+        match walk(db) {
+            Some(by_stretch) => moved += by_stretch,
+            None => break,
+        }
+        if moved >= MOVES_PER_STEP {
+            break;
+        }
+    }
+    moved
+}
+
 /// What of the slabs in use no block takes.
 fn idle_bytes() -> u64 {
     memory::slab_bytes().saturating_sub(memory::usage().arena_bytes)
@@ -412,18 +463,27 @@ impl Compaction {
     fn settle(&mut self, steps: u32) {
         for pass in std::mem::take(&mut self.passes) {
             match pass.ended() {
-                Ok(slabs) => self.settling.push(Settling { slabs, steps: 0 }),
+                Ok(slabs) => {
+                    let parts = slabs.chunks(SETTLING_SLABS).map(<[u32]>::to_vec);
+                    let parts = parts.map(|slabs| Settling { slabs, steps: 0 });
+                    self.settling.extend(parts);
+                }
                 Err(pass) => self.passes.push_back(pass),
             }
         }
-        for settling in &mut self.settling {
-            settling.steps += steps;
-            arena::put_empty(&mut settling.slabs);
-            if settling.steps > SETTLING_STEPS {
-                arena::end_evacuation(std::mem::take(&mut settling.slabs));
+        self.settling.iter_mut().for_each(|it| it.steps += steps);
+        for _ in 0..SETTLING_PARTS.min(self.settling.len()) {
+            let Some(Settling { mut slabs, steps }) = self.settling.pop_front() else {
+                break;
+            };
+            match steps > SETTLING_STEPS {
+                true => arena::end_evacuation(std::mem::take(&mut slabs)),
+                false => arena::put_empty(&mut slabs),
+            }
+            if !slabs.is_empty() {
+                self.settling.push_back(Settling { slabs, steps });
             }
         }
-        self.settling.retain(|settling| !settling.slabs.is_empty());
     }
 
     /// Gives the kernel free slabs beyond what the pool keeps.
@@ -445,22 +505,46 @@ impl Compaction {
             () if idle < used / IDLE_PART_MUCH => Some(SPARE),
             () => Some(SPARE_WHEN_MUCH),
         };
+        let mut looks = LOOKS_PER_STEP;
         for _ in 0..CLASSES_PER_STEP {
-            let slabs = self.survey_next(evacuation);
+            let Some(slabs) = self.survey_next(evacuation, &mut looks) else {
+                return;
+            };
             self.chosen.extend(slabs);
-            if self.next_class == 0 {
+            if self.next_class == 0 || self.chosen.len() >= SLABS_MAX {
                 let slabs = std::mem::take(&mut self.chosen);
                 self.push(db, slabs, None);
+            }
+            if looks == 0 || !self.passes.is_empty() {
                 return;
             }
         }
     }
 
-    /// Looks at the next class; its slabs that were set aside.
-    fn survey_next(&mut self, evacuation: Option<Evacuation>) -> Vec<u32> {
+    /// Looks at the next class; its slabs that were set aside. None: it has more slabs than there
+    /// are to be looked at now.
+    fn survey_next(
+        &mut self,
+        evacuation: Option<Evacuation>,
+        looks: &mut usize,
+    ) -> Option<Vec<u32>> {
         let class = self.next_class;
-        let fixed = arena::survey(class, Mobility::Fixed, None);
-        debug_assert!(fixed.is_empty());
+        let begun = self.survey.take();
+        let mut survey = begun.unwrap_or_else(|| Survey::begin(class, Mobility::Fixed));
+        let slabs = loop {
+            let is_movable = survey.mobility() == Mobility::Movable;
+            let evacuation = evacuation.filter(|_| is_movable);
+            // One that was begun is gone on with by what is left, be it little.
+            match survey.go_on(looks, evacuation) {
+                None => {
+                    self.survey = Some(survey);
+                    return None;
+                }
+                Some(slabs) if is_movable => break slabs,
+                Some(fixed) => debug_assert!(fixed.is_empty()),
+            }
+            survey = Survey::begin(class, Mobility::Movable);
+        };
         self.next_class = (class + 1) % CLASSES;
         if self.next_class == 0 {
             // A slot in a thread's cache keeps a slab of a class that nobody needs any more.
@@ -470,15 +554,18 @@ impl Compaction {
                 arena::note_idle(idle > used / IDLE_PART_MUCH);
             }
         }
-        arena::survey(class, Mobility::Movable, evacuation)
+        Some(slabs)
     }
 
     /// Begins a pass for a write of so many bytes, if there is something to empty.
     fn begin(&mut self, db: &Db<'_>, bytes: u64) {
         let is_begun =
             self.begin_pressed(db, bytes) || has_many_holes() && self.begin_for_holes(db);
-        if !is_begun {
-            self.rest_bytes = REST_BYTES;
+        if !is_begun && self.survey.is_none() {
+            self.rest_bytes = match self.is_cut_short {
+                true => REST_BYTES / 2,
+                false => REST_BYTES,
+            };
         }
     }
 
@@ -489,7 +576,7 @@ impl Compaction {
         if limit == 0 || physical_bytes() + bytes <= PRESSED.above(limit) {
             return false;
         }
-        let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
+        let wanted = pass_slabs();
         let mut slabs = std::mem::take(&mut self.chosen);
         self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);
         // Again: slabs that were found empty are in the pool by now.
@@ -498,12 +585,12 @@ impl Compaction {
         let is_hard = physical > HARD_PRESSED.above(limit)
             || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED_FULLY.above(limit);
         let mut verdict = None;
-        if slabs.is_empty() && is_hard && is_full(limit) {
+        if slabs.is_empty() && self.survey.is_none() && is_hard && is_full(limit) {
             verdict = db.verdict();
         }
         if verdict.is_some() {
             self.survey_some(&mut slabs, wanted, SPARE_WHEN_HARD_PRESSED);
-            let slabs_max = wanted.saturating_sub(slabs.len());
+            let slabs_max = wanted.saturating_sub(slabs.len()).min(SEIZED_MAX);
             slabs.extend(arena::seize(&mut self.next_slab, slabs_max));
         }
         self.push(db, slabs, verdict)
@@ -511,7 +598,7 @@ impl Compaction {
 
     /// Begins a pass over the sparsest slabs; whether there are any.
     fn begin_for_holes(&mut self, db: &Db<'_>) -> bool {
-        let wanted = PASS_SLABS_MIN.max(arena::slabs_in_use() / PASS_PART);
+        let wanted = pass_slabs();
         let mut slabs = std::mem::take(&mut self.chosen);
         self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);
         self.push(db, slabs, None)
@@ -526,15 +613,21 @@ impl Compaction {
         is_any
     }
 
-    /// Looks at some classes in turn until so many slabs are set aside.
+    /// Looks at some classes in turn until so many slabs are set aside, or it is enough for now.
     fn survey_some(&mut self, slabs: &mut Vec<u32>, wanted: usize, spare: Evacuation) {
+        let mut looks = LOOKS_PER_STEP;
         for _ in 0..CLASSES_PER_WRITE {
             let slabs_max = wanted.saturating_sub(slabs.len());
-            slabs.extend(self.survey_next(Some(Evacuation { slabs_max, ..spare })));
-            if slabs.len() >= wanted {
+            let evacuation = Evacuation { slabs_max, ..spare };
+            let Some(chosen) = self.survey_next(Some(evacuation), &mut looks) else {
+                break;
+            };
+            slabs.extend(chosen);
+            if slabs.len() >= wanted || looks == 0 {
                 break;
             }
         }
+        self.is_cut_short = looks == 0;
     }
 
     /// Whether a writer for whom so much is due need not look for something to empty.
@@ -545,8 +638,14 @@ impl Compaction {
     }
 }
 
+/// How many slabs a pressed pass takes.
+fn pass_slabs() -> usize {
+    (arena::slabs_in_use() / PASS_PART).clamp(PASS_SLABS_MIN, SLABS_MAX)
+}
+
 impl Drop for Compaction {
     fn drop(&mut self) {
+        drop(self.survey.take());
         let of_passes = self.passes.drain(..).map(Pass::abandoned);
         let chosen = std::mem::take(&mut self.chosen);
         let settling = self.settling.drain(..).map(|settling| settling.slabs);
