@@ -1,5 +1,6 @@
 //! The store as commands see it, alone and with many threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::reclaim;
@@ -215,6 +216,32 @@ fn a_transaction_sees_its_own_writes_and_leaves_nothing_when_it_fails() {
         });
         assert_eq!(done, Ok(10));
         assert_eq!((number(&db, "a"), number(&db, "b"), db.len()), (2, 10, 2));
+    });
+}
+
+/// Disturbed by itself until it has a ticket, under which its descriptors stand in place when it
+/// panics: they must not stay there.
+#[test]
+fn a_transaction_that_panics_leaves_nothing() {
+    let store = store();
+    with(&store, |db| set(db, "a", "1"));
+    let run = || {
+        with(&store, |db| {
+            db.atomic(|inside| {
+                set(*inside, "a", "2");
+                set(*inside, "b", "2");
+                // Panics when the key is held off.
+                set(db, "a", "1");
+                Ok(())
+            })
+        })
+    };
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    with(&store, |db| {
+        assert_eq!((get(db, "a").as_deref(), get(db, "b")), (Some("1"), None));
+        set(db, "a", "3");
+        set(db, "b", "3");
+        assert_eq!((number(&db, "a"), number(&db, "b"), db.len()), (3, 3, 2));
     });
 }
 

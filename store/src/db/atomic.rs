@@ -3,6 +3,7 @@
 use super::{Change, Db, Draft};
 use crate::entry::{Entry, Meta};
 use crate::error::Error;
+use crate::sync::IS_MODEL;
 use crate::table::Key;
 use crate::transaction::Ticket;
 use crate::transaction::overlay::{Failure, Overlay};
@@ -36,9 +37,9 @@ impl<'g> Db<'g> {
                 _ => Overlay::with_ticket(*ticket.get_or_insert_with(Ticket::take)),
             };
             self.guard.overlay().replace(Some(Box::new(overlay)));
+            let attempt = Attempt(inside);
             let result = body(&inside);
-            let overlay = self.guard.overlay().take().expect("put in above");
-            match inside.scope().finish(*overlay, result.is_ok()) {
+            match attempt.finish(result.is_ok()) {
                 Ok(()) => return result,
                 Err(Failure::Disturbed) => {}
                 Err(Failure::Busy) => return Err(Error::Busy),
@@ -128,5 +129,31 @@ impl<'g> Db<'g> {
                 .as_mut()
                 .expect("a transaction runs under this guard"),
         )
+    }
+}
+
+/// The overlay of the guard until it is finished: also when the body panics, since a descriptor
+/// must not stay in a slot when its overlay goes.
+struct Attempt<'g>(Db<'g>);
+
+impl Attempt<'_> {
+    /// Ends it; see [`Scope::finish`](crate::transaction::commit::Scope::finish).
+    fn finish(self, is_wanted: bool) -> Result<(), Failure> {
+        let overlay = self.0.guard.overlay().take();
+        let overlay = overlay.expect("nobody else takes it");
+        self.0.scope().finish(*overlay, is_wanted)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if IS_MODEL && std::thread::panicking() {
+            // The model has failed, and its atomics are gone.
+            return;
+        }
+        if let Some(overlay) = self.0.guard.overlay().take() {
+            // Whatever it comes to: nothing was to be published.
+            let _ = self.0.scope().finish(*overlay, false);
+        }
     }
 }
