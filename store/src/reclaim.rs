@@ -10,8 +10,8 @@
 //!   per pipelined batch would leak without bound. A thread that has retired [`FLUSH_BLOCKS`]
 //!   blocks or [`FLUSH_BYTES`] since its last flush flushes, which also collects.
 //! - After a flush and then silence nothing would be freed: the reaper thread pins and flushes
-//!   every [`TICK`] while anything is retired. What a thread has not flushed only it can hand over,
-//!   so a thread that falls idle calls [`flush_thread`].
+//!   every [`TICK`]. What a thread has not flushed only it can hand over, so a thread that falls
+//!   idle calls [`flush_thread`].
 //! - Dropping something large would run inside whatever pin happens to collect it: anything of
 //!   more than [`DROP_INLINE_BYTES`] goes to the reaper thread, which frees it in slices.
 //!
@@ -250,7 +250,8 @@ fn reaper() -> &'static Sender<Box<dyn Drain>> {
                 loop {
                     match receiver.recv_timeout(TICK) {
                         Ok(mut large) => while large.drain_slice() {},
-                        Err(RecvTimeoutError::Timeout) => tick(),
+                        // Always: not all that is retired is counted in bytes.
+                        Err(RecvTimeoutError::Timeout) => pin().flush(),
                         Err(RecvTimeoutError::Disconnected) => return,
                     }
                 }
@@ -258,12 +259,6 @@ fn reaper() -> &'static Sender<Box<dyn Drain>> {
             .expect("a thread for the reaper");
         sender
     })
-}
-
-fn tick() {
-    if memory::usage().retired_bytes > 0 {
-        pin().flush();
-    }
 }
 
 /// Waits until everything retired so far is freed: for tests that count to the byte.
