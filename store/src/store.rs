@@ -1,6 +1,6 @@
 //! The store: numbered databases over tables, and what concerns all of them.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rapidhash::v3::RapidSecrets;
@@ -100,8 +100,14 @@ impl Store {
         self.expired_keys.add(keys);
     }
 
-    pub(crate) fn compaction(&self) -> &Mutex<Compaction> {
-        &self.compaction
+    /// The bookkeeping of compaction, unless somebody has it now. What a panic has left of it is
+    /// whole: slabs may be missing, which then stay as they are.
+    pub(crate) fn try_compaction(&self) -> Option<MutexGuard<'_, Compaction>> {
+        match self.compaction.try_lock() {
+            Ok(compaction) => Some(compaction),
+            Err(TryLockError::Poisoned(left)) => Some(left.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     pub(crate) fn count_evicted(&self, is_unfetched: bool) {

@@ -311,6 +311,18 @@ fn a_scan_and_a_random_choice_meet_what_is_there() {
     });
 }
 
+/// Who panics while emptying slabs ends nothing but its own step.
+#[test]
+fn compaction_goes_on_after_a_panic() {
+    let store = store();
+    let panics = || {
+        let _compaction = store.try_compaction().expect("nobody else has it");
+        panic!("as a step might");
+    };
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    assert!(store.try_compaction().is_some());
+}
+
 /// Money moves between accounts in transactions while others add it up: no sum is ever wrong.
 #[test]
 fn transfers_keep_the_sum() {

@@ -243,7 +243,7 @@ impl Store {
                 ..Compacted::default()
             };
         }
-        let Ok(mut compaction) = self.compaction().try_lock() else {
+        let Some(mut compaction) = self.try_compaction() else {
             return Compacted::default();
         };
         // Steps that follow at once to give slabs back are one look at those that settle.
@@ -276,7 +276,7 @@ impl Store {
         const TRIES: usize = 100;
         (0..TRIES).find_map(|_| {
             std::hint::spin_loop();
-            self.compaction().try_lock().ok()
+            self.try_compaction()
         })
     }
 
