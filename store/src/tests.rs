@@ -291,6 +291,33 @@ fn databases_are_swapped_and_flushed_alone_and_together() {
     assert_eq!(db(1).len(), 0);
 }
 
+/// A store in the place of another one in memory is another one: nothing is drawn from databases
+/// that it does not have.
+#[test]
+fn another_store_evicts_from_its_own_databases() {
+    let last = 15;
+    let mut store = Store::new(&Options {
+        databases: last + 1,
+        policy: Policy::AllkeysRandom,
+        ..Options::default()
+    });
+    let evict = |store: &Store, index: usize| {
+        let guard = store.pin();
+        let db = store.db(index, &guard, 1_000);
+        (0..1_000).for_each(|n| set(db, &format!("k{n}"), "v"));
+        store.set_memory_bytes_max(1);
+        db.make_room(1).expect("something can go");
+        assert!((1..1_000).contains(&db.len()));
+    };
+    evict(&store, last);
+    store = Store::new(&Options {
+        databases: 1,
+        policy: Policy::AllkeysRandom,
+        ..Options::default()
+    });
+    evict(&store, 0);
+}
+
 #[test]
 fn a_scan_and_a_random_choice_meet_what_is_there() {
     let store = store();

@@ -213,6 +213,8 @@ impl Sampled<'_> {
 /// The part of a store that says what is to go.
 #[derive(Debug)]
 pub(crate) struct Eviction {
+    /// No other store has it, nor will have.
+    number: u64,
     policy: AtomicU8,
     samples: AtomicUsize,
     log_factor: AtomicU32,
@@ -228,7 +230,9 @@ pub(crate) struct Eviction {
 
 impl Eviction {
     pub(crate) fn new(policy: Policy) -> Eviction {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Eviction {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             policy: AtomicU8::new(policy as u8),
             samples: AtomicUsize::new(10),
             log_factor: AtomicU32::new(10),
@@ -378,8 +382,8 @@ impl Drop for Eviction {
 /// Where keys are that may go: by database, as a thread has last looked.
 #[derive(Debug, Default)]
 struct View {
-    /// Of which store, and whether of keys with an expiry alone.
-    of: (usize, bool),
+    /// Of which store, by number, and whether of keys with an expiry alone.
+    of: (u64, bool),
     /// For so many evictions more.
     left: u32,
     /// Databases with such keys, and how many those and all before them have.
@@ -762,7 +766,7 @@ impl Store {
     /// A database to evict from, each by how many keys it has.
     fn draw_database(&self, is_volatile: bool, db: &Db<'_>) -> Option<usize> {
         VIEW.with_borrow_mut(|view| {
-            let of = ((&raw const *self).addr(), is_volatile);
+            let of = (self.eviction().number, is_volatile);
             if view.left == 0 || view.of != of || view.databases.is_empty() {
                 view.databases.clear();
                 let mut sum = 0;
