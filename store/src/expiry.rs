@@ -34,6 +34,8 @@ pub struct Swept {
 
 /// The low bits of the sweep's cursor hold the database; a segment has no place that low.
 const DATABASE_BITS: u32 = 16;
+/// So many databases the cursor can tell apart.
+pub(crate) const DATABASES_MAX: usize = 1 << DATABASE_BITS;
 const DATABASE: u64 = (1 << DATABASE_BITS) - 1;
 
 impl Store {

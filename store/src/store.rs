@@ -9,6 +9,7 @@ use crate::arena;
 use crate::compaction::Compaction;
 use crate::db::Db;
 use crate::eviction::{Eviction, Policy};
+use crate::expiry::DATABASES_MAX;
 use crate::keyspace::{self, Count, Database, Keyspace, Root};
 use crate::memory::{self, Process, Usage};
 use crate::reclaim::{self, Guard};
@@ -17,7 +18,7 @@ use crate::thread;
 /// How a store is made.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many databases there are.
+    /// How many databases there are: 1 to 65,536.
     pub databases: usize,
     /// The memory limit in bytes; 0: none.
     pub memory_bytes_max: u64,
@@ -62,9 +63,12 @@ impl Store {
     /// An empty store.
     ///
     /// # Panics
-    /// Without databases.
+    /// Without databases, or with more than are allowed.
     pub fn new(options: &Options) -> Store {
-        assert!(options.databases > 0, "a store has a database");
+        assert!(
+            (1..=DATABASES_MAX).contains(&options.databases),
+            "a store has databases"
+        );
         reclaim::start();
         let secrets = RapidSecrets::seed(fastrand::u64(..));
         let databases = (0..options.databases).map(|_| Database::new(secrets, 0));
