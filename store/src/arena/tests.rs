@@ -101,6 +101,8 @@ proptest! {
             }
         }
         live.into_iter().for_each(Filled::free);
+        // Who comes next must not find slots of its class in this thread's hands.
+        leave_seat(crate::thread::index());
     }
 }
 
@@ -246,6 +248,7 @@ fn many_threads_free_what_many_allocated() {
 
 #[test]
 fn a_sparse_class_gives_slabs_up() {
+    let _alone = alone();
     note_limit(0);
     const BYTES: usize = 1_900;
     let class = classes::of_bytes(BYTES, Mobility::Movable);
