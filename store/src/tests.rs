@@ -10,6 +10,31 @@ use crate::value::string::{self, Str};
 use crate::value::{Edited, Limits};
 use crate::{Basis, Change, Db, Draft, Entry, Error, Options, Policy, Store};
 
+/// Says that something is over, also when it panics.
+pub(crate) struct OnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `body` while another thread does something over and over.
+pub(crate) fn while_others(again: impl Fn() + Sync, body: impl FnOnce()) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                again();
+            }
+        });
+        let over = OnDrop(&is_over);
+        body();
+        drop(over);
+        other.join().expect("what goes on beside");
+    });
+}
+
 fn store() -> Store {
     Store::new(&Options::default())
 }
@@ -360,40 +385,33 @@ fn transfers_keep_the_sum() {
     with(&store, |db| {
         accounts.iter().for_each(|name| set(db, name, "100"))
     });
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                let sum = with(&store, |db| {
-                    db.atomic(|db| Ok(accounts.iter().map(|n| number(db, n)).sum()))
-                });
-                assert!(
-                    sum == Ok(100 * ACCOUNTS as i64) || sum == Err(Error::Busy),
-                    "{sum:?}"
-                );
+    let add_up = || {
+        let sum = with(&store, |db| {
+            db.atomic(|db| Ok(accounts.iter().map(|n| number(db, n)).sum()))
+        });
+        assert!(
+            sum == Ok(100 * ACCOUNTS as i64) || sum == Err(Error::Busy),
+            "{sum:?}"
+        );
+    };
+    let transfer_some = |seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..ROUNDS {
+            let (from, to) = (random.usize(..ACCOUNTS), random.usize(..ACCOUNTS));
+            let transfer = |db: &Db<'_>| {
+                add(db, &accounts[from], -1)?;
+                add(db, &accounts[to], 1)
+            };
+            while with(&store, |db| db.atomic(transfer)) == Err(Error::Busy) {}
+        }
+    };
+    while_others(add_up, || {
+        std::thread::scope(|scope| {
+            for seed in 0..3 {
+                let transfer_some = &transfer_some;
+                scope.spawn(move || transfer_some(seed));
             }
         });
-        let writers: Vec<_> = (0..3)
-            .map(|seed| {
-                let (store, accounts) = (&store, &accounts);
-                scope.spawn(move || {
-                    let mut random = fastrand::Rng::with_seed(seed);
-                    for _ in 0..ROUNDS {
-                        let (from, to) = (random.usize(..ACCOUNTS), random.usize(..ACCOUNTS));
-                        let transfer = |db: &Db<'_>| {
-                            add(db, &accounts[from], -1)?;
-                            add(db, &accounts[to], 1)
-                        };
-                        while with(store, |db| db.atomic(transfer)) == Err(Error::Busy) {}
-                    }
-                })
-            })
-            .collect();
-        writers
-            .into_iter()
-            .for_each(|writer| writer.join().expect("a writer"));
-        is_over.store(true, Ordering::Relaxed);
-        reader.join().expect("the reader");
     });
     let sum: i64 = with(&store, |db| {
         accounts.iter().map(|name| number(&db, name)).sum()
@@ -439,26 +457,21 @@ fn increments_of_both_kinds_all_count() {
 fn a_renamed_key_is_never_at_both_names_nor_at_none() {
     let store = store();
     with(&store, |db| set(db, "a", "v"));
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                let there = with(&store, |db| {
-                    db.atomic(|db| {
-                        let count = |key| usize::from(db.peek(key).is_some());
-                        Ok(count(b"a") + count(b"b"))
-                    })
-                });
-                assert!(matches!(there, Ok(1) | Err(Error::Busy)), "{there:?}");
-            }
+    let look = || {
+        let there = with(&store, |db| {
+            db.atomic(|db| {
+                let count = |key| usize::from(db.peek(key).is_some());
+                Ok(count(b"a") + count(b"b"))
+            })
         });
+        assert!(matches!(there, Ok(1) | Err(Error::Busy)), "{there:?}");
+    };
+    while_others(look, || {
         for _ in 0..20_000 {
             for (from, to) in [(b"a", b"b"), (b"b", b"a")] {
                 let rename = |db: &Db<'_>| db.rename(from, (db, to));
                 while with(&store, |db| db.atomic(rename)) == Err(Error::Busy) {}
             }
         }
-        is_over.store(true, Ordering::Relaxed);
-        reader.join().expect("the reader");
     });
 }

@@ -264,10 +264,10 @@ fn moving_disturbs_nobody() {
                 })
             })
             .collect();
-        for worker in workers {
-            worker.join().expect("nobody is disturbed");
-        }
+        let ends: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        // Before a failure of theirs is told: else this would wait for ever.
         is_over.store(true, Ordering::Relaxed);
+        assert!(ends.iter().all(Result::is_ok), "somebody is disturbed");
     });
     let guard = store.pin();
     let db = store.db(0, &guard, 0);

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::reclaim;
+use crate::tests::OnDrop;
 
 /// A block that knows what was written into it.
 struct Filled {
@@ -501,15 +502,6 @@ fn what_stands_in_a_slab_is_found_when_it_is_quiet() {
     assert!(!IS_USED || inside.len() > 4);
     kept.into_iter().for_each(|(_, block)| block.free());
     end_evacuation(evacuated.into_slabs());
-}
-
-/// Says that a test is over, also when it fails.
-struct OnDrop<'a>(&'a AtomicBool);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::reclaim::{self, pin};
+use crate::tests::while_others;
 
 /// What test slots name; leaked, so that nothing depends on reclamation.
 #[repr(align(8))]
@@ -209,36 +210,31 @@ fn a_scan_meets_every_key_that_stays_while_the_table_shrinks_and_grows() {
 #[test]
 fn nothing_is_lost_when_threads_fill_empty_and_shrink_at_once() {
     let table = Table::new(Items, 0);
-    let is_over = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let shrinker = scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                shrink(&table);
+    let fill_and_empty = |thread: u64| {
+        let keys = thread * 1_000_000..thread * 1_000_000 + 3_000;
+        for round in 0..10 {
+            for key in keys.clone() {
+                assert!(put(&table, key, round));
             }
-        });
-        let writers: Vec<_> = (0..3u64)
-            .map(|thread| {
-                let table = &table;
-                scope.spawn(move || {
-                    let keys = thread * 1_000_000..thread * 1_000_000 + 3_000;
-                    for round in 0..10 {
-                        keys.clone().for_each(|key| assert!(put(table, key, round)));
-                        for key in keys.clone() {
-                            assert_eq!(value_of(table, key), Some(round));
-                        }
-                        for key in keys.clone() {
-                            assert_eq!(take(table, key), Some(round));
-                        }
-                    }
-                })
-            })
-            .collect();
-        writers
-            .into_iter()
-            .for_each(|writer| writer.join().expect("a writer"));
-        is_over.store(true, Ordering::Relaxed);
-        shrinker.join().expect("the shrinker");
-    });
+            for key in keys.clone() {
+                assert_eq!(value_of(&table, key), Some(round));
+            }
+            for key in keys.clone() {
+                assert_eq!(take(&table, key), Some(round));
+            }
+        }
+    };
+    while_others(
+        || shrink(&table),
+        || {
+            std::thread::scope(|scope| {
+                for thread in 0..3 {
+                    let fill_and_empty = &fill_and_empty;
+                    scope.spawn(move || fill_and_empty(thread));
+                }
+            });
+        },
+    );
     assert!(scan_all(&table, 100, || {}).is_empty());
 }
 
