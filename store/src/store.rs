@@ -1,7 +1,7 @@
 //! The store: numbered databases over tables, and what concerns all of them.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use rapidhash::v3::RapidSecrets;
 
@@ -186,8 +186,8 @@ impl Store {
     }
 
     /// Gives pages of tables back that have become nearly empty: looks at `pages_max` pages of
-    /// each database that has less than a quarter of its slots taken. For a periodic task; whether
-    /// the next step should come soon.
+    /// each database that has at most a quarter of its slots taken. For a periodic task; whether
+    /// it gave any back, so that the next step should come soon.
     pub fn shrink(&self, pages_max: usize) -> bool {
         let mut is_fruitful = false;
         for index in 0..self.databases {

@@ -280,7 +280,7 @@ impl Store {
         })
     }
 
-    /// Gives all free slabs back to the kernel.
+    /// Gives all free slabs back to the kernel; how many bytes that were.
     pub fn purge(&self) -> u64 {
         for class in 0..CLASSES {
             for mobility in MOBILITIES {

@@ -104,6 +104,8 @@ impl Delta {
         }
     }
 
+    /// # Safety
+    /// As for [`Delta::published`].
     #[inline(never)]
     unsafe fn something_published(self, guard: &Guard) {
         match self {

@@ -155,6 +155,8 @@ impl Link {
         }
     }
 
+    /// # Safety
+    /// As for [`Link::node`]; the node is a leaf with that header.
     unsafe fn leaf<'g>(self, header: Header) -> Items<'g> {
         let len = header.len as usize;
         let ends_at = HEADER_BYTES + 4 * len;
