@@ -1,4 +1,28 @@
 //! Mayfly's engine: data at rest and under contention.
+//!
+//! A [`Store`] has numbered databases. Whoever works with one holds a guard ([`Store::pin`]) and
+//! says what time it is; [`Store::db`] then gives the [`Db`] that commands are written against. It
+//! reads an [`Entry`] as it was at one moment, which stays whole until the guard ends, and changes
+//! a key by a function from the old entry to a [`Draft`] of the next one:
+//!
+//! ```
+//! use store::value::string::{self, Str};
+//! use store::{Change, Draft, Error, Options, Store};
+//!
+//! let store = Store::new(&Options::default());
+//! let guard = store.pin();
+//! let db = store.db(0, &guard, 1_000);
+//! db.put(b"visits", Draft::new(string::integer(41)))?;
+//! let visits = db.update(b"visits", |entry| {
+//!     let (sum, value) = string::increment(Str::of_any(entry)?, 1)?;
+//!     Ok((Change::Put(Draft::keeping_any(entry, value)), sum))
+//! })?;
+//! assert_eq!(visits, 42);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! [`Db::atomic`] runs several such steps so that they happen at one moment. What a key can hold is
+//! in [`value`]; when memory goes back, in [`reclaim`].
 
 #![deny(unsafe_code)]
 
