@@ -198,13 +198,26 @@ impl Drop for Regions {
 }
 
 /// A sum that threads add to without meeting.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Count {
     shards: [CachePadded<std::sync::atomic::AtomicI64>; Count::SHARDS],
 }
 
+impl Default for Count {
+    fn default() -> Count {
+        Count::new()
+    }
+}
+
 impl Count {
     const SHARDS: usize = 16;
+
+    pub(crate) const fn new() -> Count {
+        Count {
+            shards: [const { CachePadded::new(std::sync::atomic::AtomicI64::new(0)) };
+                Count::SHARDS],
+        }
+    }
 
     pub(crate) fn add(&self, by: i64) {
         if by != 0 {

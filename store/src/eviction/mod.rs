@@ -139,21 +139,7 @@ const SWEEP_SEGMENTS: usize = 1;
 /// Evictions without another such sweep after one that found nothing, at most.
 const SWEEP_PAUSE_MAX: u32 = 256;
 /// The bytes of small entries, of all stores, as memory is counted.
-static SMALL_BYTES: SmallBytes = SmallBytes(std::sync::OnceLock::new());
-
-struct SmallBytes(std::sync::OnceLock<Count>);
-
-impl SmallBytes {
-    fn add(&self, bytes: i64) {
-        if bytes != 0 {
-            self.0.get_or_init(Count::default).add(bytes);
-        }
-    }
-
-    fn sum(&self) -> u64 {
-        self.0.get().map_or(0, Count::sum)
-    }
-}
+static SMALL_BYTES: Count = Count::new();
 
 /// Bytes of entries in the small queue, for tests that count.
 #[doc(hidden)]
