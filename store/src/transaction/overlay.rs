@@ -1,8 +1,10 @@
 //! What a transaction has read and written so far, before anybody else can see it.
 //!
 //! An overlay belongs to the [`Guard`](crate::reclaim::Guard) it runs under: its entries are
-//! valid as long as that. Entries it made are retired through the guard even if they were never
-//! published, since the transaction's body may still hold them.
+//! valid as long as that, and it must end there (`Scope::finish`), or slots would name
+//! descriptors that are gone: `Db::atomic` sees to it, also when the body panics. Entries it made
+//! are retired through the guard even if they were never published, since the transaction's body
+//! may still hold them.
 //!
 //! A value may be changed several times, dropped, or moved to another key by RENAME. Which
 //! blocks go and which stay then depends on the outcome:
@@ -38,7 +40,8 @@ pub(crate) struct Overlay {
     pub(super) carried: Vec<Delta>,
     /// Addresses of entries that were provisional.
     pub(super) doomed: Vec<NonNull<()>>,
-    /// With a ticket: the transaction whose descriptors are put in place at first touch.
+    /// Whose descriptors stand in slots. With a ticket from the first touch on, else while the
+    /// attempt commits.
     pub(super) eager: Option<(Ticket, NonNull<Transaction>)>,
     /// Why the attempt cannot succeed any more.
     pub(super) failure: Option<Failure>,
