@@ -31,6 +31,8 @@ pub(crate) use crossbeam_epoch as epoch;
 /// ASPLOS 2010), over sequentially consistent memory.
 #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
 pub(crate) mod model {
+    use std::sync::Arc;
+
     use crate::arena::{self, world};
     use crate::{grace, shadow, thread};
 
@@ -45,6 +47,8 @@ pub(crate) mod model {
         use std::sync::atomic::{AtomicUsize, Ordering};
         use std::time::{Duration, Instant};
 
+        use super::Scenario;
+
         /// In words: what is made in a model is made on a stack of the model.
         const STACK: usize = 1 << 15;
         /// A model that has not tried everything by then ends; `LOOM_MAX_DURATION` says else.
@@ -54,7 +58,7 @@ pub(crate) mod model {
         /// `LOOM_MAX_PREEMPTIONS` says. Those with few come first, all of them: a search that is
         /// cut short should not have spent its time around one schedule.
         #[allow(clippy::disallowed_methods, reason = "no clock of the server's")]
-        pub(crate) fn explore(preemptions: usize, scenario: fn()) {
+        pub(crate) fn explore(preemptions: usize, scenario: impl Scenario) {
             let most = loom::model::Builder::new().preemption_bound;
             let start = Instant::now();
             for bound in 1..=most.unwrap_or(preemptions) {
@@ -93,12 +97,14 @@ pub(crate) mod model {
         use shuttle::rand::RngCore;
         use shuttle::scheduler::{PctScheduler, RandomScheduler};
 
+        use super::Scenario;
+
         /// In bytes.
         const STACK: usize = 1 << 18;
         const SCHEDULES: usize = 20_000;
 
         /// Runs `scenario` under `MAYFLY_MODEL_SCHEDULES` random schedules.
-        pub(crate) fn explore(_preemptions: usize, scenario: fn()) {
+        pub(crate) fn explore(_preemptions: usize, scenario: impl Scenario) {
             let schedules = std::env::var("MAYFLY_MODEL_SCHEDULES")
                 .map_or(SCHEDULES, |count| count.parse().expect("a number"));
             let mut config = shuttle::Config::new();
@@ -117,7 +123,12 @@ pub(crate) mod model {
         pub(super) use shuttle::thread::spawn;
     }
 
-    fn run(scenario: fn()) {
+    /// What is tried under one schedule after the other.
+    pub(crate) trait Scenario: Fn() + Copy + Send + Sync + 'static {}
+
+    impl<S: Fn() + Copy + Send + Sync + 'static> Scenario for S {}
+
+    fn run(scenario: impl Scenario) {
         // Every run must make the same random choices.
         fastrand::seed(1);
         shadow::begin();
@@ -154,6 +165,21 @@ pub(crate) mod model {
         #[cfg(mayfly_loom)]
         loom::stop_exploring();
         results
+    }
+
+    /// What a thread does to what all of them share.
+    pub(crate) type Step<T, R = ()> = fn(&T) -> R;
+
+    /// As [`together`], for steps that have nothing of their own.
+    pub(crate) fn at_once<T: Send + Sync + 'static, R: Send + 'static>(
+        shared: &Arc<T>,
+        steps: &[Step<T, R>],
+    ) -> Vec<R> {
+        let body = |&step: &Step<T, R>| {
+            let shared = Arc::clone(shared);
+            Box::new(move || step(&shared)) as Box<dyn FnOnce() -> R + Send>
+        };
+        together(steps.iter().map(body).collect())
     }
 
     #[cfg(mayfly_loom)]

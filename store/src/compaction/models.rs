@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use crate::sync::model::{explore, together};
+use crate::sync::model::{at_once, explore};
 use crate::value::string::{self, Str};
 use crate::{Db, Draft, Entry, Options, Store};
 
@@ -72,16 +72,6 @@ fn ends_with(store: Arc<Store>, expected: &[(&str, u8)]) {
     drop(Arc::into_inner(store).expect("the last of them"));
 }
 
-type Step = fn(&Store);
-
-fn run(store: &Arc<Store>, steps: &[Step]) {
-    let bodies = steps.iter().map(|&step| {
-        let store = Arc::clone(store);
-        Box::new(move || step(&store)) as Box<dyn FnOnce() + Send>
-    });
-    together(bodies.collect());
-}
-
 fn move_all(store: &Store) {
     with(store, |db| super::pass::move_all(&db));
 }
@@ -91,7 +81,7 @@ fn move_all(store: &Store) {
 fn a_move_under_a_replacement() {
     explore(3, || {
         let store = store_with(&["x"]);
-        run(
+        at_once::<_, ()>(
             &store,
             &[
                 move_all,
@@ -114,7 +104,7 @@ fn a_move_under_a_replacement() {
 fn a_move_under_a_removal() {
     explore(4, || {
         let store = store_with(&["x"]);
-        run(
+        at_once::<_, ()>(
             &store,
             &[move_all, |store| {
                 with(store, |db| {
@@ -134,7 +124,7 @@ fn a_move_under_a_removal() {
 fn a_move_under_a_move() {
     explore(4, || {
         let store = store_with(&["x"]);
-        run(&store, &[move_all, move_all]);
+        at_once::<_, ()>(&store, &[move_all, move_all]);
         ends_with(store, &[("x", 0)]);
     });
 }
@@ -144,7 +134,7 @@ fn a_move_under_a_move() {
 fn a_move_under_a_transaction() {
     explore(2, || {
         let store = store_with(&["x"]);
-        run(
+        at_once::<_, ()>(
             &store,
             &[
                 |store| {
@@ -169,7 +159,7 @@ mod slabs {
     use super::*;
     use crate::arena::{self, Evacuation, world};
     use crate::entry::Kind;
-    use crate::sync::model::random_seed;
+    use crate::sync::model::{random_seed, together};
     use crate::sync::yield_now;
 
     const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -267,7 +257,7 @@ mod slabs {
             world::begin_with(24);
             let store = store_with(&KEYS);
             let before = arena::slabs_in_use();
-            run(
+            at_once::<_, ()>(
                 &store,
                 &[empty_slabs, |store| {
                     with(store, |db| {

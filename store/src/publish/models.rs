@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use crate::sync::model::{explore, together};
+use crate::sync::model::{Step, at_once, explore};
 use crate::value::hash::{Hash, HashEdit};
 use crate::value::number::parse_integer;
 use crate::value::{Edited, Limits, NewValue};
@@ -83,15 +83,9 @@ fn fields(db: &Db<'_>) -> Option<[i64; 2]> {
     Some([field(b"a"), field(b"b")])
 }
 
-type Step = fn(&Store);
-
 /// Runs steps at once, and then looks at the fields.
-fn fields_after(store: Arc<Store>, steps: &[Step]) -> Option<[i64; 2]> {
-    let bodies = steps.iter().map(|&step| {
-        let store = Arc::clone(&store);
-        Box::new(move || step(&store)) as Box<dyn FnOnce() + Send>
-    });
-    together(bodies.collect());
+fn fields_after(store: Arc<Store>, steps: &[Step<Store>]) -> Option<[i64; 2]> {
+    at_once(&store, steps);
     let left = with(&store, |db| fields(&db));
     drop(Arc::into_inner(store).expect("the last of them"));
     left

@@ -25,9 +25,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::segment::STASHES;
 use super::*;
 use crate::reclaim::pin;
+use crate::sync::model::{Step, at_once, explore};
 #[cfg(mayfly_shuttle)]
-use crate::sync::model::random_seed;
-use crate::sync::model::{explore, together};
+use crate::sync::model::{random_seed, together};
 
 /// What slots name here. All keys share one tag, so that every match is looked at.
 #[repr(align(8))]
@@ -217,16 +217,23 @@ fn retire(occupied: Occupied, guard: &Guard) {
     unsafe { guard.retire_box(occupied.address().cast::<Item>().as_ptr()) };
 }
 
-/// What a thread of a model does to the table.
-type Step<R> = fn(&Model) -> R;
-
-/// Runs steps at once; see [`together`].
-fn run<R: Send + 'static>(model: &Arc<Model>, steps: &[Step<R>]) -> Vec<R> {
-    let bodies = steps.iter().map(|&step| {
-        let model = Arc::clone(model);
-        Box::new(move || step(&model)) as Box<dyn FnOnce() -> R + Send>
+/// Under every schedule, steps that are taken at once leave exactly these keys of what was there.
+fn always_leaves(
+    preemptions: usize,
+    begin: fn() -> Arc<Model>,
+    steps: &'static [Step<Model>],
+    left: &'static [(u64, u64)],
+) {
+    explore(preemptions, move || {
+        let model = begin();
+        at_once(&model, steps);
+        Model::ends_with(model, left);
     });
-    together(bodies.collect())
+}
+
+/// A key of each half, which fill the table's only segment.
+fn full() -> Arc<Model> {
+    Model::full_of([LEFT[0], RIGHT[0]])
 }
 
 /// Of two inserters of one key exactly one succeeds, and the other one sees its value.
@@ -234,11 +241,11 @@ fn run<R: Send + 'static>(model: &Arc<Model>, steps: &[Step<R>]) -> Vec<R> {
 fn insert_insert() {
     explore(4, || {
         let model = Model::with(&[]);
-        let insert: [Step<_>; 2] = [
+        let insert: [Step<Model, _>; 2] = [
             |model| (1, model.insert(LEFT[0], 1), model.get(LEFT[0])),
             |model| (2, model.insert(LEFT[0], 2), model.get(LEFT[0])),
         ];
-        let results = run(&model, &insert);
+        let results = at_once(&model, &insert);
         let winners: Vec<u64> = results
             .iter()
             .filter(|one| one.1)
@@ -255,7 +262,7 @@ fn insert_insert() {
 fn insert_insert_beside_another_key() {
     explore(2, || {
         let model = Model::with(&[]);
-        let won = run(
+        let won = at_once(
             &model,
             &[
                 |model| model.insert(LEFT[0], 1),
@@ -275,7 +282,7 @@ fn insert_insert_beside_another_key() {
 fn insert_remove_insert_under_a_reader() {
     explore(4, || {
         let model = Model::with(&[]);
-        let seen = run(
+        let seen = at_once(
             &model,
             &[
                 |model| {
@@ -301,7 +308,7 @@ fn insert_remove_insert_under_a_reader() {
 fn insert_remove_insert_under_an_inserter() {
     explore(3, || {
         let model = Model::with(&[]);
-        let balance = run(
+        let balance = at_once(
             &model,
             &[
                 |model| {
@@ -322,9 +329,9 @@ fn insert_remove_insert_under_an_inserter() {
 #[test]
 fn insertions_start_above_what_was_removed() {
     explore(3, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
+        let model = full();
         model.put(LEFT[0], 9);
-        run::<()>(
+        at_once::<_, ()>(
             &model,
             &[
                 |model| {
@@ -350,45 +357,40 @@ fn insertions_start_above_what_was_removed() {
 /// A replacement is not lost in a split, and whoever made it reads it.
 #[test]
 fn split_under_a_replacement() {
-    explore(3, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(LEFT[1], 1)),
-                |model| {
-                    assert!(!model.put(LEFT[0], 2));
-                    assert_eq!(model.get(LEFT[0]), Some(2));
-                },
-            ],
-        );
-        Model::ends_with(model, &[(LEFT[0], 2), (LEFT[1], 1), (RIGHT[0], 0)]);
-    });
+    always_leaves(
+        3,
+        full,
+        &[
+            |model| assert!(model.insert(LEFT[1], 1)),
+            |model| {
+                assert!(!model.put(LEFT[0], 2));
+                assert_eq!(model.get(LEFT[0]), Some(2));
+            },
+        ],
+        &[(LEFT[0], 2), (LEFT[1], 1), (RIGHT[0], 0)],
+    );
 }
 
 /// Two insertions that both need a split both succeed, also of one key: then once.
 #[test]
 fn split_under_an_insertion() {
-    explore(3, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(LEFT[1], 1)),
-                |model| assert!(model.insert(RIGHT[1], 2)),
-            ],
-        );
-        let all = [(LEFT[0], 0), (LEFT[1], 1), (RIGHT[0], 0), (RIGHT[1], 2)];
-        Model::ends_with(model, &all);
-    });
+    always_leaves(
+        3,
+        full,
+        &[
+            |model| assert!(model.insert(LEFT[1], 1)),
+            |model| assert!(model.insert(RIGHT[1], 2)),
+        ],
+        &[(LEFT[0], 0), (LEFT[1], 1), (RIGHT[0], 0), (RIGHT[1], 2)],
+    );
 }
 
 /// One of two inserters of a key succeeds while the segment is being split.
 #[test]
 fn split_under_insertions_of_one_key() {
     explore(3, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
-        let won = run(
+        let model = full();
+        let won = at_once(
             &model,
             &[
                 |model| model.insert(LEFT[1], 1),
@@ -405,96 +407,91 @@ fn split_under_insertions_of_one_key() {
 /// committed is left behind.
 #[test]
 fn split_under_a_pending_insertion() {
-    explore(3, || {
-        let model = Model::with(&[LEFT[0]]);
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(RIGHT[0], 1)),
-                |model| assert!(model.insert(LEFT[1], 2)),
-            ],
-        );
-        Model::ends_with(model, &[(LEFT[0], 0), (LEFT[1], 2), (RIGHT[0], 1)]);
-    });
+    always_leaves(
+        3,
+        || Model::with(&[LEFT[0]]),
+        &[
+            |model| assert!(model.insert(RIGHT[0], 1)),
+            |model| assert!(model.insert(LEFT[1], 2)),
+        ],
+        &[(LEFT[0], 0), (LEFT[1], 2), (RIGHT[0], 1)],
+    );
 }
 
 /// A removal is not undone by a split.
 #[test]
 fn split_under_a_removal() {
-    explore(3, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(LEFT[1], 1)),
-                |model| {
-                    assert_eq!(model.take(LEFT[0]), Some(0));
-                    assert_eq!(model.get(LEFT[0]), None);
-                },
-            ],
-        );
-        Model::ends_with(model, &[(LEFT[1], 1), (RIGHT[0], 0)]);
-    });
+    always_leaves(
+        3,
+        full,
+        &[
+            |model| assert!(model.insert(LEFT[1], 1)),
+            |model| {
+                assert_eq!(model.take(LEFT[0]), Some(0));
+                assert_eq!(model.get(LEFT[0]), None);
+            },
+        ],
+        &[(LEFT[1], 1), (RIGHT[0], 0)],
+    );
 }
 
 /// A reader sees a key that stays throughout a split, and never goes back.
 #[test]
 fn split_under_a_reader() {
-    explore(3, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
-        run::<()>(
-            &model,
-            &[
-                |model| {
-                    assert!(model.insert(LEFT[1], 1));
-                    assert!(!model.put(LEFT[0], 1));
-                },
-                |model| {
-                    let (first, second) = (model.get(LEFT[0]), model.get(LEFT[0]));
-                    assert!(first.is_some() && first <= second);
-                },
-            ],
-        );
-        Model::ends_with(model, &[(LEFT[0], 1), (LEFT[1], 1), (RIGHT[0], 0)]);
-    });
+    always_leaves(
+        3,
+        full,
+        &[
+            |model| {
+                assert!(model.insert(LEFT[1], 1));
+                assert!(!model.put(LEFT[0], 1));
+            },
+            |model| {
+                let (first, second) = (model.get(LEFT[0]), model.get(LEFT[0]));
+                assert!(first.is_some() && first <= second);
+            },
+        ],
+        &[(LEFT[0], 1), (LEFT[1], 1), (RIGHT[0], 0)],
+    );
 }
 
 /// A scan meets a key that stays throughout a split.
 #[test]
 fn split_under_a_scan() {
-    explore(2, || {
-        let model = Model::full_of([LEFT[0], RIGHT[0]]);
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(LEFT[1], 1)),
-                |model| {
-                    let keys = model.scan();
-                    assert!(keys.contains(&LEFT[0]) && keys.contains(&RIGHT[0]));
-                },
-            ],
-        );
-        Model::ends_with(model, &[(LEFT[0], 0), (LEFT[1], 1), (RIGHT[0], 0)]);
-    });
+    always_leaves(
+        2,
+        full,
+        &[
+            |model| assert!(model.insert(LEFT[1], 1)),
+            |model| {
+                let keys = model.scan();
+                assert!(keys.contains(&LEFT[0]) && keys.contains(&RIGHT[0]));
+            },
+        ],
+        &[(LEFT[0], 0), (LEFT[1], 1), (RIGHT[0], 0)],
+    );
 }
 
 /// Two segments split at once, and the directory is doubled for both: no entry is left that
 /// leads to a segment with successors.
 #[test]
 fn doubling_while_splits_unlink() {
-    explore(2, || {
-        let model = full_halves();
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(LEFT[2], 1)),
-                |model| assert!(model.insert(RIGHT[2], 2)),
-            ],
-        );
-        let [a, b, c] = LEFT;
-        let [d, e, f] = RIGHT;
-        Model::ends_with(model, &[(a, 0), (b, 0), (c, 1), (d, 0), (e, 0), (f, 2)]);
-    });
+    always_leaves(
+        2,
+        full_halves,
+        &[
+            |model| assert!(model.insert(LEFT[2], 1)),
+            |model| assert!(model.insert(RIGHT[2], 2)),
+        ],
+        &[
+            (LEFT[0], 0),
+            (LEFT[1], 0),
+            (LEFT[2], 1),
+            (RIGHT[0], 0),
+            (RIGHT[1], 0),
+            (RIGHT[2], 2),
+        ],
+    );
 }
 
 /// Two segments with room for one key each.
@@ -518,124 +515,117 @@ fn shrink(model: &Model) {
 /// A reader of keys of both halves sees them throughout a merge.
 #[test]
 fn merge_under_a_reader() {
-    explore(3, || {
-        let model = halves();
-        run::<()>(
-            &model,
-            &[shrink, |model| {
-                assert_eq!(model.get(RIGHT[0]), Some(0));
-                assert_eq!(model.get(LEFT[0]), Some(0));
-            }],
-        );
-        Model::ends_with(model, &[(LEFT[0], 0), (RIGHT[0], 0)]);
-    });
+    always_leaves(
+        3,
+        halves,
+        &[shrink, |model| {
+            assert_eq!(model.get(RIGHT[0]), Some(0));
+            assert_eq!(model.get(LEFT[0]), Some(0));
+        }],
+        &[(LEFT[0], 0), (RIGHT[0], 0)],
+    );
 }
 
 /// A scan meets keys that stay throughout a merge.
 #[test]
 fn merge_under_a_scan() {
-    explore(2, || {
-        let model = halves();
-        run::<()>(
-            &model,
-            &[shrink, |model| {
-                let keys = model.scan();
-                assert!(keys.contains(&LEFT[0]) && keys.contains(&RIGHT[0]));
-            }],
-        );
-        Model::ends_with(model, &[(LEFT[0], 0), (RIGHT[0], 0)]);
-    });
+    always_leaves(
+        2,
+        halves,
+        &[shrink, |model| {
+            let keys = model.scan();
+            assert!(keys.contains(&LEFT[0]) && keys.contains(&RIGHT[0]));
+        }],
+        &[(LEFT[0], 0), (RIGHT[0], 0)],
+    );
 }
 
 /// What is changed while segments are merged stays changed.
 #[test]
 fn merge_under_changes() {
-    explore(2, || {
-        let model = halves();
-        run::<()>(
-            &model,
-            &[shrink, |model| {
-                assert!(!model.put(RIGHT[0], 1));
-                assert_eq!(model.take(LEFT[0]), Some(0));
-                assert_eq!(model.get(LEFT[0]), None);
-                assert_eq!(model.get(RIGHT[0]), Some(1));
-            }],
-        );
-        Model::ends_with(model, &[(RIGHT[0], 1)]);
-    });
+    always_leaves(
+        2,
+        halves,
+        &[shrink, |model| {
+            assert!(!model.put(RIGHT[0], 1));
+            assert_eq!(model.take(LEFT[0]), Some(0));
+            assert_eq!(model.get(LEFT[0]), None);
+            assert_eq!(model.get(RIGHT[0]), Some(1));
+        }],
+        &[(RIGHT[0], 1)],
+    );
 }
 
 /// Insertions into both halves succeed while they are merged, find one of them room or not: the
 /// merge is cancelled, comes to a copy of each, or is split again.
 #[test]
 fn merge_under_insertions() {
-    explore(2, || {
-        let model = halves();
-        run::<()>(
-            &model,
-            &[shrink, |model| {
-                assert!(model.insert(RIGHT[1], 1));
-                assert!(model.insert(LEFT[1], 2));
-            }],
-        );
-        let all = [(LEFT[0], 0), (LEFT[1], 2), (RIGHT[0], 0), (RIGHT[1], 1)];
-        Model::ends_with(model, &all);
-    });
+    always_leaves(
+        2,
+        halves,
+        &[shrink, |model| {
+            assert!(model.insert(RIGHT[1], 1));
+            assert!(model.insert(LEFT[1], 2));
+        }],
+        &[(LEFT[0], 0), (LEFT[1], 2), (RIGHT[0], 0), (RIGHT[1], 1)],
+    );
 }
 
 /// A merge, a split of its first half and a split of its second half, which cancel it or wait
 /// for it, come one after the other; nobody touches a half that is gone.
 #[test]
 fn merge_under_splits() {
-    explore(1, || {
-        let model = halves();
-        run::<()>(
-            &model,
-            &[
-                |model| {
-                    assert!(model.insert(RIGHT[1], 1));
-                    assert!(model.insert(RIGHT[2], 2));
-                },
-                shrink,
-                |model| {
-                    assert!(model.insert(LEFT[1], 3));
-                    assert!(model.insert(LEFT[2], 4));
-                },
-            ],
-        );
-        let [a, b, c] = LEFT;
-        let [d, e, f] = RIGHT;
-        Model::ends_with(model, &[(a, 0), (b, 3), (c, 4), (d, 0), (e, 1), (f, 2)]);
-    });
+    always_leaves(
+        1,
+        halves,
+        &[
+            |model| {
+                assert!(model.insert(RIGHT[1], 1));
+                assert!(model.insert(RIGHT[2], 2));
+            },
+            shrink,
+            |model| {
+                assert!(model.insert(LEFT[1], 3));
+                assert!(model.insert(LEFT[2], 4));
+            },
+        ],
+        &[
+            (LEFT[0], 0),
+            (LEFT[1], 3),
+            (LEFT[2], 4),
+            (RIGHT[0], 0),
+            (RIGHT[1], 1),
+            (RIGHT[2], 2),
+        ],
+    );
 }
 
 /// A merge may be cancelled by who needs its first half when its second half is gone.
 #[test]
 fn merge_cancelled_by_splits() {
-    explore(1, || {
-        let model = full_halves();
-        run::<()>(
-            &model,
-            &[
-                |model| assert!(model.insert(RIGHT[2], 1)),
-                shrink,
-                |model| assert!(model.insert(LEFT[2], 2)),
-            ],
-        );
-        let [a, b, c] = LEFT;
-        let [d, e, f] = RIGHT;
-        Model::ends_with(model, &[(a, 0), (b, 0), (c, 2), (d, 0), (e, 0), (f, 1)]);
-    });
+    always_leaves(
+        1,
+        full_halves,
+        &[
+            |model| assert!(model.insert(RIGHT[2], 1)),
+            shrink,
+            |model| assert!(model.insert(LEFT[2], 2)),
+        ],
+        &[
+            (LEFT[0], 0),
+            (LEFT[1], 0),
+            (LEFT[2], 2),
+            (RIGHT[0], 0),
+            (RIGHT[1], 0),
+            (RIGHT[2], 1),
+        ],
+    );
 }
 
 /// Two merges of the same segments come to one.
 #[test]
 fn merge_under_a_merge() {
-    explore(3, || {
-        let model = halves();
-        run::<()>(&model, &[shrink, shrink]);
-        Model::ends_with(model, &[(LEFT[0], 0), (RIGHT[0], 0)]);
-    });
+    always_leaves(3, halves, &[shrink, shrink], &[(LEFT[0], 0), (RIGHT[0], 0)]);
 }
 
 /// Four threads at six keys of both homes, through splits and the stash: insertions less
@@ -691,7 +681,7 @@ fn insertion_while_the_stash_is_left() {
     explore(0, || {
         // Home 0's two slots are taken, so that the third of its keys lies in the stash.
         let model = Model::with(&LEFT);
-        run::<()>(
+        at_once::<_, ()>(
             &model,
             &[
                 |model| assert_eq!(model.take(LEFT[2]), Some(0)),

@@ -22,7 +22,7 @@ use super::Ticket;
 use super::commit::Scope;
 use super::overlay::{Failure, Overlay};
 use crate::publish;
-use crate::sync::model::{explore, together};
+use crate::sync::model::{Step, at_once, explore};
 use crate::table::Key;
 use crate::thread;
 use crate::usage::Usage;
@@ -94,22 +94,11 @@ fn x_and_y(store: &Store) -> [Option<i64>; 2] {
 }
 
 /// Whoever reads both.
-type Reader = Step<[Option<i64>; 2]>;
+type Reader = Step<Store, [Option<i64>; 2]>;
 
 fn rename(store: &Store, from: &str, to: &str) {
     let rename = |db: &Db<'_>| db.rename(from.as_bytes(), (db, to.as_bytes()));
     with(store, |db| db.atomic(rename)).expect("the key is there");
-}
-
-type Step<R> = fn(&Store) -> R;
-
-/// Runs steps at once; see [`together`].
-fn run<R: Send + 'static>(store: &Arc<Store>, steps: &[Step<R>]) -> Vec<R> {
-    let bodies = steps.iter().map(|&step| {
-        let store = Arc::clone(store);
-        Box::new(move || step(&store)) as Box<dyn FnOnce() -> R + Send>
-    });
-    together(bodies.collect())
 }
 
 /// Ends a model: these are all the keys, by name, by the count and by a scan.
@@ -136,7 +125,7 @@ fn ends_with(store: Arc<Store>, expected: &[(&str, i64)]) {
 fn install_commit_read() {
     fn scenario(reader: Reader) {
         let store = store_with(&[("x", 0), ("y", 0)]);
-        let seen = run(
+        let seen = at_once(
             &store,
             &[
                 |store| {
@@ -159,7 +148,7 @@ fn install_commit_read() {
 fn install_commit_read_of_new_keys() {
     explore(2, || {
         let store = store_with(&[]);
-        let seen = run(
+        let seen = at_once(
             &store,
             &[
                 |store| {
@@ -179,7 +168,7 @@ fn install_commit_read_of_new_keys() {
 fn abort_by_a_writer() {
     explore(2, || {
         let store = store_with(&[("x", 0), ("y", 0)]);
-        run::<()>(
+        at_once::<_, ()>(
             &store,
             &[
                 |store| add_to(store, &["x", "y"], 1),
@@ -198,7 +187,7 @@ fn abort_by_a_writer() {
 fn late_install_after_an_abort() {
     explore(2, || {
         let store = store_with(&[("x", 0), ("y", 0)]);
-        run::<()>(
+        at_once::<_, ()>(
             &store,
             &[
                 |store| add_to(store, &["x", "y"], 1),
@@ -233,7 +222,7 @@ fn write_skew() {
     }
     explore(2, || {
         let store = store_with(&[("x", 1), ("y", 1)]);
-        run::<()>(
+        at_once::<_, ()>(
             &store,
             &[|store| leave(store, "x"), |store| leave(store, "y")],
         );
@@ -249,7 +238,7 @@ fn write_skew() {
 fn split_during_install() {
     explore(2, || {
         let store = store_with(&[("x", 0), ("y", 0)]);
-        run::<()>(
+        at_once::<_, ()>(
             &store,
             &[
                 |store| add_to(store, &["x", "y"], 1),
@@ -266,7 +255,7 @@ fn split_during_install() {
 fn renames_under_a_reader() {
     fn scenario(reader: Reader) {
         let store = store_with(&[("x", 7)]);
-        let seen = run(
+        let seen = at_once(
             &store,
             &[
                 |store| {
@@ -290,7 +279,7 @@ fn renames_under_a_reader() {
 fn delete_and_insert_under_a_reader() {
     fn scenario(reader: Reader) {
         let store = store_with(&[("x", 1)]);
-        let seen = run(
+        let seen = at_once(
             &store,
             &[
                 |store| {
@@ -321,7 +310,7 @@ fn versions_rise_through_a_transactional_removal() {
         (0..8).for_each(|value| with(&store, |db| set(&db, "x", value)));
         let version = |db: &Db<'_>| db.peek(b"x").map(|entry| entry.version());
         let before = with(&store, |db| version(&db)).expect("x");
-        run::<()>(
+        at_once::<_, ()>(
             &store,
             &[
                 |store| {
@@ -345,7 +334,7 @@ fn versions_rise_through_a_transactional_removal() {
 fn two_databases_under_a_flush() {
     explore(2, || {
         let store = store_with(&[("x", 0)]);
-        run::<()>(
+        at_once::<_, ()>(
             &store,
             &[
                 |store| {
@@ -393,7 +382,7 @@ fn attempt(store: &Store, ticket: u64, keys: [&str; 2]) -> Result<(), Failure> {
 fn the_older_ticket_wounds_the_younger() {
     explore(2, || {
         let store = store_with(&[("x", 0), ("y", 0)]);
-        let ends = run(
+        let ends = at_once(
             &store,
             &[
                 |store| attempt(store, 2, ["y", "x"]),
@@ -411,7 +400,7 @@ fn the_older_ticket_wounds_the_younger() {
 fn a_ticket_holds_off_writers() {
     explore(2, || {
         let store = store_with(&[("x", 0), ("y", 0)]);
-        let ends = run(
+        let ends = at_once(
             &store,
             &[
                 |store| attempt(store, 1, ["x", "y"]).map_err(|_| Error::OutOfMemory),
@@ -467,7 +456,7 @@ fn sum_at(store: &Store, key: &str) -> Option<i64> {
 fn what_is_published_together_is_seen_together() {
     explore(2, || {
         let store = store_with(&[]);
-        let seen = run(
+        let seen = at_once(
             &store,
             &[
                 |store| {

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::sync::model::random_seed;
+use crate::sync::model::{random_seed, together};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
