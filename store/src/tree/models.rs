@@ -245,6 +245,20 @@ fn parted(slot: &Slot) -> [Vec<usize>; 2] {
     })
 }
 
+/// A tree of two leaves, with an element of the one and one of the other.
+fn with_one_of_each_leaf() -> (Arc<Slot>, usize, usize) {
+    let slot = Slot::with(TWO_LEAVES);
+    let [left, right] = parted(&slot);
+    (slot, left[0], right[0])
+}
+
+/// A tree of two leaves, with two elements of one of them.
+fn with_two_of_one_leaf() -> (Arc<Slot>, usize, usize) {
+    let slot = Slot::with(TWO_LEAVES);
+    let [left, _] = parted(&slot);
+    (slot, left[0], left[1])
+}
+
 type Step = Box<dyn FnOnce() + Send>;
 
 fn step(slot: &Arc<Slot>, body: impl FnOnce(&Slot) + Send + 'static) -> Step {
@@ -257,9 +271,7 @@ fn step(slot: &Arc<Slot>, body: impl FnOnce(&Slot) + Send + 'static) -> Step {
 #[test]
 fn two_amend_a_node_under_a_reader() {
     explore(3, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, right] = parted(&slot);
-        let (one, other) = (left[0], right[0]);
+        let (slot, one, other) = with_one_of_each_leaf();
         together(vec![
             step(&slot, move |slot| slot.put(one, b'a')),
             step(&slot, move |slot| slot.put(other, b'b')),
@@ -273,9 +285,7 @@ fn two_amend_a_node_under_a_reader() {
 #[test]
 fn two_amend_one_child() {
     explore(4, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, _] = parted(&slot);
-        let (one, other) = (left[0], left[1]);
+        let (slot, one, other) = with_two_of_one_leaf();
         together(vec![
             step(&slot, move |slot| slot.put(one, b'a')),
             step(&slot, move |slot| slot.put(other, b'b')),
@@ -289,9 +299,7 @@ fn two_amend_one_child() {
 #[test]
 fn an_old_version_under_later_ones() {
     explore(3, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, right] = parted(&slot);
-        let (one, other) = (left[0], right[0]);
+        let (slot, one, other) = with_one_of_each_leaf();
         together(vec![
             step(&slot, move |slot| {
                 slot.put(one, b'a');
@@ -309,9 +317,7 @@ fn an_old_version_under_later_ones() {
 #[test]
 fn an_edit_is_given_up() {
     explore(4, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, right] = parted(&slot);
-        let (one, other) = (left[0], right[0]);
+        let (slot, one, other) = with_one_of_each_leaf();
         together(vec![
             step(&slot, move |slot| slot.try_in_vain([one, other, one])),
             step(&slot, move |slot| slot.put(one, b'a')),
@@ -324,9 +330,7 @@ fn an_edit_is_given_up() {
 #[test]
 fn the_room_of_a_node_runs_out() {
     explore(2, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, right] = parted(&slot);
-        let (one, other) = (left[0], right[0]);
+        let (slot, one, other) = with_one_of_each_leaf();
         for _ in 1..inner::AMENDMENTS_MAX {
             slot.put(one, b'-');
         }
@@ -371,9 +375,7 @@ fn leaves_are_split_and_joined() {
 #[test]
 fn long_elements_are_replaced() {
     explore(2, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, _] = parted(&slot);
-        let (one, other) = (left[0], left[1]);
+        let (slot, one, other) = with_two_of_one_leaf();
         slot.change(|edit| {
             edit.put([&key_of(one), &[b'-'; 300]]);
         });
@@ -396,9 +398,7 @@ fn long_elements_are_replaced() {
 #[test]
 fn a_tree_is_removed() {
     explore(3, || {
-        let slot = Slot::with(TWO_LEAVES);
-        let [left, _] = parted(&slot);
-        let one = left[0];
+        let (slot, one, _) = with_two_of_one_leaf();
         together(vec![
             step(&slot, |slot| slot.remove()),
             step(&slot, move |slot| slot.put(one, b'a')),
