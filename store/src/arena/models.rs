@@ -33,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::region::Units;
 use super::slab::Slab;
+use super::stack::Stack;
 use super::*;
 use crate::sync::model::{explore, together};
 use crate::{shadow, thread};
@@ -139,9 +140,16 @@ impl World {
         taken(self.region, stack::of(class, mobility))
     }
 
-    /// Ends a model: `live` blocks are left. Every slab is in the pool, on the stack of its class,
-    /// or has too few free slots to be held, and its count says how many; nobody else has any.
-    fn ends(self, live: &[Held]) {
+    /// Ends a model, in which these blocks were left.
+    fn ends(self, left: impl IntoIterator<Item = Held>) {
+        let left: Vec<Held> = left.into_iter().collect();
+        self.check(&left);
+        left.into_iter().for_each(Held::free);
+    }
+
+    /// `live` blocks are left. Every slab is in the pool, on the stack of its class, or has too few
+    /// free slots to be held, and its count says how many; nobody else has any.
+    fn check(self, live: &[Held]) {
         leave_seat(thread::index());
         let live: BTreeSet<usize> = live.iter().map(|one| one.start.addr().get()).collect();
         let mut stacked = BTreeSet::new();
@@ -194,6 +202,19 @@ fn step<R>(body: impl FnOnce() -> R + Send + 'static) -> Step<R> {
     Box::new(body)
 }
 
+/// Frees a block; what it is left with.
+fn free(held: Held) -> Step<Vec<Held>> {
+    step(move || {
+        held.free();
+        Vec::new()
+    })
+}
+
+/// Takes so many blocks.
+fn take(count: usize) -> Step<Vec<Held>> {
+    step(move || Held::some(count))
+}
+
 /// What was in a slot is over before the slot is used again, by whoever gets it first: the bit
 /// alone says so.
 #[test]
@@ -203,16 +224,9 @@ fn a_freed_slot_is_taken() {
         let mut held = world.full_slab();
         held.drain(6..).for_each(Held::free);
         let first = held.remove(0);
-        let taken = together(vec![
-            step(move || {
-                first.free();
-                Vec::new()
-            }),
-            step(|| Held::some(2)),
-        ]);
+        let taken = together(vec![free(first), take(2)]);
         held.extend(taken.into_iter().flatten());
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
 }
 
@@ -224,20 +238,9 @@ fn two_free_into_a_full_slab() {
         let world = World::with(3);
         let mut held = world.full_slab();
         let (one, other) = (held.remove(0), held.remove(3));
-        let taken = together(vec![
-            step(move || {
-                one.free();
-                Vec::new()
-            }),
-            step(move || {
-                other.free();
-                Vec::new()
-            }),
-            step(|| Held::some(1)),
-        ]);
+        let taken = together(vec![free(one), free(other), take(1)]);
         held.extend(taken.into_iter().flatten());
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
 }
 
@@ -250,17 +253,33 @@ fn a_slab_is_let_go_under_a_free() {
         let mut held = world.full_slab();
         held.pop().expect("a block").free();
         let other = held.remove(0);
-        let taken = together(vec![
-            step(|| Held::some(1)),
-            step(move || {
-                other.free();
-                Vec::new()
-            }),
-        ]);
+        let taken = together(vec![take(1), free(other)]);
         held.extend(taken.into_iter().flatten());
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
+}
+
+/// Three slabs, wholly free, that are to go through the hands of threads and over a stack.
+fn with_three_slabs() -> (World, &'static Stack) {
+    let world = World::with(3);
+    for _ in 0..3 {
+        let index = world.region.take().expect("a slab");
+        let slab = world.region.slab(index);
+        slab.begin(class(), MOVABLE, Units::One);
+    }
+    (world, stack::of(class(), MOVABLE))
+}
+
+/// What is in somebody's hands and what is on the stack is each of the three once.
+fn three_slabs_end(world: World, in_hands: Vec<u32>) {
+    let mut all = in_hands;
+    all.extend(world.on_stack(class(), MOVABLE));
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2]);
+    let stack = stack::of(class(), MOVABLE);
+    all.into_iter()
+        .for_each(|index| stack.push(world.region, index));
+    world.ends([]);
 }
 
 /// A slab that was on top of the stack, went and came back is told apart from one that stayed:
@@ -268,12 +287,8 @@ fn a_slab_is_let_go_under_a_free() {
 #[test]
 fn a_stack_whose_top_comes_back() {
     explore(4, || {
-        let world = World::with(3);
-        let (region, stack) = (world.region, stack::of(class(), MOVABLE));
-        for _ in 0..3 {
-            let index = region.take().expect("a slab");
-            region.slab(index).begin(class(), MOVABLE, Units::One);
-        }
+        let (world, stack) = with_three_slabs();
+        let region = world.region;
         (0..3).rev().for_each(|index| stack.push(region, index));
         let got = together(vec![
             step(move || Vec::from_iter(stack.pop(region))),
@@ -284,12 +299,7 @@ fn a_stack_whose_top_comes_back() {
                 Vec::from_iter(below)
             }),
         ]);
-        let mut all: Vec<u32> = got.into_iter().flatten().collect();
-        all.extend(world.on_stack(class(), MOVABLE));
-        all.sort_unstable();
-        assert_eq!(all, [0, 1, 2]);
-        all.into_iter().for_each(|index| stack.push(region, index));
-        world.ends(&[]);
+        three_slabs_end(world, got.concat());
     });
 }
 
@@ -303,12 +313,8 @@ fn taken(region: &'static Region, stack: &stack::Stack) -> Vec<u32> {
 #[test]
 fn a_stack_is_surveyed() {
     explore(4, || {
-        let world = World::with(3);
-        let (region, stack) = (world.region, stack::of(class(), MOVABLE));
-        for _ in 0..3 {
-            let index = region.take().expect("a slab");
-            region.slab(index).begin(class(), MOVABLE, Units::One);
-        }
+        let (world, stack) = with_three_slabs();
+        let region = world.region;
         (0..2).for_each(|index| stack.push(region, index));
         let got = together(vec![
             step(move || taken(region, stack)),
@@ -317,12 +323,7 @@ fn a_stack_is_surveyed() {
                 Vec::from_iter(stack.pop(region))
             }),
         ]);
-        let mut all: Vec<u32> = got.into_iter().flatten().collect();
-        all.extend(world.on_stack(class(), MOVABLE));
-        all.sort_unstable();
-        assert_eq!(all, [0, 1, 2]);
-        all.into_iter().for_each(|index| stack.push(region, index));
-        world.ends(&[]);
+        three_slabs_end(world, got.concat());
     });
 }
 
@@ -372,9 +373,16 @@ fn a_stack_is_surveyed_in_steps() {
                 }
             }),
         ]);
-        world.ends(&live);
-        live.into_iter().for_each(Held::free);
+        world.ends(live);
     });
+}
+
+/// A slab with one block in it. There is no room for another slab.
+fn with_one_block() -> (World, Held) {
+    let world = World::with(1);
+    let mut held = world.full_slab();
+    held.drain(1..).for_each(Held::free);
+    (world, held.remove(0))
 }
 
 /// A slab whose last block goes is found empty, put into the pool, and used for another class,
@@ -382,11 +390,7 @@ fn a_stack_is_surveyed_in_steps() {
 #[test]
 fn an_emptied_slab_gets_another_class() {
     explore(4, || {
-        // No room for another.
-        let world = World::with(1);
-        let mut held = world.full_slab();
-        held.drain(1..).for_each(Held::free);
-        let last = held.remove(0);
+        let (world, last) = with_one_block();
         let made = together(vec![
             step(move || {
                 last.free();
@@ -397,9 +401,7 @@ fn an_emptied_slab_gets_another_class() {
                 other()
             }),
         ]);
-        let held: Vec<Held> = made.into_iter().flatten().collect();
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(made.into_iter().flatten());
     });
 }
 
@@ -407,10 +409,7 @@ fn an_emptied_slab_gets_another_class() {
 #[test]
 fn an_emptied_slab_goes_through_the_pool() {
     explore(4, || {
-        let world = World::with(1);
-        let mut held = world.full_slab();
-        held.drain(1..).for_each(Held::free);
-        let last = held.remove(0);
+        let (world, last) = with_one_block();
         let made = together(vec![
             step(move || {
                 last.free();
@@ -419,9 +418,7 @@ fn an_emptied_slab_goes_through_the_pool() {
             }),
             step(other),
         ]);
-        let held: Vec<Held> = made.into_iter().flatten().collect();
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(made.into_iter().flatten());
     });
 }
 
@@ -455,8 +452,7 @@ fn a_slab_is_seized_or_begun() {
         ]);
         let [(fixed, _), (_, seized)] = seized.try_into().expect("two");
         assert!(seized.is_empty(), "it has no entries");
-        world.ends(&fixed);
-        fixed.into_iter().for_each(Held::free);
+        world.ends(fixed);
     });
 }
 
@@ -471,8 +467,7 @@ fn a_slab_is_begun_under_who_seizes() {
         ]);
         let [(held, _), (_, seized)] = got.try_into().expect("two");
         end_evacuation(seized);
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
 }
 
@@ -490,7 +485,7 @@ fn frees_into_a_slab_that_is_emptied() {
             step(move || held.into_iter().for_each(Held::free)),
             step(move || end_evacuation(slabs)),
         ]);
-        world.ends(&[]);
+        world.ends([]);
     });
 }
 
@@ -505,8 +500,7 @@ fn frees_into_a_slab_that_was_seized() {
             step(move || one.free()),
             step(|| end_evacuation(seize(&mut 0, 1))),
         ]);
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
 }
 

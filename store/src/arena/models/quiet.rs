@@ -92,8 +92,7 @@ fn nobody_writes_into_a_quiet_slab() {
             }),
         ]);
         held.extend(left.into_iter().flatten());
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
 }
 
@@ -168,7 +167,6 @@ fn many_allocate_and_free() {
         });
         together(bodies.collect());
         let held = std::mem::take(&mut *passed.lock().expect("no panic inside"));
-        world.ends(&held);
-        held.into_iter().for_each(Held::free);
+        world.ends(held);
     });
 }
