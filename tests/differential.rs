@@ -41,7 +41,6 @@ const SHRINK_ATTEMPTS_MAX: usize = 300;
 type Words = Vec<Vec<u8>>;
 
 #[test]
-
 fn answers_as_redis_or_valkey_does() {
     let peers: Vec<(Kind, Peer)> = [Kind::Redis, Kind::Valkey]
         .into_iter()
@@ -72,7 +71,8 @@ fn answers_as_redis_or_valkey_does() {
             is_resp3,
         };
         if let Some(failure) = stage.play(&episode) {
-            let shortest = stage.shrink(&episode[..=failure.at]);
+            let fails_at = |part: &[Words]| stage.play(part).map(|failure| failure.at);
+            let shortest = shortest(&episode[..=failure.at], fails_at);
             let failure = stage.play(&shortest).unwrap_or(failure);
             let report = stage.report(&shortest, &failure);
             reports.insert(
@@ -174,29 +174,6 @@ impl Stage<'_> {
         None
     }
 
-    /// A part of the episode, as short as it can easily be found, whose last answer differs.
-    fn shrink(&self, episode: &[Words]) -> Vec<Words> {
-        let mut shortest = episode.to_vec();
-        let mut attempts = 0;
-        let mut chunk = shortest.len().div_ceil(2);
-        while chunk > 0 && attempts < SHRINK_ATTEMPTS_MAX {
-            let mut start = 0;
-            // The last command is the one that fails, so it stays.
-            while start + 1 < shortest.len() && attempts < SHRINK_ATTEMPTS_MAX {
-                let end = (start + chunk).min(shortest.len() - 1);
-                let mut candidate = shortest.clone();
-                candidate.drain(start..end);
-                attempts += 1;
-                match self.play(&candidate) {
-                    Some(failure) => shortest = candidate[..=failure.at].to_vec(),
-                    None => start = end,
-                }
-            }
-            chunk /= 2;
-        }
-        shortest
-    }
-
     fn report(&self, episode: &[Words], failure: &Failure) -> String {
         let mut text = format!(
             "mayfly answers as nobody else does (RESP{}):\n",
@@ -216,6 +193,30 @@ impl Stage<'_> {
         }
         text
     }
+}
+
+/// A part of an episode whose last answer differs, as short as is easily found; `fails_at` plays
+/// one and says which answer was the first to differ.
+fn shortest<T: Clone>(episode: &[T], mut fails_at: impl FnMut(&[T]) -> Option<usize>) -> Vec<T> {
+    let mut shortest = episode.to_vec();
+    let mut attempts = 0;
+    let mut chunk = shortest.len().div_ceil(2);
+    while chunk > 0 && attempts < SHRINK_ATTEMPTS_MAX {
+        let mut start = 0;
+        // The last command is the one that fails, so it stays.
+        while start + 1 < shortest.len() && attempts < SHRINK_ATTEMPTS_MAX {
+            let end = (start + chunk).min(shortest.len() - 1);
+            let mut candidate = shortest.clone();
+            candidate.drain(start..end);
+            attempts += 1;
+            match fails_at(&candidate) {
+                Some(at) => shortest = candidate[..=at].to_vec(),
+                None => start = end,
+            }
+        }
+        chunk /= 2;
+    }
+    shortest
 }
 
 /// Compares our answer, the first, with the others. A peer that does not know the command has no

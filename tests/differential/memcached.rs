@@ -22,7 +22,7 @@ use tests::random::{budget, seed};
 use tests::resp::Lost;
 
 use super::grammar::Grammar;
-use super::{EPISODE_COMMANDS, SHRINK_ATTEMPTS_MAX};
+use super::{EPISODE_COMMANDS, shortest};
 
 /// Every verb of the text protocol. What stands last in a storage command is its data.
 const LINES: &[&str] = &[
@@ -99,7 +99,8 @@ fn answers_as_memcached_does() {
                 left -= length;
                 continue;
             }
-            let shortest = stage.shrink(&episode[..=at]);
+            let fails_at = |part: &[Request]| stage.play(part).map(|(at, _)| at);
+            let shortest = shortest(&episode[..=at], fails_at);
             let answers = stage
                 .play(&shortest)
                 .map_or(answers, |(_, answers)| answers);
@@ -208,27 +209,6 @@ impl Stage<'_> {
             }
         }
         None
-    }
-
-    fn shrink(&mut self, episode: &[Request]) -> Vec<Request> {
-        let mut shortest = episode.to_vec();
-        let mut attempts = 0;
-        let mut chunk = shortest.len().div_ceil(2);
-        while chunk > 0 && attempts < SHRINK_ATTEMPTS_MAX {
-            let mut start = 0;
-            while start + 1 < shortest.len() && attempts < SHRINK_ATTEMPTS_MAX {
-                let end = (start + chunk).min(shortest.len() - 1);
-                let mut candidate = shortest.clone();
-                candidate.drain(start..end);
-                attempts += 1;
-                match self.play(&candidate) {
-                    Some((at, _)) => shortest = candidate[..=at].to_vec(),
-                    None => start = end,
-                }
-            }
-            chunk /= 2;
-        }
-        shortest
     }
 }
 
