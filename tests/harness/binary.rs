@@ -3,8 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::PATIENCE;
-use crate::resp::Lost;
+use crate::wire::{Lost, connected};
 
 /// What the second byte of a frame says.
 pub mod opcode {
@@ -138,11 +137,9 @@ pub struct BinaryClient {
 impl BinaryClient {
     /// Connects, and fails the test if that is not possible.
     pub fn connect(address: SocketAddr) -> BinaryClient {
-        let stream = TcpStream::connect(address)
-            .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        BinaryClient { stream }
+        BinaryClient {
+            stream: connected(address),
+        }
     }
 
     /// Sends a request with a no-op behind it.
@@ -208,12 +205,7 @@ impl BinaryClient {
 
     fn bytes(&mut self, count: usize) -> Result<Vec<u8>, Lost> {
         let mut bytes = vec![0; count];
-        match self.stream.read_exact(&mut bytes) {
-            Ok(()) => Ok(bytes),
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Err(Lost::Silence),
-                _ => Err(Lost::Closed),
-            },
-        }
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }

@@ -18,6 +18,7 @@ pub mod random;
 pub mod resp;
 pub mod subject;
 pub mod transcript;
+pub mod wire;
 
 pub use subject::Subject;
 pub use transcript::{check, check_resp2, check_resp3};

@@ -1,10 +1,9 @@
 //! A client for Memcached's lines that hides nothing.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
-use crate::PATIENCE;
-use crate::resp::Lost;
+use crate::wire::{Lost, connected, receive_some};
 
 /// A connection.
 #[derive(Debug)]
@@ -16,13 +15,8 @@ pub struct MemcachedClient {
 impl MemcachedClient {
     /// Connects, and fails the test if that is not possible.
     pub fn connect(address: SocketAddr) -> MemcachedClient {
-        let stream = TcpStream::connect(address)
-            .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         MemcachedClient {
-            stream,
+            stream: connected(address),
             received: Vec::new(),
         }
     }
@@ -95,17 +89,6 @@ impl MemcachedClient {
     }
 
     fn fill(&mut self) -> Result<(), Lost> {
-        let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk) {
-            Ok(0) => Err(Lost::Closed),
-            Ok(length) => {
-                self.received.extend_from_slice(&chunk[..length]);
-                Ok(())
-            }
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Err(Lost::Silence),
-                _ => Err(Lost::Closed),
-            },
-        }
+        receive_some(&mut self.stream, &mut self.received)
     }
 }

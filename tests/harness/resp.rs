@@ -1,9 +1,10 @@
 //! A client for RESP2 and RESP3 that hides nothing.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use crate::PATIENCE;
+pub use crate::wire::Lost;
+use crate::wire::{connected, receive_some};
 
 /// One value as the server sent it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,17 +73,6 @@ impl Reply {
     }
 }
 
-/// Why no reply came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// The server closed the connection.
-    Closed,
-    /// Nothing came for [`PATIENCE`].
-    Silence,
-    /// What came is not RESP: the offending line.
-    Garbage(Vec<u8>),
-}
-
 /// A reply and the bytes it came as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -104,13 +94,8 @@ pub struct RespClient {
 impl RespClient {
     /// Connects, and fails the test if that is not possible.
     pub fn connect(address: SocketAddr) -> RespClient {
-        let stream = TcpStream::connect(address)
-            .unwrap_or_else(|error| panic!("no connection to {address}: {error}"));
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        stream.set_write_timeout(Some(PATIENCE)).expect("not zero");
         RespClient {
-            stream,
+            stream: connected(address),
             received: Vec::new(),
             at: 0,
         }
@@ -235,18 +220,7 @@ impl RespClient {
     }
 
     fn fill(&mut self) -> Result<(), Lost> {
-        let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk) {
-            Ok(0) => Err(Lost::Closed),
-            Ok(length) => {
-                self.received.extend_from_slice(&chunk[..length]);
-                Ok(())
-            }
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Err(Lost::Silence),
-                _ => Err(Lost::Closed),
-            },
-        }
+        receive_some(&mut self.stream, &mut self.received)
     }
 }
 
