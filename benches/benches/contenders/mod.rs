@@ -4,6 +4,8 @@
 //! with rapidhash, and all may use one guard for a whole batch, as a server does for the requests
 //! of one read.
 
+use std::ops::Deref;
+
 use benches::request::{KEY_BYTES, key_of};
 use rapidhash::quality::RandomState;
 use store::value::string::{self, Str};
@@ -108,11 +110,7 @@ impl Contender for Flurry {
     fn read(&self, numbers: &[u32]) -> usize {
         let guard = self.0.guard();
         let value = |&number: &u32| self.0.get(&key_of(number)[..], &guard);
-        numbers
-            .iter()
-            .filter_map(value)
-            .map(|value| usize::from(value[0]))
-            .sum()
+        sum_of_firsts(numbers.iter().filter_map(value))
     }
 
     fn write(&self, numbers: &[u32]) {
@@ -137,11 +135,7 @@ impl Contender for Papaya {
     fn read(&self, numbers: &[u32]) -> usize {
         let map = self.0.pin();
         let value = |&number: &u32| map.get(&key_of(number)[..]);
-        numbers
-            .iter()
-            .filter_map(value)
-            .map(|value| usize::from(value[0]))
-            .sum()
+        sum_of_firsts(numbers.iter().filter_map(value))
     }
 
     fn write(&self, numbers: &[u32]) {
@@ -165,11 +159,7 @@ impl Contender for Dashmap {
 
     fn read(&self, numbers: &[u32]) -> usize {
         let value = |&number: &u32| self.0.get(&key_of(number)[..]);
-        numbers
-            .iter()
-            .filter_map(value)
-            .map(|value| usize::from(value[0]))
-            .sum()
+        sum_of_firsts(numbers.iter().filter_map(value))
     }
 
     fn write(&self, numbers: &[u32]) {
@@ -177,6 +167,11 @@ impl Contender for Dashmap {
             self.0.insert(key_of(number).into(), VALUE.into());
         }
     }
+}
+
+/// What reading some values comes to: the sum of their first bytes.
+fn sum_of_firsts(values: impl Iterator<Item = impl Deref<Target = Box<[u8]>>>) -> usize {
+    values.map(|value| usize::from(value[0])).sum()
 }
 
 /// Writes the keys from 0 to before `keys`.
