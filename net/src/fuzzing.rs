@@ -1,8 +1,6 @@
 //! What the fuzz targets call: they see nothing of this crate but its public part, and the parsers
 //! and the dispatcher are not. Each function panics where a promise is broken.
 
-use smallvec::SmallVec;
-
 use crate::protocol::memcached;
 use crate::protocol::resp::{Limits, Parser, ProtocolError};
 
@@ -39,7 +37,7 @@ pub(crate) fn resp_in_pieces<'p>(
         buffer.extend_from_slice(piece);
         let mut rest = &mut buffer[..];
         loop {
-            let mut words: SmallVec<[&[u8]; 4]> = SmallVec::new();
+            let mut words: Vec<&[u8]> = Vec::new();
             match parser.next(&mut rest, limits, &mut words) {
                 Ok(Some(count)) => {
                     assert_eq!(count, words.len());

@@ -167,6 +167,12 @@ impl Entry {
         self.flags & 1 << flag as u32 != 0
     }
 
+    /// Whether it works on keys, and leaves alone what says which database that is and how uses
+    /// of keys are noted: whatever sets these names no key.
+    pub(crate) fn is_of_keys(&self) -> bool {
+        !self.command.keys.is_empty()
+    }
+
     /// The collection that `words` of it edit, if that is all they do: two of a family that name
     /// the same one can be parts of one run.
     #[inline]
@@ -269,48 +275,54 @@ pub(crate) fn run(
         Place::Connection | Place::Worker => None,
     };
     let is_in_run = edits.is_some();
-    let checked = check(entry, words, session);
-    if let Ok((entry, _)) = checked
-        && !is_on_worker
-        && is_paused(entry, shared, &db)
-    {
+    let (entry, handler) = match check(entry, words, session) {
+        Ok(checked) => checked,
+        Err(error) => return failed((error, true), (session, shared), (out, start), is_in_run),
+    };
+    if !is_on_worker && is_paused(entry, shared, &db) {
         return Outcome::Paused;
     }
-    let with_room = checked.and_then(|(entry, handler)| {
-        make_room(entry, words, &db)?;
-        Ok((entry, handler))
+    if let Err(error) = make_room(entry, words, &db) {
+        let error = Error::Store(error);
+        return failed((error, true), (session, shared), (out, start), is_in_run);
+    }
+    let last_command = &session.client.last_command;
+    last_command.store(entry.number + 1, Ordering::Relaxed);
+    let result = handler(&mut Call {
+        args: Args::new(words.get(1 + entry.depth..).unwrap_or_default()),
+        reply: Reply::new(out, session.version),
+        db,
+        session,
+        shared,
+        is_on_worker,
+        edits,
     });
-    let (result, is_rejected) = match with_room {
-        Ok((entry, handler)) => {
-            let last_command = &session.client.last_command;
-            last_command.store(entry.number + 1, Ordering::Relaxed);
-            let result = handler(&mut Call {
-                args: Args::new(words.get(1 + entry.depth..).unwrap_or_default()),
-                reply: Reply::new(out, session.version),
-                db,
-                session,
-                shared,
-                is_on_worker,
-                edits,
-            });
-            (result, false)
-        }
-        Err(error) => (Err(error), true),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Replied(false),
-        Err(error) => {
-            out.truncate(start);
-            let outcome = fail(error, is_rejected, Reply::new(out, session.version));
-            if matches!(outcome, Outcome::Heavy | Outcome::Busy) {
-                return outcome;
-            }
-            if !is_in_run {
-                note_error(shared, &out[start..]);
-            }
-            outcome
-        }
-    };
+    if let Err(error) = result {
+        return failed((error, false), (session, shared), (out, start), is_in_run);
+    }
+    if session.replies != Replies::On {
+        silence(session, start, out);
+    }
+    Outcome::Replied(false)
+}
+
+/// Ends a request that was not carried out, or rejected: with an error in the place of what it has
+/// replied since `start`, if it is not for later.
+#[cold]
+fn failed(
+    (error, is_rejected): (Error, bool),
+    (session, shared): (&mut Session, &Shared),
+    (out, start): (&mut Vec<u8>, usize),
+    is_in_run: bool,
+) -> Outcome {
+    out.truncate(start);
+    let outcome = fail(error, is_rejected, Reply::new(out, session.version));
+    if matches!(outcome, Outcome::Heavy | Outcome::Busy) {
+        return outcome;
+    }
+    if !is_in_run {
+        note_error(shared, &out[start..]);
+    }
     if session.replies != Replies::On {
         silence(session, start, out);
     }
@@ -318,7 +330,6 @@ pub(crate) fn run(
 }
 
 /// Replies with an error, unless it says where or when the request is to be run.
-#[cold]
 fn fail(error: Error, is_rejected: bool, mut reply: Reply<'_>) -> Outcome {
     match error {
         Error::Offload => return Outcome::Heavy,
@@ -341,12 +352,12 @@ pub(crate) fn note_error(shared: &Shared, reply: &[u8]) {
 }
 
 /// Before a command that may take memory: about as much as its words.
-fn make_room(entry: &Entry, words: &[&[u8]], db: &Db<'_>) -> Result<(), Error> {
+fn make_room(entry: &Entry, words: &[&[u8]], db: &Db<'_>) -> Result<(), store::Error> {
     if !entry.is(Flag::DenyOom) {
         return Ok(());
     }
     let bytes = words.iter().map(|word| word.len()).sum();
-    Ok(db.make_room(bytes)?)
+    db.make_room(bytes)
 }
 
 fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {

@@ -1,5 +1,6 @@
 //! RESP: batches of words, dispatched to the command table.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ const BATCH_KEYS: usize = 256;
 const BATCH_KEYS_MAX: usize = 4096;
 /// The most elements of large collections that are fetched ahead.
 const BATCH_ELEMENTS_MAX: usize = 64;
+/// Room for at most so many words is kept between batches.
+const SPARE_WORDS_MAX: usize = 1024;
 /// The most words of a request: half a gigabyte to remember where they stand.
 const WORDS_MAX: usize = 1 << 24;
 
@@ -45,6 +48,7 @@ impl Connection {
         let mut input = std::mem::take(&mut self.input);
         let waiting = input.len();
         let mut rest = &mut input.bytes[input.start..input.end];
+        let mut batch = Batch::take();
         let result = loop {
             let limits = self.resp_limits();
             let requests_max = match limits.is_authenticated {
@@ -52,7 +56,7 @@ impl Connection {
                 // The limits may change with every request.
                 false => 1,
             };
-            let mut batch = Batch::default();
+            batch.clear();
             let parsed = batch.parse(parser, &mut rest, &limits, requests_max);
             if let Err(end) = self.run_batch(&batch).await {
                 break Err(end);
@@ -61,10 +65,11 @@ impl Connection {
                 error.write(&mut self.output);
                 break Err(End::Closing);
             }
-            if batch.requests.is_empty() {
+            if batch.requests.is_empty() || rest.is_empty() {
                 break Ok(());
             }
         };
+        batch.keep();
         let left = rest.len();
         input.start += waiting - left;
         self.input = input;
@@ -108,12 +113,17 @@ impl Connection {
         let guard = shared.store.pin();
         let has_several_keys = batch.has_several_keys();
         let mut words = 0;
+        let mut db = self.session.db(&shared.store, &guard, now_ms);
+        let mut may_differ = false;
         while let Some(request) = batch.all.get(progress.next) {
+            // Found anew where it may be another one, or uses may be noted in another way.
+            if may_differ || !db.is_current() {
+                db = self.session.db(&shared.store, &guard, now_ms);
+            }
+            may_differ = !request.entry.is_some_and(Entry::is_of_keys);
             if has_several_keys && progress.next >= progress.fetched {
-                let db = shared.store.db(self.session.db_index, &guard, now_ms);
                 progress.fetched = batch.prefetch(progress.next, &db);
             }
-            let db = self.session.db(&shared.store, &guard, now_ms);
             let run = batch.run_from(progress);
             // Who wants no replies has them taken back one by one.
             if !run.is_empty() && self.session.replies == Replies::On {
@@ -309,8 +319,13 @@ impl Stopwatch {
 /// Requests that were parsed together.
 #[derive(Default)]
 struct Batch<'b> {
-    words: SmallVec<[&'b [u8]; 32]>,
-    requests: SmallVec<[Request; 8]>,
+    words: Vec<&'b [u8]>,
+    requests: Vec<Request>,
+}
+
+thread_local! {
+    /// The room of the thread's last batch, for the next one.
+    static SPARE: Cell<Batch<'static>> = Cell::default();
 }
 
 /// The same, to be run.
@@ -339,9 +354,33 @@ struct Wanted<'w> {
     key: &'w [u8],
     element: &'w [u8],
     is_write: bool,
+    /// Whether the element before, if there is one, is of another collection.
+    is_first: bool,
 }
 
 impl<'b> Batch<'b> {
+    /// An empty one.
+    fn take() -> Batch<'b> {
+        SPARE.take()
+    }
+
+    fn clear(&mut self) {
+        self.words.clear();
+        self.requests.clear();
+    }
+
+    /// Keeps the room for the next one.
+    fn keep(mut self) {
+        self.clear();
+        if self.words.capacity() <= SPARE_WORDS_MAX {
+            SPARE.set(Batch {
+                // Nothing is left to be collected, which is done in place: words of other bytes.
+                words: self.words.into_iter().map(|_| &[][..]).collect(),
+                requests: self.requests,
+            });
+        }
+    }
+
     fn parse(
         &mut self,
         parser: &mut Parser,
@@ -396,67 +435,83 @@ impl<'r, 'b> Requests<'r, 'b> {
     /// Fetches what the next commands will look at; before which one that has to be done again.
     fn prefetch(self, next: usize, db: &Db<'_>) -> usize {
         let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
+        let mut elements = Elements::default();
         let mut end = next;
-        let (mut edited_before, mut holder_before) = (None, None);
-        // Whether several elements of one collection are named in a row.
-        let mut names_several = false;
+        let mut edited_before = None;
         for request in &self.all[next..] {
             let Some(entry) = request.entry else {
                 end += 1;
                 continue;
             };
             let (words, before) = (self.words(request), keys.len());
-            if entry.names_elements
-                && !names_several
-                && let Some((holder, elements)) = entry.command.elements(words)
-            {
-                names_several = elements.len() > 1 || holder_before == Some(holder);
-                holder_before = Some(holder);
-            }
             let edited = entry.edited(words);
-            // Edits in a row are often of one collection, which is fetched once.
-            if edited.is_some() && edited == edited_before {
-                end += 1;
-                continue;
-            }
+            let is_again = edited.is_some() && edited == edited_before;
             edited_before = edited;
-            entry.command.for_each_key(words, |at| {
-                if keys.len() < BATCH_KEYS_MAX {
-                    keys.push(words[at]);
+            // Edits in a row are often of one collection, which is fetched once.
+            if !is_again {
+                entry.command.for_each_key(words, |at| {
+                    if keys.len() < BATCH_KEYS_MAX {
+                        keys.push(words[at]);
+                    }
+                });
+                if end > next && keys.len() > BATCH_KEYS {
+                    keys.truncate(before);
+                    break;
                 }
-            });
-            if end > next && keys.len() > BATCH_KEYS {
-                keys.truncate(before);
-                break;
             }
+            elements.add(entry, words, is_again);
             end += 1;
         }
         db.prefetch(keys.iter().copied());
-        if names_several {
-            self.prefetch_elements(&self.all[next..end], db);
-        }
+        elements.prefetch(db);
         end
     }
+}
 
-    /// Fetches elements of large collections, where several of one are asked for in a row.
-    fn prefetch_elements(self, requests: &[Request], db: &Db<'_>) {
-        let mut wanted: SmallVec<[Wanted<'_>; BATCH_ELEMENTS_MAX]> = SmallVec::new();
-        for request in requests {
-            let Some(command) = request.entry.map(|entry| entry.command) else {
-                continue;
-            };
-            let Some((key, elements)) = command.elements(self.words(request)) else {
-                continue;
-            };
-            let is_write = command.is(Flag::Write);
-            let room = BATCH_ELEMENTS_MAX.saturating_sub(wanted.len());
-            wanted.extend(elements.take(room).map(|element| Wanted {
+/// Elements that requests in a row name.
+#[derive(Default)]
+struct Elements<'w> {
+    wanted: SmallVec<[Wanted<'w>; BATCH_ELEMENTS_MAX]>,
+    /// Whether the request before named any.
+    are_named_before: bool,
+    /// Whether several of one collection are named in a row.
+    are_several: bool,
+}
+
+impl<'w> Elements<'w> {
+    /// Notes those of a request, which edits the collection of the one before if `is_again`.
+    #[inline]
+    fn add(&mut self, entry: &Entry, words: &'w [&'w [u8]], is_again: bool) {
+        let is_again = std::mem::take(&mut self.are_named_before) && is_again;
+        if !entry.names_elements || self.wanted.len() >= BATCH_ELEMENTS_MAX {
+            return;
+        }
+        let Some((key, elements)) = entry.command.elements(words) else {
+            return;
+        };
+        self.are_named_before = true;
+        let is_write = entry.is(Flag::Write);
+        let is_same = |before: &Wanted<'_>| is_again || before.key == key;
+        let mut is_first = !self.wanted.last().is_some_and(is_same);
+        let room = BATCH_ELEMENTS_MAX - self.wanted.len();
+        for element in elements.take(room) {
+            self.are_several |= !is_first;
+            self.wanted.push(Wanted {
                 key,
                 element,
                 is_write,
-            }));
+                is_first,
+            });
+            is_first = false;
         }
-        for run in wanted.chunk_by(|one, next| one.key == next.key) {
+    }
+
+    /// Fetches those of large collections of which several are asked for in a row.
+    fn prefetch(&self, db: &Db<'_>) {
+        if !self.are_several {
+            return;
+        }
+        for run in self.wanted.chunk_by(|_, next| !next.is_first) {
             if run.len() > 1 {
                 let is_write = run.iter().any(|wanted| wanted.is_write);
                 let elements = run.iter().map(|wanted| wanted.element);

@@ -82,6 +82,13 @@ impl<'g> Db<'g> {
         }
     }
 
+    /// Whether its number is still this database's: nobody has emptied or exchanged one since.
+    #[inline]
+    pub fn is_current(&self) -> bool {
+        // The guard keeps the record that was found: no other one can be at its address.
+        std::ptr::eq(self.keyspace, self.store.keyspace(self.guard))
+    }
+
     /// The store it is a part of.
     pub fn store(&self) -> &'g Store {
         self.store

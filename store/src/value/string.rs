@@ -211,6 +211,8 @@ pub fn owned_raw(bytes: Vec<u8>) -> NewValue<'static> {
 }
 
 /// The decimal text of an integer.
+// Inlined, so that it is made where it goes.
+#[inline]
 pub fn integer(value: i64) -> NewValue<'static> {
     plain(Body::default().copied(itoa::Buffer::new().format(value).as_bytes()))
 }
@@ -267,12 +269,21 @@ pub fn set_range<'a>(
 /// # Errors
 /// [`Error::NotAnInteger`], [`Error::Overflow`].
 pub fn increment(old: Option<Str<'_>>, by: i64) -> Result<(i64, NewValue<'static>), Error> {
+    let sum = sum(old, by)?;
+    Ok((sum, integer(sum)))
+}
+
+/// The integer at the key (0 if there is none) plus `by`; [`integer`] makes a value of it.
+///
+/// # Errors
+/// As for [`increment`].
+#[inline]
+pub fn sum(old: Option<Str<'_>>, by: i64) -> Result<i64, Error> {
     let value = match old {
         Some(old) => old.integer().ok_or(Error::NotAnInteger)?,
         None => 0,
     };
-    let sum = value.checked_add(by).ok_or(Error::Overflow)?;
-    Ok((sum, integer(sum)))
+    value.checked_add(by).ok_or(Error::Overflow)
 }
 
 /// The number at the key (0 if there is none) plus `by`: its text, which is also the new value.

@@ -11,7 +11,7 @@
 //! What is accepted, what is refused and the words of the refusals are Redis's.
 
 use memchr::memchr2;
-use smallvec::{Array, SmallVec};
+use smallvec::SmallVec;
 
 /// What one client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,8 @@ pub(crate) struct Parser {
     searched: usize,
     /// The length of the bulk at `at`; none: its line is not complete.
     bulk_bytes: Option<usize>,
+    /// Room for what is read at once.
+    short: ShortArray,
 }
 
 impl Parser {
@@ -133,23 +135,21 @@ impl Parser {
     ///
     /// # Errors
     /// [`ProtocolError`], after which nothing more can be read.
-    pub(crate) fn next<'b, A: Array<Item = &'b [u8]>>(
+    pub(crate) fn next<'b>(
         &mut self,
         input: &mut &'b mut [u8],
         limits: &Limits,
-        words: &mut SmallVec<A>,
+        words: &mut Vec<&'b [u8]>,
     ) -> Result<Option<usize>, ProtocolError> {
         if self.is_at_start()
-            && let Some(short) = ShortArray::read(input, limits)
+            && let Some((count, bytes)) = self.short.read(input, limits)
         {
-            let (request, rest) = std::mem::take(input).split_at_mut(short.bytes);
+            let (request, rest) = std::mem::take(input).split_at_mut(bytes);
             *input = rest;
             let request: &'b [u8] = request;
-            // Not `extend`, which has more to decide for each.
-            short
-                .words()
-                .for_each(|(start, end)| words.push(&request[start..end]));
-            return Ok(Some(short.words));
+            let spans = self.short.spans[..count].iter();
+            words.extend(spans.map(|&(start, end)| &request[start as usize..end as usize]));
+            return Ok(Some(count));
         }
         while input.len() >= self.bytes_needed() {
             let is_array = input[0] == b'*';
@@ -326,25 +326,24 @@ impl Parser {
     }
 }
 
-/// A request that is complete, of few words that are not long: nearly all are. It is read at once,
-/// without what is needed to go on later.
+/// Reads a request that is complete, of few words that are not long: nearly all are. It is read at
+/// once, without what is needed to go on later.
+#[derive(Debug, Default)]
 struct ShortArray {
+    /// Where the words stand; of an earlier request behind those of the last one read.
     spans: [(u32, u32); ShortArray::WORDS_MAX],
-    words: usize,
-    bytes: usize,
 }
 
 impl ShortArray {
     const WORDS_MAX: usize = 16;
 
-    /// What is at the front of `input`; none if it is something else.
-    fn read(input: &[u8], limits: &Limits) -> Option<ShortArray> {
+    /// The words and bytes of what is at the front of `input`; none if it is something else.
+    fn read(&mut self, input: &[u8], limits: &Limits) -> Option<(usize, usize)> {
         let (words, mut at) = short_number(input).filter(|_| input[0] == b'*')?;
-        if words == 0 || words > ShortArray::WORDS_MAX || !limits.is_authenticated {
+        if words == 0 || words > limits.words_max || !limits.is_authenticated {
             return None;
         }
-        let mut spans = [(0, 0); ShortArray::WORDS_MAX];
-        for span in &mut spans[..words] {
+        for span in self.spans.get_mut(..words)? {
             let line = input.get(at..)?;
             let (bytes, line_bytes) = short_number(line).filter(|_| line[0] == b'$')?;
             let start = at + line_bytes;
@@ -355,17 +354,7 @@ impl ShortArray {
             }
             *span = (start as u32, end as u32);
         }
-        let bytes = at;
-        (words <= limits.words_max).then_some(ShortArray {
-            spans,
-            words,
-            bytes,
-        })
-    }
-
-    fn words(&self) -> impl Iterator<Item = (usize, usize)> {
-        let spans = self.spans[..self.words].iter();
-        spans.map(|&(start, end)| (start as usize, end as usize))
+        Some((words, at))
     }
 }
 

@@ -146,7 +146,7 @@ fn a_parser_says_what_it_waits_for() {
     let mut parser = Parser::default();
     let mut bytes = b"*1\r\n$1000\r\nab".to_vec();
     let mut rest = &mut bytes[..];
-    let mut words: SmallVec<[&[u8]; 4]> = SmallVec::new();
+    let mut words = Vec::new();
     let step = parser.next(&mut rest, &Limits::DEFAULT, &mut words);
     assert_eq!(step, Ok(None));
     assert_eq!(parser.bytes_needed(), 4 + 7 + 1000 + 2);
