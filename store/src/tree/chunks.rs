@@ -253,7 +253,7 @@ impl<'a> ChunksEdit<'a> {
         let added = self.len - before;
         match grown {
             Grown::One(child) => {
-                let count = |was| was + added;
+                let count = self.ledger.inner(link).count(last) + added;
                 Grown::One(self.ledger.with_child(link, last, child, count))
             }
             Grown::Two((child, count), right) => {
@@ -294,7 +294,7 @@ impl<'a> ChunksEdit<'a> {
             if from < to {
                 let part = &patch[from - offset..to - offset];
                 let child = self.overwrite_below(slot.link, from - start, part);
-                link = self.ledger.with_child(link, at, child, |count| count);
+                link = self.ledger.with_child(link, at, child, slot.count);
             }
             start = end;
         }

@@ -12,7 +12,21 @@ use crate::reclaim::{self, Drain, Guard};
 const BLOCKS_INLINE_MAX: usize = 256;
 
 /// The blocks of one list: those of an edit of one element need no allocation.
-pub(super) type Blocks = SmallVec<[Block; 3]>;
+pub(super) type Blocks = SmallVec<[Block; BLOCKS_FEW]>;
+
+/// So many blocks have room in a list without an allocation.
+const BLOCKS_FEW: usize = 3;
+/// So many when it needs one: there will be more.
+const BLOCKS_SEVERAL: usize = 32;
+
+/// Appends to a list.
+#[inline]
+pub(super) fn list(blocks: &mut Blocks, block: Block) {
+    if blocks.len() == BLOCKS_FEW {
+        blocks.reserve(BLOCKS_SEVERAL - BLOCKS_FEW);
+    }
+    blocks.push(block);
+}
 
 /// What an edit made and what it did away with: nothing at all where values are flat.
 #[derive(Debug, Default)]

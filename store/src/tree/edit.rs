@@ -13,7 +13,7 @@ use super::node::{
 };
 use super::{Delta, Root, Tree, hash_of, split};
 use crate::entry::Entry;
-use crate::value::packed::length_prefix;
+use crate::value::packed::{element_bytes, length_prefix};
 
 /// A tree with changes that nobody else sees yet. Dropping it drops the changes.
 #[derive(Debug)]
@@ -72,17 +72,15 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
     /// Adds a group or replaces the one of its key; whether the key is new.
     pub(crate) fn put(&mut self, group: [&[u8]; ARITY]) -> bool {
         let before = self.len;
-        let element = Element::new(hash_of(group[0]), &group);
-        if let Some(outside) = element.outside {
-            self.ledger.count(outside.block);
-        }
+        let hash = hash_of(group[0]);
         let root = match self.link {
             None => {
                 self.len = 1;
+                let element = self.element(hash, &group);
                 self.ledger.made(allocate_leaf(&[element.items()]))
             }
             Some(link) => {
-                let grown = self.put_below(link, &element);
+                let grown = self.put_below(link, hash, &group);
                 self.ledger.root_of(grown)
             }
         };
@@ -112,23 +110,21 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         Some(std::mem::take(&mut self.ledger).finish(link, self.len))
     }
 
-    fn put_below(&mut self, link: Link, element: &Element<'_>) -> Grown {
-        let (at, child) = match self.ledger.node(link) {
-            Node::Leaf(_) => return self.put_leaf(link, element),
+    fn put_below(&mut self, link: Link, hash: u32, group: &[&[u8]; ARITY]) -> Grown {
+        let (at, child, count) = match self.ledger.node(link) {
+            Node::Leaf(_) => return self.put_leaf(link, hash, group),
             Node::Inner(inner) => {
-                let at = inner.child_of(element.hash[0]);
-                let child = inner.link(at);
+                let at = inner.child_of(hash);
+                let (child, count) = inner.child(at);
                 child.prefetch();
-                (at, child)
+                (at, child, count)
             }
         };
         let before = self.len;
-        let grown = self.put_below(child, element);
-        let added = self.len - before;
+        let grown = self.put_below(child, hash, group);
+        let count = count + (self.len - before);
         match grown {
-            Grown::One(child) => {
-                Grown::One(self.ledger.with_child(link, at, child, |was| was + added))
-            }
+            Grown::One(child) => Grown::One(self.ledger.with_child(link, at, child, count)),
             Grown::Two((child, count), right) => {
                 let inner = self.ledger.inner(link);
                 let mut slots = inner.slots();
@@ -142,20 +138,38 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         }
     }
 
-    fn put_leaf(&mut self, link: Link, element: &Element<'_>) -> Grown {
+    fn put_leaf(&mut self, link: Link, hash: u32, group: &[&[u8]; ARITY]) -> Grown {
         let Node::Leaf(items) = self.ledger.node(link) else {
             unreachable!("the caller looked")
         };
-        let (before, after) = match place::<ARITY>(items, element) {
-            Ok(at) if element.outside.is_none() && items.is_inline_of(at, element.body.len) => {
-                // SAFETY: a leaf with that element, of which no view is used any more.
-                let changed = unsafe { link.with_element(at, element.body.all()) };
-                if !link.is_fresh() {
-                    self.ledger.made(changed);
-                    self.ledger.discard(link);
-                }
-                return Grown::One(changed);
+        let place = place::<ARITY>(items, hash, group[0]);
+        if let Ok(at) = place
+            && let Some(bytes) = inline_bytes(group)
+            && items.is_inline_of(at, bytes)
+        {
+            // What stands before the last one, the key, is the same.
+            let last = group[ARITY - 1];
+            // SAFETY: a leaf with that element, of which no view is used any more.
+            let changed = unsafe { link.with_element_end(at, last) };
+            if !link.is_fresh() {
+                self.ledger.made(changed);
+                self.ledger.discard(link);
             }
+            return Grown::One(changed);
+        }
+        self.put_anew(link, items, place, &(hash, group))
+    }
+
+    /// Puts an element into a leaf that is to be written anew.
+    fn put_anew(
+        &mut self,
+        link: Link,
+        items: Items<'_>,
+        place: Result<usize, usize>,
+        &(hash, group): &(u32, &[&[u8]; ARITY]),
+    ) -> Grown {
+        let element = self.element(hash, group);
+        let (before, after) = match place {
             Ok(at) => {
                 if let Some(Outside { block, is_fresh }) = items.outside(at) {
                     // The leaf that names the block goes below, before anyone reads on.
@@ -191,6 +205,15 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         grown
     }
 
+    /// A group as it will stand in a leaf.
+    fn element(&mut self, hash: u32, group: &[&[u8]; ARITY]) -> Element {
+        let element = Element::new(hash, group);
+        if let Some(outside) = element.outside {
+            self.ledger.count(outside.block);
+        }
+        element
+    }
+
     fn leaf_slot(&self, link: Link, count: u64) -> Slot {
         match self.ledger.node(link) {
             Node::Leaf(items) => Slot {
@@ -204,15 +227,16 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
 
     /// What is left of a node without the element of `key`, which is below it.
     fn remove_below(&mut self, link: Link, hash: u32, key: &[u8]) -> Option<Link> {
-        let (at, child) = match self.ledger.node(link) {
+        let (at, child, count) = match self.ledger.node(link) {
             Node::Leaf(_) => return self.remove_leaf(link, hash, key),
             Node::Inner(inner) => {
                 let at = inner.child_of(hash);
-                (at, inner.link(at))
+                let (child, count) = inner.child(at);
+                (at, child, count)
             }
         };
         if let Some(child) = self.remove_below(child, hash, key) {
-            let link = self.ledger.with_child(link, at, child, |was| was - 1);
+            let link = self.ledger.with_child(link, at, child, count - 1);
             return Some(match self.is_small(child) {
                 true => self.join_child(link, at),
                 false => link,
@@ -301,16 +325,15 @@ impl<const ARITY: usize> Drop for TreeEdit<'_, ARITY> {
 }
 
 /// An element about to be put into a leaf.
-struct Element<'k> {
-    key: &'k [u8],
+struct Element {
     hash: [u32; 1],
     end: [u32; 1],
     body: ElementBytes,
     outside: Option<Outside>,
 }
 
-impl<'k> Element<'k> {
-    fn new<const ARITY: usize>(hash: u32, group: &[&'k [u8]; ARITY]) -> Element<'k> {
+impl Element {
+    fn new<const ARITY: usize>(hash: u32, group: &[&[u8]; ARITY]) -> Element {
         let mut body = ElementBytes::NONE;
         let outside = encode(group, |bytes| body.push(bytes));
         let end = match outside {
@@ -318,7 +341,6 @@ impl<'k> Element<'k> {
             Some(_) => node::outside_end(body.len),
         };
         Element {
-            key: group[0],
             hash: [hash],
             end: [end],
             body,
@@ -354,6 +376,14 @@ impl ElementBytes {
     }
 }
 
+/// How many bytes a group takes in a leaf; none if it is too long to stand there.
+fn inline_bytes<const ARITY: usize>(group: &[&[u8]; ARITY]) -> Option<usize> {
+    let prefixed = group[..ARITY - 1].iter();
+    let prefixed_bytes: usize = prefixed.map(|element| element_bytes(element.len())).sum();
+    let bytes = prefixed_bytes + group[ARITY - 1].len();
+    (bytes <= INLINE_BYTES_MAX).then_some(bytes)
+}
+
 /// Writes what stands in a leaf for a group, and makes a block for it if it is long.
 pub(super) fn encode<const ARITY: usize>(
     group: &[&[u8]; ARITY],
@@ -379,11 +409,11 @@ pub(super) fn encode<const ARITY: usize>(
     Some(outside)
 }
 
-/// Where an element stands in a leaf, or else where it would.
-fn place<const ARITY: usize>(items: Items<'_>, element: &Element<'_>) -> Result<usize, usize> {
-    let range = items.equal_range(element.hash[0]);
+/// Where the element of a key stands in a leaf, or else where it would.
+fn place<const ARITY: usize>(items: Items<'_>, hash: u32, key: &[u8]) -> Result<usize, usize> {
+    let range = items.equal_range(hash);
     for at in range.clone() {
-        match split::<ARITY>(items.bytes(at))[0].cmp(element.key) {
+        match split::<ARITY>(items.bytes(at))[0].cmp(key) {
             Ordering::Less => {}
             Ordering::Equal => return Ok(at),
             Ordering::Greater => return Err(at),

@@ -122,6 +122,12 @@ impl<'g> Inner<'g> {
         self.links[self.place(index)]
     }
 
+    /// The node below child number `index`, and how many elements are there.
+    pub(super) fn child(self, index: usize) -> (Link, u64) {
+        let place = self.place(index);
+        (self.links[place], self.counts[place])
+    }
+
     /// How many elements are below child number `index`.
     pub(super) fn count(self, index: usize) -> u64 {
         self.counts[self.place(index)]
@@ -267,6 +273,19 @@ impl Link {
     unsafe fn write_nth(self, index: usize, link: Link, count: u64) {
         // SAFETY: the node is there.
         let header = unsafe { self.header() };
+        // SAFETY: passed on to the caller.
+        unsafe { self.write_link(header, index, link) };
+        let counts_at = counts_at(header.len as usize, header.room());
+        // SAFETY: the layout of an inner node.
+        let count_at = unsafe { self.start().add(counts_at + 8 * index) };
+        shadow::written(count_at, 8);
+        // SAFETY: nobody else looks.
+        unsafe { count_at.cast().write(count) };
+    }
+
+    /// # Safety
+    /// As for [`Link::write_nth`]; the node has that header.
+    unsafe fn write_link(self, header: Header, index: usize, link: Link) {
         let len = header.len as usize;
         debug_assert!(index < len + header.room());
         // SAFETY: the layout of an inner node.
@@ -274,12 +293,6 @@ impl Link {
         shadow::written(link_at, 8);
         // SAFETY: nobody else looks.
         unsafe { link_at.cast().write(link) };
-        let counts_at = counts_at(len, header.room());
-        // SAFETY: the layout of an inner node.
-        let count_at = unsafe { self.start().add(counts_at + 8 * index) };
-        shadow::written(count_at, 8);
-        // SAFETY: nobody else looks.
-        unsafe { count_at.cast().write(count) };
     }
 
     /// Amends one child of an inner node that is not fresh; none if the node must be copied.
@@ -288,7 +301,7 @@ impl Link {
     /// The node is an inner one with more than `index` children, and nobody views it through a
     /// link with the amendments of the edit in progress.
     pub(super) unsafe fn amend(self, index: usize, link: Link, count: u64) -> Option<Link> {
-        debug_assert!(link.is_marked(), "or `own` does not find it");
+        debug_assert!(link.is_marked(), "or `own_children` does not find it");
         // SAFETY: passed on to the caller.
         let header = unsafe { self.header() };
         // SAFETY: passed on to the caller.
@@ -330,20 +343,14 @@ impl Link {
         claimed.is_ok().then_some(at)
     }
 
-    /// Where the links are, among children and amendments, that the edit in progress made: where
-    /// the node is not fresh, the last ones.
-    fn own(self, inner: Inner<'_>) -> impl Iterator<Item = usize> {
-        let from = if self.is_fresh() { 0 } else { inner.len() };
-        let is_own = move |&at: &usize| inner.links[at].is_marked();
-        let all = (from..inner.links.len()).rev();
-        let is_fresh = self.is_fresh();
-        all.take_while(move |at| is_fresh || is_own(at))
-            .filter(is_own)
-    }
-
-    /// The children that the edit in progress made or amended.
+    /// The children that the edit in progress made or amended: where the node is not fresh, those
+    /// of its last amendments.
     pub(super) fn own_children(self, inner: Inner<'_>) -> impl Iterator<Item = Link> {
-        self.own(inner).map(move |at| inner.links[at])
+        let from = if self.is_fresh() { 0 } else { inner.len() };
+        let is_fresh = self.is_fresh();
+        let all = inner.links[from..].iter().rev().copied();
+        all.take_while(move |link| is_fresh || link.is_marked())
+            .filter(|link| link.is_marked())
     }
 
     /// Takes the edit's marks from all links to children.
@@ -353,13 +360,17 @@ impl Link {
     pub(super) unsafe fn settle_children(self) {
         // SAFETY: passed on to the caller.
         let header = unsafe { self.header() };
-        // SAFETY: passed on to the caller.
-        let inner = unsafe { self.inner(header) };
-        let settled = |at: usize| (at, inner.links[at].settled(), inner.counts[at]);
-        let own: SmallVec<[_; AMENDMENTS_MAX]> = self.own(inner).map(settled).collect();
-        for (at, link, count) in own {
-            // SAFETY: the edit's, and the view above has ended.
-            unsafe { self.write_nth(at, link, count) };
+        let len = header.len as usize;
+        let from = if self.is_fresh() { 0 } else { len };
+        for at in (from..len + self.amendments()).rev() {
+            // SAFETY: passed on to the caller; the view ends before the write below.
+            let link = unsafe { self.inner(header) }.links[at];
+            if link.is_marked() {
+                // SAFETY: the edit's, and nobody views it.
+                unsafe { self.write_link(header, at, link.settled()) };
+            } else if !self.is_fresh() {
+                break;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What an edit made and did away with, and the steps all edits share.
 
-use super::delta::Blocks;
+use super::delta::{Blocks, list};
 use super::inner::{FANOUT_MAX, Inner, Slot, allocate_inner};
 use super::node::{Items, Link, Node, Outside};
 use super::{Delta, Root};
@@ -74,7 +74,7 @@ impl Ledger {
             // SAFETY: only this edit knew the block, and nothing leads to it any more.
             unsafe { block.free() };
         } else {
-            self.replaced.push(block);
+            list(&mut self.replaced, block);
         }
     }
 
@@ -83,16 +83,9 @@ impl Ledger {
         self.memory_bytes += block.usable_bytes() as u64;
     }
 
-    /// The inner node with another child, which the edit made or amended: in place if the node is
+    /// The inner node with another child of so many elements, which the edit made or amended: in place if the node is
     /// fresh, amended if it can be.
-    pub(super) fn with_child(
-        &mut self,
-        link: Link,
-        at: usize,
-        child: Link,
-        count: impl FnOnce(u64) -> u64,
-    ) -> Link {
-        let count = count(self.inner(link).count(at));
+    pub(super) fn with_child(&mut self, link: Link, at: usize, child: Link, count: u64) -> Link {
         let mut target = link;
         if !link.is_fresh() {
             // SAFETY: an inner node with that child, which nobody views.
@@ -143,6 +136,8 @@ impl Ledger {
     /// The version under `link`, and what it takes to publish it.
     pub(super) fn finish(self, link: Link, len: u64) -> (Root, Delta) {
         let mut fresh = Blocks::new();
+        // Most nodes take the place of another one.
+        fresh.reserve(self.replaced.len());
         settle(link, &mut fresh);
         let root = Root {
             link: link.settled(),
@@ -161,7 +156,7 @@ fn settle(link: Link, fresh: &mut Blocks) {
     // SAFETY: the edit's nodes are there until it is published or dropped.
     match unsafe { link.node() } {
         // SAFETY: a fresh leaf, and the view above is not used.
-        Node::Leaf(_) => unsafe { link.settle_outside(|block| fresh.push(block)) },
+        Node::Leaf(_) => unsafe { link.settle_outside(|block| list(fresh, block)) },
         Node::Inner(inner) => {
             link.own_children(inner)
                 .for_each(|child| settle(child, fresh));
@@ -171,7 +166,7 @@ fn settle(link: Link, fresh: &mut Blocks) {
     }
     if link.is_fresh() {
         // SAFETY: the node is there.
-        fresh.push(unsafe { link.block() });
+        list(fresh, unsafe { link.block() });
     }
 }
 

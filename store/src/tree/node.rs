@@ -223,18 +223,19 @@ impl Link {
         unsafe { write_all(block, HEADER_BYTES + offset, patch) };
     }
 
-    /// The leaf with other bytes in the place of element number `index`: as many, and neither is
-    /// in a block of its own. In place if the leaf is fresh.
+    /// The leaf with other bytes in the place of the last ones of element number `index`, which
+    /// has no block of its own. In place if the leaf is fresh.
     ///
     /// # Safety
     /// The node is a leaf with that element, and nobody views it if it is fresh.
-    pub(super) unsafe fn with_element(self, index: usize, bytes: &[u8]) -> Link {
+    pub(super) unsafe fn with_element_end(self, index: usize, bytes: &[u8]) -> Link {
         // SAFETY: passed on to the caller.
         let header = unsafe { self.header() };
         // SAFETY: the view ends before the write below.
         let items: Items<'_> = unsafe { self.leaf(header) };
-        assert_eq!(items.raw(index).len(), bytes.len());
-        let at = header.bytes as usize - items.body.len() + items.start(index);
+        let (start, end) = (items.start(index), items.ends.end(index));
+        assert!(bytes.len() <= end - start);
+        let at = header.bytes as usize - items.body.len() + end - bytes.len();
         let mut leaf = self;
         if !self.is_fresh() {
             let copy = Block::allocate(header.bytes as usize);
@@ -390,6 +391,7 @@ impl<'g> Items<'g> {
         }
     }
 
+    #[inline]
     fn raw(self, index: usize) -> &'g [u8] {
         &self.body[self.start(index)..self.ends.end(index)]
     }
