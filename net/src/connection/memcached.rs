@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
+use store::Db;
 
 use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::clients::Client;
@@ -80,8 +81,9 @@ impl Connection {
         let limits = Limits {
             item_bytes_max: self.shared.settings.size(Setting::MaxItemSize),
         };
+        let mut requests: Vec<Request<'_>> = SPARE.take();
         let result = loop {
-            let mut requests = Requests::new();
+            requests.clear();
             let parsed = parse(parser, &mut rest, &limits, &mut requests);
             if let Err(end) = self.run_requests(&mut requests, limits).await {
                 break Err(end);
@@ -93,6 +95,7 @@ impl Connection {
                 break Ok(());
             }
         };
+        keep(requests);
         let left = rest.len();
         input.start += waiting - left;
         self.input = input;
@@ -127,10 +130,17 @@ impl Connection {
         let now_ms = self.now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
+        let mut call = Call {
+            store: &shared.store,
+            db: shared.store.db(DB_INDEX, &guard, now_ms),
+            state: &shared.memcached,
+            thread: self.thread,
+            limits,
+            is_bridged: shared.settings.is_on(Setting::JsonBridge),
+            reply_bytes_max: SEND_BYTES,
+        };
         if *next == 0 {
-            let keys = requests.iter().flat_map(Request::keys);
-            let db = shared.store.db(DB_INDEX, &guard, now_ms);
-            memcached::prefetch(&db, keys.take(memcached::BATCH_KEYS));
+            prefetch(requests, &call.db);
         }
         let around = Around {
             shared,
@@ -140,21 +150,14 @@ impl Connection {
             is_authenticated: Cell::new(self.session.is_authenticated),
         };
         let commands = &shared.stats.of(self.thread).commands;
-        let is_bridged = shared.settings.is_on(Setting::JsonBridge);
         while let Some(request) = requests.get_mut(*next) {
             if shared.pause.stops(request.is_write(), now_ms) {
                 return Halt::Paused;
             }
-            let call = Call {
-                store: &shared.store,
-                // Looked up anew, since flush_all puts another in its place.
-                db: shared.store.db(DB_INDEX, &guard, now_ms),
-                state: &shared.memcached,
-                thread: self.thread,
-                limits,
-                is_bridged,
-                reply_bytes_max: SEND_BYTES,
-            };
+            // A flush puts another in its place.
+            if !call.db.is_current() {
+                call.db = shared.store.db(DB_INDEX, &guard, now_ms);
+            }
             let outcome = memcached::execute(request, &call, &around, &mut self.output);
             self.session.is_authenticated = around.is_authenticated.get();
             match outcome {
@@ -172,32 +175,45 @@ impl Connection {
     }
 }
 
-type Requests<'b> = SmallVec<[Request<'b>; 4]>;
+thread_local! {
+    /// The room of the thread's last batch, for the next one.
+    static SPARE: Cell<Vec<Request<'static>>> = Cell::default();
+}
+
+/// Keeps the room of a batch for the next one.
+fn keep(mut requests: Vec<Request<'_>>) {
+    requests.clear();
+    // Nothing is left to be collected, which is done in place: requests in other bytes.
+    let room = requests.into_iter().map(|_| Request::NOOP).collect();
+    SPARE.set(room);
+}
 
 fn parse<'b>(
     parser: &mut Parser,
     rest: &mut &'b [u8],
     limits: &Limits,
-    requests: &mut Requests<'b>,
+    requests: &mut Vec<Request<'b>>,
 ) -> Result<(), Broken> {
     while requests.len() < BATCH_REQUESTS_MAX
         && let Some(request) = parser.next(rest, limits)?
     {
         requests.push(request);
-        if requests.len() == 1 && !rest.is_empty() {
-            requests.reserve(requests_expected(rest));
-        }
     }
     Ok(())
 }
 
-/// About how many requests begin in what is there: those of a pipeline are short.
-fn requests_expected(input: &[u8]) -> usize {
-    const SHORT_BYTES: usize = 32;
-    let front = &input[..input.len().min(BATCH_REQUESTS_MAX * SHORT_BYTES)];
-    memchr::memchr_iter(b'\n', front)
-        .count()
-        .min(BATCH_REQUESTS_MAX)
+/// Fetches what the first keys of requests lead to into the cache, where there are several.
+fn prefetch(requests: &[Request<'_>], db: &Db<'_>) {
+    let mut keys: SmallVec<[&[u8]; memcached::BATCH_KEYS]> = SmallVec::new();
+    for request in requests {
+        // Pushed one by one: a chain of iterators has more to decide for each.
+        for key in request.keys().take(memcached::BATCH_KEYS - keys.len()) {
+            keys.push(key);
+        }
+    }
+    if keys.len() > 1 {
+        db.prefetch(keys.iter().copied());
+    }
 }
 
 /// One end of a client's connection, as memcached writes it.

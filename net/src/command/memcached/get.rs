@@ -118,25 +118,32 @@ impl<'c> Call<'c> {
     pub(super) fn get(&self, get: &Get<'_>, reply: &mut Writer<'_, '_>) -> Result<(), Failure> {
         let mut room = KeyRoom::new();
         let key = get.key.bytes(&mut room);
-        let found = match get.touch.is_none() && get.recache.is_none() {
-            true => self.look_up(key, get),
-            false => Lookup::Changes,
-        };
-        let seen = match found {
-            Lookup::Seen(seen) => Some(seen),
-            Lookup::Missed if get.vivify.is_none() => None,
-            Lookup::Missed | Lookup::Changes => self.get_and_change(key, get)?,
-        };
+        if get.touch.is_none() && get.recache.is_none() {
+            match self.look_up(key, get) {
+                Lookup::Seen(seen) => {
+                    self.tell(key, get, Some(&seen), reply);
+                    return Ok(());
+                }
+                Lookup::Missed if get.vivify.is_none() => {
+                    self.tell(key, get, None, reply);
+                    return Ok(());
+                }
+                Lookup::Missed | Lookup::Changes => {}
+            }
+        }
+        let seen = self.get_and_change(key, get)?;
+        self.tell(key, get, seen.as_ref(), reply);
+        Ok(())
+    }
+
+    /// Replies with what was seen at a key, or that nothing was.
+    fn tell(&self, key: &[u8], get: &Get<'_>, seen: Option<&Seen<'_>>, reply: &mut Writer<'_, '_>) {
         self.note_get(get, seen.is_some());
         self.note_use(key, Use::of_get(seen.is_some()));
         match seen {
-            Some(seen) => {
-                let item = seen.item(key, get);
-                reply.item(&item, seen.text.parts());
-            }
+            Some(seen) => reply.item(&seen.item(key, get), seen.text.parts()),
             None => reply.miss(key),
         }
-        Ok(())
     }
 
     fn note_get(&self, get: &Get<'_>, was_there: bool) {

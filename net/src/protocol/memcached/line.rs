@@ -67,6 +67,11 @@ impl LineParser {
             self.is_read(input, rest);
             return Ok(Some(request));
         }
+        // Likewise what other reads are: with fewer hands to go through.
+        if let Some(words) = line.strip_prefix(b"mg ") {
+            self.is_read(input, rest);
+            return Ok(Some(meta::get(Words::of(without_return(words)))));
+        }
         let (request, consumed) = match parse_line(line) {
             Parsed::Whole(request) => (request, 0),
             Parsed::Unwanted(request, bytes) => {
@@ -123,19 +128,24 @@ fn parse_line(line: &[u8]) -> Parsed<'_> {
     if line.len() + 1 < LINE_BYTES_MIN {
         return refused(Refusal::BadFormat, false);
     }
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = without_return(line);
     let command_end = line.iter().position(|byte| *byte == b' ');
     let (command, rest) = line.split_at(command_end.unwrap_or(line.len()));
     let words = Words::of(rest);
     match command {
-        b"mg" => meta::get(words),
+        b"mg" => Parsed::Whole(meta::get(words)),
         b"ms" => meta::store(words),
-        b"md" => meta::delete(words),
-        b"ma" => meta::arithmetic(words),
-        b"me" => meta::debug(words),
-        b"mn" => meta::noop(),
+        b"md" => Parsed::Whole(meta::delete(words)),
+        b"ma" => Parsed::Whole(meta::arithmetic(words)),
+        b"me" => Parsed::Whole(meta::debug(words)),
+        b"mn" => Parsed::Whole(Request::NOOP),
         _ => text::request(command, words).unwrap_or_else(|| text::other_request(Words::of(line))),
     }
+}
+
+/// A line without the carriage return at its end, if there is one.
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The length of a value that is still to come.

@@ -4,7 +4,7 @@
 //! flags stand in the request as they came in, since the reply repeats some of them in their
 //! order.
 
-use super::line::{Parsed, refused, value_bytes};
+use super::line::{Parsed, value_bytes};
 use super::request::{Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, Mode, Refusal};
 use super::request::{Request, Store, Verb, Vivify};
 use super::words::{Words, signed, unsigned, unsigned_32};
@@ -48,25 +48,9 @@ struct Flags<'b> {
 }
 
 impl<'b> Flags<'b> {
-    /// Those behind `key` on a line with `words_before` words before them.
-    fn of(key: &'b [u8], words: Words<'b>, words_before: usize) -> Result<Flags<'b>, Refusal> {
-        if key.len() > KEY_BYTES_MAX {
-            check(words, words_before)?;
-            return Err(Refusal::BadFormat);
-        }
-        Flags::read(key, words, words_before).or_else(|refusal| {
-            // What is wrong with the line as a whole is told before what a flag says.
-            check(words, words_before)?;
-            match words_before + words.count() > LINE_WORDS_MAX {
-                true => Err(Refusal::TooManyFlags),
-                false => Err(refusal),
-            }
-        })
-    }
-
-    /// Reads what [`Flags::of`] checks further if this fails.
-    fn read(key: &'b [u8], words: Words<'b>, words_before: usize) -> Result<Flags<'b>, Refusal> {
-        let mut flags = Flags {
+    /// What a line with this key says that has none.
+    fn unread(key: &'b [u8], words: Words<'b>) -> Flags<'b> {
+        Flags {
             key: Key::Plain(key),
             words,
             is_quiet: false,
@@ -85,26 +69,52 @@ impl<'b> Flags<'b> {
             delta: 1,
             initial: 0,
             is_opaque_too_long: false,
-        };
-        let mut seen = 0_u128;
+        }
+    }
+
+    /// Reads those on a line with `words_before` words before them.
+    // Where they are, not made and then moved: they are many.
+    fn read(&mut self, words_before: usize) -> Result<(), Refusal> {
+        let (key, words) = (self.key.plain().unwrap_or_default(), self.words);
+        if key.len() > KEY_BYTES_MAX {
+            check(words, words_before)?;
+            return Err(Refusal::BadFormat);
+        }
+        self.read_words(words_before).or_else(|refusal| {
+            // What is wrong with the line as a whole is told before what a flag says.
+            check(words, words_before)?;
+            match words_before + words.count() > LINE_WORDS_MAX {
+                true => Err(Refusal::TooManyFlags),
+                false => Err(refusal),
+            }
+        })
+    }
+
+    /// Reads what [`Flags::read`] checks further if this fails.
+    fn read_words(&mut self, words_before: usize) -> Result<(), Refusal> {
+        let mut seen = 0_u64;
         let mut refusal = None;
-        for (index, word) in words.enumerate() {
+        for (index, word) in self.words.enumerate() {
             if words_before + index == LINE_WORDS_MAX {
                 return Err(Refusal::TooManyFlags);
             }
-            let bit = 1_u128.checked_shl(word[0].into()).unwrap_or(0);
+            // All others are no flags.
+            let bit = match word[0] {
+                letter @ 0x40..0x80 => 1 << (letter - 0x40),
+                _ => 0,
+            };
             if seen & bit != 0 {
                 return Err(Refusal::DuplicateFlag);
             }
             seen |= bit;
-            match flags.note(word[0], &word[1..]) {
+            match self.note(word[0], &word[1..]) {
                 Ok(()) => {}
                 Err(Refusal::BadFlag) => return Err(Refusal::BadFlag),
                 // The last one is told.
                 Err(other) => refusal = Some(other),
             }
         }
-        refusal.map_or(Ok(flags), Err)
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Takes a flag with its token.
@@ -158,14 +168,14 @@ impl<'b> Flags<'b> {
     }
 
     /// A request that has these flags, unless the opaque token is too long.
-    fn whole(&self, verb: Verb<'b>) -> Parsed<'b> {
+    fn whole(&self, verb: Verb<'b>) -> Request<'b> {
         if self.is_opaque_too_long {
-            return refused(Refusal::OpaqueTooLong, false);
+            return refused(Refusal::OpaqueTooLong);
         }
-        Parsed::Whole(Request {
+        Request {
             verb,
             form: self.form(),
-        })
+        }
     }
 }
 
@@ -188,24 +198,29 @@ fn base64_key(key: Key<'_>) -> Result<Key<'_>, Refusal> {
 }
 
 /// A command with a key and flags.
-fn with_flags<'b>(
-    mut words: Words<'b>,
-    request: impl FnOnce(&Flags<'b>) -> Result<Verb<'b>, Refusal>,
-) -> Parsed<'b> {
+#[inline(always)]
+fn with_flags<'b>(mut words: Words<'b>, verb: impl FnOnce(&Flags<'b>) -> Verb<'b>) -> Request<'b> {
     let Some(key) = words.next() else {
-        return refused(Refusal::BadFormat, false);
+        return refused(Refusal::BadFormat);
     };
-    let verb = Flags::of(key, words, 2).and_then(|flags| {
-        let verb = request(&flags)?;
-        Ok(flags.whole(verb))
-    });
-    verb.unwrap_or_else(|refusal| refused(refusal, false))
+    let mut flags = Flags::unread(key, words);
+    match flags.read(2) {
+        Ok(()) => flags.whole(verb(&flags)),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn refused<'b>(refusal: Refusal) -> Request<'b> {
+    Request {
+        verb: Verb::Refused(refusal),
+        form: Form::TEXT,
+    }
 }
 
 /// mg.
-pub(super) fn get(words: Words<'_>) -> Parsed<'_> {
+pub(super) fn get(words: Words<'_>) -> Request<'_> {
     with_flags(words, |flags| {
-        Ok(Verb::Get(Get {
+        Verb::Get(Get {
             key: flags.key,
             touch: flags.exptime,
             vivify: flags.vivify,
@@ -215,39 +230,40 @@ pub(super) fn get(words: Words<'_>) -> Parsed<'_> {
             unless_token: flags.compare,
             knows_stale: true,
             notes_use: flags.notes_use,
-        }))
+        })
     })
 }
 
 /// md.
-pub(super) fn delete(words: Words<'_>) -> Parsed<'_> {
+pub(super) fn delete(words: Words<'_>) -> Request<'_> {
     with_flags(words, |flags| {
-        Ok(Verb::Delete(Delete {
+        Verb::Delete(Delete {
             key: flags.key,
             compare: flags.compare,
             token: flags.token,
             invalidates: flags.invalidates,
             empties: flags.empties.then_some(flags.client_flags),
             touch: flags.exptime,
-        }))
+        })
     })
 }
 
 /// ma.
-pub(super) fn arithmetic(mut words: Words<'_>) -> Parsed<'_> {
+pub(super) fn arithmetic(mut words: Words<'_>) -> Request<'_> {
     let Some(key) = words.next() else {
-        return refused(Refusal::BadFormat, false);
+        return refused(Refusal::BadFormat);
     };
     if check(words, 2).is_err() {
-        return refused(Refusal::BadFormat, false);
+        return refused(Refusal::BadFormat);
     }
-    let Ok(flags) = Flags::of(key, words, 2) else {
-        return refused(Refusal::BadArithmeticFlags, false);
-    };
+    let mut flags = Flags::unread(key, words);
+    if flags.read(2).is_err() {
+        return refused(Refusal::BadArithmeticFlags);
+    }
     let change = match flags.mode {
         None | Some(b'I' | b'+') => Delta::Increment(flags.delta),
         Some(b'D' | b'-') => Delta::Decrement(flags.delta),
-        Some(_) => return refused(Refusal::BadArithmeticMode, false),
+        Some(_) => return refused(Refusal::BadArithmeticMode),
     };
     flags.whole(Verb::Arithmetic(Arithmetic {
         key: flags.key,
@@ -261,10 +277,10 @@ pub(super) fn arithmetic(mut words: Words<'_>) -> Parsed<'_> {
 }
 
 /// me.
-pub(super) fn debug(mut words: Words<'_>) -> Parsed<'_> {
+pub(super) fn debug(mut words: Words<'_>) -> Request<'_> {
     let key = words.next().filter(|key| key.len() <= KEY_BYTES_MAX);
     let Some(key) = key.filter(|_| check(words, 2).is_ok()) else {
-        return refused(Refusal::BadFormat, false);
+        return refused(Refusal::BadFormat);
     };
     let plain = Key::Plain(key);
     let key = match words.clone().next() {
@@ -280,20 +296,12 @@ pub(super) fn debug(mut words: Words<'_>) -> Parsed<'_> {
         })
     };
     match key {
-        Ok(key) => Parsed::Whole(Request {
+        Ok(key) => Request {
             verb: Verb::Debug { key },
             form: form(key),
-        }),
-        Err(refusal) => refused(refusal, false),
+        },
+        Err(refusal) => refused(refusal),
     }
-}
-
-/// mn.
-pub(super) fn noop<'b>() -> Parsed<'b> {
-    Parsed::Whole(Request {
-        verb: Verb::Noop,
-        form: Form::TEXT,
-    })
 }
 
 /// ms.
@@ -301,18 +309,19 @@ pub(super) fn store(mut words: Words<'_>) -> Parsed<'_> {
     let key = words.next();
     let length = words.next();
     let (Some(key), Some(length)) = (key, length) else {
-        return refused(Refusal::BadFormat, false);
+        return Parsed::Whole(refused(Refusal::BadFormat));
     };
-    let flags = Flags::of(key, words, 3);
+    let mut flags = Flags::unread(key, words);
+    let read = flags.read(3);
     // Flags that could be read begin as they may.
-    if flags.is_err() && check(words, 3).is_err() {
-        return refused(Refusal::BadFormat, false);
+    if read.is_err() && check(words, 3).is_err() {
+        return Parsed::Whole(refused(Refusal::BadFormat));
     }
     let bytes = match value_bytes(length) {
         Ok(bytes) => bytes,
-        Err(refusal) => return refused(refusal, false),
+        Err(refusal) => return Parsed::Whole(refused(refusal)),
     };
-    let header = flags.and_then(|flags| {
+    let header = read.and_then(|()| {
         let store = store_header(&flags)?;
         match flags.is_opaque_too_long {
             true => Err(Refusal::OpaqueTooLong),
@@ -321,13 +330,7 @@ pub(super) fn store(mut words: Words<'_>) -> Parsed<'_> {
     });
     match header {
         Ok((store, form)) => Parsed::Header(store, form, bytes),
-        Err(refusal) => Parsed::Unwanted(
-            Request {
-                verb: Verb::Refused(refusal),
-                form: Form::TEXT,
-            },
-            bytes,
-        ),
+        Err(refusal) => Parsed::Unwanted(refused(refusal), bytes),
     }
 }
 

@@ -15,6 +15,14 @@ pub(crate) struct Request<'b> {
     pub(crate) form: Form<'b>,
 }
 
+impl Request<'static> {
+    /// One that nothing depends on.
+    pub(crate) const NOOP: Request<'static> = Request {
+        verb: Verb::Noop,
+        form: Form::TEXT,
+    };
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb<'b> {
