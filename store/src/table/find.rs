@@ -226,19 +226,19 @@ impl<O: Occupant> Table<O> {
     // Without a loop, so that little is kept on the stack by those it is inlined into.
     #[inline(always)]
     fn search_likely(&self, key: &Key<'_>, segment: &Segment, bucket: usize) -> Likely {
-        let Some(slot) = segment.tagged(bucket, key.tag()).next() else {
-            return Likely::Elsewhere;
-        };
-        let word = segment.word_in(bucket, slot);
+        let (slot, word) = segment.likeliest(bucket, key.tag());
         // SAFETY: the word was in its slot under the caller's guard, is a committed one and names
         // an entry.
         let is_key = || unsafe { self.occupants.is_key_of_entry(word.occupied(), key.bytes) };
-        match word.is_plain_with(key.tag()) && is_key() {
-            true => Likely::There(Found {
+        if word.is_plain_with(key.tag()) && is_key() {
+            return Likely::There(Found {
                 position: Segment::position(bucket, slot),
                 word,
-            }),
-            false => Likely::Unlike,
+            });
+        }
+        match word.has_tag(key.tag()) {
+            true => Likely::Unlike,
+            false => Likely::Elsewhere,
         }
     }
 
@@ -353,19 +353,33 @@ impl<O: Occupant> Table<O> {
     /// The control word is loaded after the slot's was, so a pending one cannot be missed.
     #[inline(always)]
     fn may_change(&self, spot: &Spot<'_>, guard: &Guard) -> bool {
-        let control = spot.segment.control(spot.home);
-        (control.is_settled() && !spot.word.is_tentative()) || self.make_changeable(*spot, guard)
+        let Spot {
+            segment,
+            home,
+            place,
+            word,
+            ..
+        } = *spot;
+        (segment.control(home).is_settled() && !word.is_tentative())
+            || self.make_changeable(segment, (home, place), word, guard)
     }
 
+    // Without the spot, which would have to be in memory for it.
     #[cold]
-    fn make_changeable(&self, spot: Spot<'_>, guard: &Guard) -> bool {
-        let control = spot.segment.control(spot.home);
-        if control.is_frozen() || spot.word.is_tentative() {
-            self.split(spot.segment, spot.place, guard);
+    fn make_changeable(
+        &self,
+        segment: &Segment,
+        (home, place): (usize, u64),
+        word: Word,
+        guard: &Guard,
+    ) -> bool {
+        let control = segment.control(home);
+        if control.is_frozen() || word.is_tentative() {
+            self.split(segment, place, guard);
             return false;
         }
         if control.is_pending() {
-            spot.segment.settle(spot.home, control);
+            segment.settle(home, control);
         }
         true
     }

@@ -42,6 +42,7 @@ const STRIDE: usize = SLOTS.next_power_of_two();
 /// All positions lie below this; not every number below is one.
 const POSITIONS_END: usize = BUCKETS * STRIDE;
 const FIRST_STASH: usize = HOMES + 1;
+const _: () = assert!(SLOTS <= 8, "the likeliest slot is one of eight");
 
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
 const _: () = assert!(size_of::<Segment>() == 4096);
@@ -206,21 +207,38 @@ impl Segment {
         Word(self.slot(position).load(Ordering::Acquire))
     }
 
-    /// The word in a bucket's slot.
-    pub(super) fn word_in(&self, bucket: usize, slot: usize) -> Word {
-        Word(self.buckets[bucket].slots[slot].load(Ordering::Acquire))
-    }
-
     /// The seven words of the bucket.
+    #[inline(always)]
     pub(super) fn bucket_words(&self, bucket: usize) -> [Word; SLOTS] {
         let slots = &self.buckets[bucket].slots;
         std::array::from_fn(|at| Word(slots[at].load(Ordering::Acquire)))
     }
 
-    /// Which of the bucket's slots hold a word with the tag, as bits.
+    /// A slot with its word, which has the tag if any of the bucket's words has.
     ///
     /// Without a branch per slot: where a key stands is as good as random, and a branch that is
-    /// mispredicted costs more than all seven comparisons.
+    /// mispredicted costs more than all seven comparisons. And without a detour by the number of
+    /// the slot: who looks for a key waits for the address in the word. Words with the tag are the
+    /// least when its bits are flipped in all, and of these the least is found pair by pair. (Where
+    /// the tag's bits are all zero that can be one of an empty slot.)
+    #[inline(always)]
+    pub(super) fn likeliest(&self, bucket: usize, tag: u16) -> (usize, Word) {
+        let words = self.bucket_words(bucket);
+        let flipped = |slot: usize| match words.get(slot) {
+            Some(word) => (slot, word.flipped(tag).0),
+            None => (slot, u64::MAX),
+        };
+        let lesser = |one: (usize, u64), other: (usize, u64)| match other.1 < one.1 {
+            true => other,
+            false => one,
+        };
+        let of_two = |slot| lesser(flipped(slot), flipped(slot + 1));
+        let of_four = |slot| lesser(of_two(slot), of_two(slot + 2));
+        let (slot, word) = lesser(of_four(0), of_four(4));
+        (slot, Word(word).flipped(tag))
+    }
+
+    /// Which of the bucket's slots hold a word with the tag, as bits.
     pub(super) fn tagged(&self, bucket: usize, tag: u16) -> Slots {
         self.slots_where(bucket, |word| word.has_tag(tag))
     }

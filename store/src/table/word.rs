@@ -103,12 +103,17 @@ impl Word {
 
     pub(super) fn has_tag(self, tag: u16) -> bool {
         // What is left when both are alike is less than the lowest bit of a tag.
-        (self.0 ^ (u64::from(tag) << TAG_SHIFT)) < 1 << TAG_SHIFT
+        self.flipped(tag).0 < 1 << TAG_SHIFT
+    }
+
+    /// The word with the bits of a tag flipped: less than any that did not have it if it had.
+    pub(super) fn flipped(self, tag: u16) -> Word {
+        Word(self.0 ^ (u64::from(tag) << TAG_SHIFT))
     }
 
     /// Whether it has the tag and names an entry, whatever the control word says.
     pub(super) fn is_plain_with(self, tag: u16) -> bool {
-        let bits = self.0 ^ (u64::from(tag) << TAG_SHIFT);
+        let bits = self.flipped(tag).0;
         bits & !(ADDRESS | EXPIRES | FROZEN) == 0 && !self.is_empty()
     }
 
