@@ -319,6 +319,49 @@ impl<'g> Entry<'g> {
         }
     }
 
+    /// As [`Entry::allocate`], where all stands in a header, the key, and a value of one piece; none
+    /// where it does not.
+    // Inlined: short of what others need.
+    #[inline(always)]
+    pub(crate) fn allocate_plain(
+        version: u64,
+        key: &[u8],
+        (kind, form): (Kind, Form),
+        value: &[u8],
+        meta: &Meta,
+        usage: Usage,
+    ) -> Option<Entry<'g>> {
+        let is_plain = meta.is_plain()
+            && key.len() < KEY_BYTES_ESCAPE as usize
+            && value.len() < VALUE_BYTES_ESCAPE as usize;
+        if !is_plain {
+            return None;
+        }
+        let header = Header {
+            version: version.to_ne_bytes(),
+            value_bytes: value.len() as u16,
+            key_bytes: key.len() as u8,
+            shape: kind as u8 | form.bits() << 3,
+            usage: AtomicU32::new(usage.with_meta(meta).bits()),
+        };
+        let start = Block::allocate_movable(HEADER_BYTES + key.len() + value.len()).start();
+        shadow::written(start, HEADER_BYTES);
+        // SAFETY: the block is ours, aligned to 4, and at least a header long.
+        unsafe { start.cast::<Header>().write(header) };
+        // SAFETY: the block is as long as header, key and value are together.
+        let key_start = unsafe { start.as_ptr().add(HEADER_BYTES) };
+        // SAFETY: the key lies outside the fresh block and fits, as above.
+        unsafe { copy(key, key_start) };
+        // SAFETY: as for the key.
+        let value_start = unsafe { key_start.add(key.len()) };
+        // SAFETY: as for the key.
+        unsafe { copy(value, value_start) };
+        Some(Entry {
+            start: start.cast(),
+            _guard: PhantomData,
+        })
+    }
+
     /// The entry at an address.
     ///
     /// # Safety

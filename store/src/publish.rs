@@ -45,14 +45,28 @@ pub(crate) fn provisional<'g>(
 #[inline(always)]
 pub(crate) fn flat<'g>((key, version): (&[u8], u64), draft: &Draft<'_>, usage: Usage) -> Entry<'g> {
     let Draft { value, meta } = draft;
-    Entry::allocate(
-        version,
-        key,
-        (value.kind, value.form),
-        value.body.slices(),
-        meta,
-        usage,
-    )
+    let named = (value.kind, value.form);
+    let mut slices = value.body.slices();
+    // Most values are of one piece.
+    if let (Some(only), None) = (slices.next(), slices.next())
+        && let Some(entry) = Entry::allocate_plain(version, key, named, only, meta, usage)
+    {
+        return entry;
+    }
+    Entry::allocate(version, key, named, value.body.slices(), meta, usage)
+}
+
+/// As [`Provisional::published`], of an entry in which all of its value stands; `is_small` says
+/// whether it was made as a part of the small queue.
+#[inline(always)]
+pub(crate) fn published_flat((entry, is_small): (Entry<'_>, bool), old: Entry<'_>, guard: &Guard) {
+    // An entry that is out of the small queue does not come back into it.
+    if is_small || old.usage().is_small() {
+        eviction::count_small(is_small.then_some(entry), Some(old));
+    }
+    value::drop_value(old, guard);
+    // SAFETY: whoever takes an entry out of its slot calls this once.
+    unsafe { guard.retire(old.block()) };
 }
 
 impl<'g> Provisional<'g> {

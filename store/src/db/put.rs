@@ -58,7 +58,6 @@ impl<'g> Db<'g> {
         let version = thread::next_version(old.version());
         let usage = old.usage().rewritten(self.present());
         let entry = publish::flat((key.bytes, version), draft, usage);
-        let made = Provisional::of_flat(entry);
         self.store.eviction().note_request(key.hash, entry);
         let new = keyspace::occupied(entry);
         if self
@@ -67,10 +66,10 @@ impl<'g> Db<'g> {
             .replace(&spot, new, self.guard)
             .is_none()
         {
-            return self.put_again(*key, made);
+            return self.put_again(*key, Provisional::of_flat(entry));
         }
         self.database.count(Some(old), Some(entry));
-        made.published(Some(old), self.guard);
+        publish::published_flat((entry, usage.is_small()), old, self.guard);
         Ok(entry)
     }
 
