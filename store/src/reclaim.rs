@@ -30,7 +30,7 @@ use crate::sync::{IS_MODEL, epoch};
 use crate::transaction::overlay::Overlay;
 
 /// A thread flushes after retiring this many blocks.
-const FLUSH_BLOCKS: usize = 64;
+const FLUSH_BLOCKS: usize = 128;
 /// A thread flushes after retiring this many bytes.
 const FLUSH_BYTES: usize = 1 << 18;
 /// What is larger is dropped by the reaper.
