@@ -43,6 +43,7 @@ const STRING_1: u8 = 0xD4;
 const ARRAY_1: u8 = 0xD8;
 const ARRAY_3: u8 = 0xDA;
 const OBJECT_1: u8 = 0xDC;
+const OBJECT_2: u8 = 0xDD;
 const OBJECT_3: u8 = 0xDE;
 const INT_1: u8 = 0xE0;
 const INT_8: u8 = 0xE7;
@@ -126,17 +127,11 @@ pub(crate) fn item(bytes: &[u8]) -> Item<'_> {
         NULL => Item::Null,
         FALSE => Item::Bool(false),
         TRUE => Item::Bool(true),
-        INT_1..=INT_8 => Item::Number(Number::Int(signed(&bytes[1..2 + usize::from(tag - INT_1)]))),
-        UINT_8 => Item::Number(Number::Uint(u64::from_le_bytes(eight(bytes)))),
-        FLOAT => Item::Number(Number::Float(f64::from_le_bytes(eight(bytes)))),
-        DECIMAL_1..=DECIMAL_6 => {
-            let mantissa = signed(&bytes[2..3 + usize::from(tag - DECIMAL_1)]);
-            Item::Number(Number::Float(
-                mantissa as f64 / POWERS_OF_TEN[usize::from(bytes[1])],
-            ))
-        }
         LINK => Item::Link(usize::from(u16::from_le_bytes([bytes[1], bytes[2]]))),
         _ => {
+            if let Some(number) = number(bytes) {
+                return Item::Number(number);
+            }
             let (header, body) = long_header(bytes);
             let body = &bytes[header..header + body];
             match tag & !3 {
@@ -181,8 +176,52 @@ pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The member called `name` in the body of an object: its place, and where its value begins.
+/// The number at the front of `bytes`, if that is one.
+#[inline(always)] // Into registers: what is passed on through memory is waited for.
+pub(crate) fn number(bytes: &[u8]) -> Option<Number> {
+    let tag = bytes[0];
+    Some(match tag {
+        INT_SMALL..ARRAY_SHORT => Number::Int(i64::from(tag - INT_SMALL)),
+        INT_1..=INT_8 => Number::Int(signed_at(bytes, 1, usize::from(tag - INT_1) + 1)),
+        DECIMAL_1..=DECIMAL_6 => {
+            let mantissa = signed_at(bytes, 2, usize::from(tag - DECIMAL_1) + 1);
+            Number::Float(mantissa as f64 / POWERS_OF_TEN[usize::from(bytes[1])])
+        }
+        FLOAT => Number::Float(f64::from_le_bytes(eight(bytes))),
+        UINT_8 => Number::Uint(u64::from_le_bytes(eight(bytes))),
+        _ => return None,
+    })
+}
+
+/// The text at the front of `bytes`, if that is one.
 #[inline]
+pub(crate) fn text(bytes: &[u8]) -> Option<&[u8]> {
+    match item(bytes) {
+        Item::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The members of the object at the front of `bytes`, if that is one.
+#[inline]
+pub(crate) fn members(bytes: &[u8]) -> Option<&[u8]> {
+    let tag = bytes[0];
+    let (header, body) = match tag {
+        OBJECT_SHORT..NULL => (1, usize::from(tag - OBJECT_SHORT)),
+        OBJECT_1 => (2, usize::from(bytes[1])),
+        OBJECT_2..=OBJECT_3 => long_header(bytes),
+        _ => return None,
+    };
+    Some(&bytes[header..header + body])
+}
+
+/// What begins with the value of the member called `name` in the body of an object.
+pub(crate) fn member<'a>(body: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    find_member(body, name).map(|(_, value_from)| &body[value_from..])
+}
+
+/// The member called `name` in the body of an object: its place, and where its value begins.
+#[inline(always)] // Who does not ask for the place does not count.
 pub(crate) fn find_member(body: &[u8], name: &[u8]) -> Option<(usize, usize)> {
     let (mut at, mut place) = (0, 0);
     while let Some(&tag) = body.get(at) {
@@ -192,11 +231,8 @@ pub(crate) fn find_member(body: &[u8], name: &[u8]) -> Option<(usize, usize)> {
             (name_from, name_bytes) = (at + header, bytes);
         }
         let value_from = name_from + name_bytes;
-        // Mostly the length or the first byte differs.
-        if name_bytes == name.len()
-            && name.first().is_none_or(|first| body[name_from] == *first)
-            && body[name_from..value_from] == *name
-        {
+        // Mostly the length differs.
+        if name_bytes == name.len() && is_same(&body[name_from..value_from], name) {
             return Some((place, value_from));
         }
         at = value_from
@@ -207,6 +243,20 @@ pub(crate) fn find_member(body: &[u8], name: &[u8]) -> Option<(usize, usize)> {
         place += 1;
     }
     None
+}
+
+/// Whether two texts of one length are the same; short ones are compared without a call.
+#[inline(always)]
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    fn ends<const N: usize>(text: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        Some((text.first_chunk()?, text.last_chunk()?))
+    }
+    match left.len() {
+        0..4 => left.iter().eq(right),
+        4..=8 => ends::<4>(left) == ends::<4>(right),
+        9..=16 => ends::<8>(left) == ends::<8>(right),
+        _ => left == right,
+    }
 }
 
 /// Where the element at `place` begins in the body of an array.
@@ -244,10 +294,35 @@ fn eight(bytes: &[u8]) -> [u8; 8] {
     bytes[1..9].try_into().expect("nine bytes")
 }
 
+/// A signed number of so many little-endian bytes, which stand at `from`.
+#[inline(always)]
+fn signed_at(bytes: &[u8], from: usize, width: usize) -> i64 {
+    // Mostly something stands behind it.
+    match bytes[from..].first_chunk() {
+        Some(chunk) => {
+            let excess = 64 - 8 * width as u32;
+            i64::from_le_bytes(*chunk) << excess >> excess
+        }
+        None => signed(&bytes[from..from + width]),
+    }
+}
+
 /// A signed number of 1 to 8 little-endian bytes.
+#[inline]
 fn signed(bytes: &[u8]) -> i64 {
-    let negative = bytes[bytes.len() - 1] & 0x80 != 0;
-    let mut all = if negative { [0xFF; 8] } else { [0; 8] };
+    match *bytes {
+        [a] => i64::from(a as i8),
+        [a, b] => i64::from(i16::from_le_bytes([a, b])),
+        [a, b, c] => i64::from(i32::from_le_bytes([0, a, b, c]) >> 8),
+        [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+        _ => signed_wide(bytes),
+    }
+}
+
+#[cold]
+fn signed_wide(bytes: &[u8]) -> i64 {
+    let is_negative = bytes[bytes.len() - 1] & 0x80 != 0;
+    let mut all = if is_negative { [0xFF; 8] } else { [0; 8] };
     all[..bytes.len()].copy_from_slice(bytes);
     i64::from_le_bytes(all)
 }

@@ -25,7 +25,7 @@ use crate::edit::Splice;
 use crate::node::{LINK_BYTES_MIN, Node, Piece};
 use crate::packed::{self, Container};
 use crate::path::Step;
-use crate::value::Value;
+use crate::value::{Front, Value};
 
 /// Leaves heavier than this are cut.
 const LEAF_WEIGHT_MAX: usize = 1024;
@@ -171,12 +171,7 @@ impl Tree {
 
     /// The children from `place` on.
     pub(crate) fn iter_from(&self, place: usize) -> Iter<'_> {
-        let mut iter = Iter {
-            container: self.container,
-            waiting: SmallVec::new(),
-            rest: &[],
-            links: &[],
-        };
+        let mut iter = Iter::packed(self.container, &[]);
         if place >= self.len() {
             return iter;
         }
@@ -186,7 +181,7 @@ impl Tree {
                 Branch::Leaf(leaf) => {
                     (iter.rest, iter.links) = (&leaf.bytes, &leaf.links);
                     for _ in 0..place {
-                        iter.next_in_leaf();
+                        iter.next_packed();
                     }
                     return iter;
                 }
@@ -290,7 +285,7 @@ fn descend(children: &[Child], place: &mut usize) -> usize {
     last
 }
 
-/// The children of a tree in order.
+/// The children of a container in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Iter<'a> {
     container: Container,
@@ -301,27 +296,45 @@ pub(crate) struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    fn next_in_leaf(&mut self) -> Option<Named<'a>> {
-        if self.rest.is_empty() {
-            return None;
+    /// The children of a container whose packed form, without its header, is `body`.
+    #[inline]
+    pub(crate) fn packed(container: Container, body: &'a [u8]) -> Iter<'a> {
+        Iter {
+            container,
+            waiting: SmallVec::new(),
+            rest: body,
+            links: &[],
         }
-        let (name, rest) = match self.container {
+    }
+
+    /// Where the next child begins.
+    #[inline]
+    pub(crate) fn next_front(&mut self) -> Option<Front<'a>> {
+        let (_, bytes) = self.next_packed()?;
+        Some(match packed::link_number(bytes) {
+            None => Front::Packed(bytes),
+            Some(number) => Front::of(self.links[number].value()),
+        })
+    }
+
+    /// The name of the next child, and what begins with its packed form.
+    #[inline(always)] // What is passed on through memory is waited for.
+    fn next_packed(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        if self.rest.is_empty() {
+            self.enter_next_leaf()?;
+        }
+        let (name, bytes) = match self.container {
             Container::Array => (&[][..], self.rest),
             Container::Object => packed::split_name(self.rest),
         };
-        self.rest = &rest[packed::length(rest)..];
-        Some((name, resolved(rest, self.links)))
+        self.rest = &bytes[packed::length(bytes)..];
+        Some((name, bytes))
     }
-}
 
-impl<'a> Iterator for Iter<'a> {
-    type Item = Named<'a>;
-
-    fn next(&mut self) -> Option<Named<'a>> {
-        loop {
-            if let Some(child) = self.next_in_leaf() {
-                return Some(child);
-            }
+    /// Goes on to the next leaf in which there are children.
+    #[cold]
+    fn enter_next_leaf(&mut self) -> Option<()> {
+        while self.rest.is_empty() {
             match self.waiting.last_mut()?.next() {
                 None => drop(self.waiting.pop()),
                 Some(child) => match &*child.branch {
@@ -330,10 +343,22 @@ impl<'a> Iterator for Iter<'a> {
                 },
             }
         }
+        Some(())
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Named<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Named<'a>> {
+        let (name, bytes) = self.next_packed()?;
+        Some((name, resolved(bytes, self.links)))
     }
 }
 
 /// The value at the front of `bytes`, or the one that a link there leads to.
+#[inline]
 fn resolved<'a>(bytes: &'a [u8], links: &'a [Arc<Node>]) -> Value<'a> {
     match packed::link_number(bytes) {
         None => Value::packed(packed::split(bytes).0),

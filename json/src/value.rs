@@ -7,7 +7,7 @@ use crate::document::Document;
 use crate::error::{ParseError, TooLarge};
 use crate::node::{Members, Node, Piece};
 use crate::packed::{self, Container, Item};
-use crate::tree::{self, Tree};
+use crate::tree::{Iter, Tree};
 
 /// A JSON number, as it was written: integers stay integers, floats floats.
 ///
@@ -68,6 +68,40 @@ pub(crate) enum Repr<'a> {
     Members(&'a Members),
 }
 
+/// Where a value begins, which is enough to look at it one level deep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Front<'a> {
+    /// Its packed form is at the front of these bytes.
+    Packed(&'a [u8]),
+    Large(Value<'a>),
+}
+
+impl<'a> Front<'a> {
+    #[inline]
+    pub(crate) fn of(value: Value<'a>) -> Front<'a> {
+        match value.repr {
+            Repr::Packed(bytes) => Front::Packed(bytes),
+            Repr::Tree(_) | Repr::Members(_) => Front::Large(value),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn value(self) -> Value<'a> {
+        match self {
+            Front::Packed(bytes) => Value::packed(packed::split(bytes).0),
+            Front::Large(value) => value,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn raw_view(self) -> RawView<'a> {
+        match self {
+            Front::Packed(bytes) => RawView::of_front(bytes),
+            Front::Large(value) => value.raw_view(),
+        }
+    }
+}
+
 /// A value, one level deep.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
@@ -77,6 +111,33 @@ pub enum View<'a> {
     String(&'a str),
     Array(Array<'a>),
     Object(Object<'a>),
+}
+
+/// As [`View`]; what is known to be UTF-8 was not looked at again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RawView<'a> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(&'a [u8]),
+    Array(Array<'a>),
+    Object(Object<'a>),
+}
+
+impl<'a> RawView<'a> {
+    /// The view of the value whose packed form is at the front of `bytes`.
+    #[inline]
+    pub(crate) fn of_front(bytes: &'a [u8]) -> RawView<'a> {
+        match packed::item(bytes) {
+            Item::Null => RawView::Null,
+            Item::Bool(value) => RawView::Bool(value),
+            Item::Number(number) => RawView::Number(number),
+            Item::String(text) => RawView::String(text),
+            Item::Array(body) => RawView::Array(Array(Children::Packed(body))),
+            Item::Object(body) => RawView::Object(Object(Children::Packed(body))),
+            Item::Link(_) => unreachable!("links are resolved when a leaf is read"),
+        }
+    }
 }
 
 /// An array that can be read.
@@ -130,19 +191,23 @@ impl<'a> Value<'a> {
     /// Decodes this value one level deep.
     #[inline]
     pub fn view(self) -> View<'a> {
-        let bytes = match self.repr {
-            Repr::Packed(bytes) => bytes,
-            Repr::Tree(tree) => return View::Array(Array(Children::Large(tree))),
-            Repr::Members(members) => return View::Object(Object(Children::Large(members))),
-        };
-        match packed::item(bytes) {
-            Item::Null => View::Null,
-            Item::Bool(value) => View::Bool(value),
-            Item::Number(number) => View::Number(number),
-            Item::String(text) => View::String(utf8(text)),
-            Item::Array(body) => View::Array(Array(Children::Packed(body))),
-            Item::Object(body) => View::Object(Object(Children::Packed(body))),
-            Item::Link(_) => unreachable!("links are resolved when a leaf is read"),
+        match self.raw_view() {
+            RawView::Null => View::Null,
+            RawView::Bool(value) => View::Bool(value),
+            RawView::Number(number) => View::Number(number),
+            RawView::String(text) => View::String(utf8(text)),
+            RawView::Array(array) => View::Array(array),
+            RawView::Object(object) => View::Object(object),
+        }
+    }
+
+    /// The same without a look at the text.
+    #[inline]
+    pub(crate) fn raw_view(self) -> RawView<'a> {
+        match self.repr {
+            Repr::Packed(bytes) => RawView::of_front(bytes),
+            Repr::Tree(tree) => RawView::Array(Array(Children::Large(tree))),
+            Repr::Members(members) => RawView::Object(Object(Children::Large(members))),
         }
     }
 
@@ -210,13 +275,25 @@ impl<'a> Value<'a> {
 
     /// The elements or members' values, each with its place; nothing for scalars.
     pub(crate) fn children(self) -> impl Iterator<Item = (usize, Value<'a>)> {
-        let (elements, members) = match self.view() {
-            View::Array(array) => (Some(array.iter()), None),
-            View::Object(object) => (None, Some(object.iter().map(|(_, value)| value))),
-            _ => (None, None),
-        };
-        let elements = elements.into_iter().flatten();
-        elements.chain(members.into_iter().flatten()).enumerate()
+        self.named_children().map(|(_, value)| value).enumerate()
+    }
+
+    /// Where each of the [children](Value::children) begins.
+    #[inline]
+    pub(crate) fn fronts(self) -> impl Iterator<Item = (usize, Front<'a>)> {
+        let mut children = self.named_children();
+        std::iter::from_fn(move || children.next_front()).enumerate()
+    }
+
+    fn named_children(self) -> Iter<'a> {
+        match self.repr {
+            Repr::Packed(bytes) => match packed::container(bytes) {
+                Some((container, _, body)) => Iter::packed(container, body),
+                None => Iter::packed(Container::Array, &[]),
+            },
+            Repr::Tree(tree) => tree.iter(),
+            Repr::Members(members) => members.tree().iter(),
+        }
     }
 
     /// About how many bytes the value takes with all that is in it; takes constant time.
@@ -273,13 +350,10 @@ impl<'a> Array<'a> {
     pub(crate) fn iter_from(self, index: usize) -> impl Iterator<Item = Value<'a>> {
         match self.0 {
             Children::Packed(body) => {
-                let mut elements = PackedElements(body);
-                if index > 0 {
-                    elements.nth(index - 1);
-                }
-                Either::Packed(elements)
+                let from = packed::find_element(body, index).unwrap_or(body.len());
+                Iter::packed(Container::Array, &body[from..])
             }
-            Children::Large(tree) => Either::Large(tree.iter_from(index)),
+            Children::Large(tree) => tree.iter_from(index),
         }
         .map(|(_, value)| value)
     }
@@ -289,7 +363,7 @@ impl<'a> Object<'a> {
     /// How many members there are.
     pub fn len(self) -> usize {
         match self.0 {
-            Children::Packed(body) => PackedMembers(body).count(),
+            Children::Packed(body) => Iter::packed(Container::Object, body).count(),
             Children::Large(members) => members.tree().len(),
         }
     }
@@ -323,7 +397,7 @@ impl<'a> Object<'a> {
     /// The member at `place`: name and value.
     pub(crate) fn at(self, place: usize) -> Option<(&'a str, Value<'a>)> {
         let (name, value) = match self.0 {
-            Children::Packed(body) => PackedMembers(body).nth(place)?,
+            Children::Packed(body) => Iter::packed(Container::Object, body).nth(place)?,
             Children::Large(members) => members.tree().get(place)?,
         };
         Some((utf8(name), value))
@@ -332,66 +406,14 @@ impl<'a> Object<'a> {
     /// The members in order: name and value.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         match self.0 {
-            Children::Packed(body) => Either::Packed(PackedMembers(body)),
-            Children::Large(members) => Either::Large(members.tree().iter()),
+            Children::Packed(body) => Iter::packed(Container::Object, body),
+            Children::Large(members) => members.tree().iter(),
         }
         .map(|(name, value)| (utf8(name), value))
     }
 }
 
-/// Children in one of the two forms.
-enum Either<Packed, Large> {
-    Packed(Packed),
-    Large(Large),
-}
-
-impl<'a, Packed> Iterator for Either<Packed, tree::Iter<'a>>
-where
-    Packed: Iterator<Item = tree::Named<'a>>,
-{
-    type Item = tree::Named<'a>;
-
-    fn next(&mut self) -> Option<tree::Named<'a>> {
-        match self {
-            Either::Packed(children) => children.next(),
-            Either::Large(children) => children.next(),
-        }
-    }
-}
-
-/// Packed elements, one after the other.
-struct PackedElements<'a>(&'a [u8]);
-
-impl<'a> Iterator for PackedElements<'a> {
-    type Item = tree::Named<'a>;
-
-    fn next(&mut self) -> Option<tree::Named<'a>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (value, rest) = packed::split(self.0);
-        self.0 = rest;
-        Some((&[], Value::packed(value)))
-    }
-}
-
-/// Packed members, one after the other.
-struct PackedMembers<'a>(&'a [u8]);
-
-impl<'a> Iterator for PackedMembers<'a> {
-    type Item = tree::Named<'a>;
-
-    fn next(&mut self) -> Option<tree::Named<'a>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (name, rest) = packed::split_name(self.0);
-        let (value, rest) = packed::split(rest);
-        self.0 = rest;
-        Some((name, Value::packed(value)))
-    }
-}
-
-fn utf8(bytes: &[u8]) -> &str {
+/// The text of a string.
+pub(crate) fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the writer put in UTF-8")
 }

@@ -9,14 +9,15 @@
 //! for every child. A [`Budget`] in proportion to the document bounds the whole.
 
 use std::ops::ControlFlow;
+use std::slice;
 
 use smallvec::SmallVec;
 
 use super::filter::{Filter, Scene};
-use super::{Path, Segment, Selector, Slice, Step};
+use super::{Path, Segment, Selector, Slice, Step, Way};
 use crate::error::SearchTooLong;
 use crate::packed::{self, Container};
-use crate::value::{Array, Repr, Value, View};
+use crate::value::{Array, Front, Value, View};
 
 /// Where a value stands: the place of each child on the way, counted from 0.
 pub(crate) type Trail = SmallVec<[u32; 8]>;
@@ -31,11 +32,13 @@ const VISITS_PER_BYTE: usize = 32;
 const BYTES_PER_VISIT: usize = 64;
 
 pub(super) fn find<'a>(path: &Path, root: Value<'a>) -> Result<Vec<Value<'a>>, SearchTooLong> {
-    if path.is_singular() {
-        return Ok(walk(path, root, |_| ()).into_iter().collect());
-    }
+    let segments = match &path.way {
+        Way::Steps(steps) => return Ok(one(steps, root).into_iter().collect()),
+        Way::Segments(segments) => segments,
+    };
     let mut found = Vec::new();
-    search(path, root, &mut |_, value| {
+    let budget = &mut Budget::of(root);
+    Search::values(segments, root, root, budget, &mut |_, value| {
         found.push(value);
         ControlFlow::Continue(())
     })?;
@@ -44,11 +47,13 @@ pub(super) fn find<'a>(path: &Path, root: Value<'a>) -> Result<Vec<Value<'a>>, S
 
 #[inline]
 pub(super) fn first<'a>(path: &Path, root: Value<'a>) -> Result<Option<Value<'a>>, SearchTooLong> {
-    if let Some(steps) = path.steps() {
-        return Ok(one(steps, root));
-    }
+    let segments = match &path.way {
+        Way::Steps(steps) => return Ok(one(steps, root)),
+        Way::Segments(segments) => segments,
+    };
     let mut found = None;
-    search(path, root, &mut |_, value| {
+    let budget = &mut Budget::of(root);
+    Search::values(segments, root, root, budget, &mut |_, value| {
         found = Some(value);
         ControlFlow::Break(())
     })?;
@@ -59,18 +64,25 @@ pub(super) fn locate<'a>(
     path: &Path,
     root: Value<'a>,
 ) -> Result<Vec<(Trail, Value<'a>)>, SearchTooLong> {
-    if path.is_singular() {
-        return Ok(locate_one(path, root).into_iter().collect());
-    }
+    let segments = match &path.way {
+        Way::Steps(_) => return Ok(locate_one(path, root).into_iter().collect()),
+        Way::Segments(segments) => segments,
+    };
     let most = (root.extent() / BYTES_PER_PLACE).max(PLACES_MIN);
     let mut found = Vec::new();
-    search(path, root, &mut |trail, value| {
-        found.push((trail.clone(), value));
-        match found.len() > most {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    })?;
+    let search = Search {
+        root,
+        budget: &mut Budget::of(root),
+        trail: Some(Trail::new()),
+        visit: &mut |trail, value| {
+            found.push((trail.cloned().unwrap_or_default(), value));
+            match found.len() > most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        },
+    };
+    search.run(segments, root)?;
     match found.len() > most {
         true => Err(SearchTooLong),
         false => Ok(found),
@@ -79,44 +91,54 @@ pub(super) fn locate<'a>(
 
 pub(super) fn locate_one<'a>(path: &Path, root: Value<'a>) -> Option<(Trail, Value<'a>)> {
     let mut trail = Trail::new();
-    let value = walk(path, root, |place| trail.push(place as u32))?;
+    let mut value = root;
+    for step in path.steps()? {
+        let (place, child) = step.follow(value)?;
+        trail.push(place as u32);
+        value = child;
+    }
     Some((trail, value))
 }
 
-/// The one value that a path of names and indexes can mean: steps down, and no search. `step` is
-/// told the place of each child on the way.
-pub(super) fn walk<'a>(
-    path: &Path,
-    root: Value<'a>,
-    mut step: impl FnMut(usize),
-) -> Option<Value<'a>> {
-    let mut value = root;
-    for step_down in path.steps()? {
-        let (place, child) = step_down.follow(value)?;
-        step(place);
-        value = child;
-    }
-    Some(value)
+/// The one value to which `steps` lead.
+fn one<'a>(steps: &[Step], root: Value<'a>) -> Option<Value<'a>> {
+    reach(steps, Front::of(root)).map(Front::value)
 }
 
-/// As [`walk`], for who does not ask for the places.
-fn one<'a>(steps: &[Step], root: Value<'a>) -> Option<Value<'a>> {
-    let mut value = root;
-    let mut steps = steps.iter();
-    loop {
-        if let Repr::Packed(bytes) = value.repr() {
-            // In here there is nothing else.
-            let mut bytes = bytes;
-            for step in steps {
-                bytes = &bytes[step.child_from(bytes)?..];
-            }
-            return Some(Value::packed(packed::split(bytes).0));
-        }
-        let Some(step) = steps.next() else {
-            return Some(value);
-        };
-        value = step.follow(value)?.1;
+/// Where the one value begins to which `steps` lead.
+#[inline]
+pub(super) fn reach<'a>(steps: &[Step], from: Front<'a>) -> Option<Front<'a>> {
+    match from {
+        // In here there is nothing else.
+        Front::Packed(bytes) => reach_packed(steps, bytes).map(Front::Packed),
+        Front::Large(_) => reach_from_large(steps, from),
     }
+}
+
+fn reach_from_large<'a>(steps: &[Step], from: Front<'a>) -> Option<Front<'a>> {
+    let (mut front, mut steps) = (from, steps);
+    while let Front::Large(value) = front
+        && let Some((step, rest)) = steps.split_first()
+    {
+        front = Front::of(step.follow(value)?.1);
+        steps = rest;
+    }
+    match front {
+        Front::Packed(bytes) => reach_packed(steps, bytes).map(Front::Packed),
+        Front::Large(_) => Some(front),
+    }
+}
+
+/// What begins with the value to which `steps` lead from the one at the front of `bytes`.
+fn reach_packed<'a>(steps: &[Step], bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let mut bytes = bytes;
+    for step in steps {
+        bytes = match step {
+            Step::Name(name) => packed::member(packed::members(bytes)?, name.as_bytes())?,
+            Step::Index(_) => &bytes[step.child_from(bytes)?..],
+        };
+    }
+    Some(bytes)
 }
 
 impl Step {
@@ -158,12 +180,8 @@ const PLACES_MIN: usize = 1 << 20;
 /// Bytes of a document for each such place.
 const BYTES_PER_PLACE: usize = 4;
 
-/// What is done with each match; breaking ends the search.
-type Visit<'v, 'a> = &'v mut dyn FnMut(&Trail, Value<'a>) -> ControlFlow<()>;
-
-fn search<'a>(path: &Path, root: Value<'a>, visit: Visit<'_, 'a>) -> Result<(), SearchTooLong> {
-    Search::run(path, root, root, &mut Budget::of(root), visit)
-}
+/// What is done with each match, and where it stands if that is noted; breaking ends the search.
+type Visit<'v, 'a> = &'v mut dyn FnMut(Option<&Trail>, Value<'a>) -> ControlFlow<()>;
 
 /// The visits left to a search, and to all searches that its filters make.
 pub(super) struct Budget(usize);
@@ -197,26 +215,32 @@ pub(super) struct Search<'v, 'a> {
     /// The document's root, for filters.
     root: Value<'a>,
     budget: &'v mut Budget,
-    trail: Trail,
+    /// Where the search is, if anybody asks.
+    trail: Option<Trail>,
     visit: Visit<'v, 'a>,
 }
 
 impl<'v, 'a> Search<'v, 'a> {
-    /// Visits what `path` means from the value `from` of a document.
-    pub(super) fn run(
-        path: &Path,
+    /// Visits what `segments` mean from the value `from` of a document, for who does not ask where
+    /// that stands.
+    pub(super) fn values(
+        segments: &[Segment],
         root: Value<'a>,
         from: Value<'a>,
         budget: &'v mut Budget,
         visit: Visit<'v, 'a>,
     ) -> Result<(), SearchTooLong> {
-        let mut search = Search {
+        let search = Search {
             root,
             budget,
-            trail: Trail::new(),
+            trail: None,
             visit,
         };
-        match search.follow(&path.segments, from) {
+        search.run(segments, from)
+    }
+
+    fn run(mut self, segments: &[Segment], from: Value<'a>) -> Result<(), SearchTooLong> {
+        match self.follow(segments, from) {
             ControlFlow::Break(Stop::TooLong) => Err(SearchTooLong),
             ControlFlow::Break(Stop::Enough) | ControlFlow::Continue(()) => Ok(()),
         }
@@ -225,7 +249,7 @@ impl<'v, 'a> Search<'v, 'a> {
     /// Visits what `segments` lead to from `value`, where `trail` stands.
     fn follow(&mut self, segments: &[Segment], value: Value<'a>) -> ControlFlow<Stop> {
         let Some((segment, rest)) = segments.split_first() else {
-            return (self.visit)(&self.trail, value).map_break(|()| Stop::Enough);
+            return self.visit(value);
         };
         for selector in segment.selectors() {
             self.select(selector, rest, value)?;
@@ -245,31 +269,27 @@ impl<'v, 'a> Search<'v, 'a> {
         segments: &[Segment],
         value: Value<'a>,
     ) -> ControlFlow<Stop> {
-        match (selector, value.view()) {
-            (Selector::Name(name), View::Object(object)) => {
-                if let Some((place, child)) = object.find(name) {
+        match selector {
+            Selector::Step(step) => {
+                let found = match self.trail {
+                    Some(_) => step.follow(value),
+                    None => one(slice::from_ref(step), value).map(|child| (0, child)),
+                };
+                if let Some((place, child)) = found {
                     self.step(place, segments, child)?;
                 }
             }
-            (Selector::Index(index), View::Array(array)) => {
-                if let Some((place, child)) = element(array, *index) {
-                    self.step(place, segments, child)?;
-                }
-            }
-            (Selector::Wildcard, View::Array(_) | View::Object(_)) => {
+            Selector::Wildcard => {
                 for (place, child) in value.children() {
                     self.step(place, segments, child)?;
                 }
             }
-            (Selector::Slice(slice), View::Array(array)) => self.slice(slice, segments, array)?,
-            (Selector::Filter(filter), View::Array(_) | View::Object(_)) => {
-                for (place, child) in value.children() {
-                    if self.holds(filter, child)? {
-                        self.step(place, segments, child)?;
-                    }
+            Selector::Slice(slice) => {
+                if let View::Array(array) = value.view() {
+                    self.slice(slice, segments, array)?;
                 }
             }
-            _ => {}
+            Selector::Filter(filter) => self.filter(filter, segments, value)?,
         }
         ControlFlow::Continue(())
     }
@@ -301,13 +321,22 @@ impl<'v, 'a> Search<'v, 'a> {
         ControlFlow::Continue(())
     }
 
-    fn holds(&mut self, filter: &Filter, child: Value<'a>) -> ControlFlow<Stop, bool> {
-        self.spend()?;
-        let root = self.root;
-        match filter.holds(Scene { root, child }, self.budget) {
-            Ok(holds) => ControlFlow::Continue(holds),
-            Err(SearchTooLong) => ControlFlow::Break(Stop::TooLong),
+    fn filter(
+        &mut self,
+        filter: &Filter,
+        segments: &[Segment],
+        value: Value<'a>,
+    ) -> ControlFlow<Stop> {
+        for (place, child) in value.fronts() {
+            self.spend()?;
+            let root = self.root;
+            match filter.holds(&Scene { root, child }, self.budget) {
+                Ok(true) => self.step(place, segments, child.value())?,
+                Ok(false) => {}
+                Err(SearchTooLong) => return ControlFlow::Break(Stop::TooLong),
+            }
         }
+        ControlFlow::Continue(())
     }
 
     /// Takes one visit off the budget.
@@ -318,13 +347,25 @@ impl<'v, 'a> Search<'v, 'a> {
         }
     }
 
-    /// Goes down to the child at `place` and follows `segments` from there.
+    /// Goes down to the child at `place`, which counts if there is a trail, and follows `segments`
+    /// from there.
     fn step(&mut self, place: usize, segments: &[Segment], child: Value<'a>) -> ControlFlow<Stop> {
         self.spend()?;
-        self.trail.push(place as u32);
-        self.follow(segments, child)?;
-        self.trail.pop();
+        if let Some(trail) = &mut self.trail {
+            trail.push(place as u32);
+        }
+        match segments {
+            [] => self.visit(child)?,
+            _ => self.follow(segments, child)?,
+        }
+        if let Some(trail) = &mut self.trail {
+            trail.pop();
+        }
         ControlFlow::Continue(())
+    }
+
+    fn visit(&mut self, value: Value<'a>) -> ControlFlow<Stop> {
+        (self.visit)(self.trail.as_ref(), value).map_break(|()| Stop::Enough)
     }
 }
 

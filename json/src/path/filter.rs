@@ -13,10 +13,11 @@ use std::ops::ControlFlow;
 use compact_str::CompactString;
 use regex::{Regex, RegexBuilder};
 
-use super::Path;
-use super::eval::{Budget, Search, walk};
+use super::eval::{Budget, Search, reach};
+use super::{Path, Step, Way};
 use crate::error::SearchTooLong;
-use crate::value::{Number, Value, View};
+use crate::packed;
+use crate::value::{Front, Number, RawView, Value, utf8};
 
 /// Compiled patterns larger than this are taken for patterns that match nothing.
 const REGEX_BYTES_MAX: usize = 1 << 20;
@@ -33,6 +34,8 @@ pub(crate) enum Filter {
     /// The path means something.
     Exists(Query),
     Compare(Operand, Operator, Operand),
+    /// What a singular path means compares to a literal, as most comparisons do.
+    CompareLiteral(Query, Operator, Literal),
     /// The operand is a string of the pattern.
     Match(Operand, Pattern),
 }
@@ -155,14 +158,27 @@ fn without_line_ends(pattern: &str) -> String {
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
     pub(super) root: Value<'a>,
-    pub(super) child: Value<'a>,
+    pub(super) child: Front<'a>,
 }
 
 impl Filter {
+    /// A comparison.
+    pub(super) fn compare(left: Operand, operator: Operator, right: Operand) -> Filter {
+        match (left, right) {
+            (Operand::Query(query), Operand::Literal(literal)) => {
+                Filter::CompareLiteral(query, operator, literal)
+            }
+            (Operand::Literal(literal), Operand::Query(query)) => {
+                Filter::CompareLiteral(query, operator.mirrored(), literal)
+            }
+            (left, right) => Filter::Compare(left, operator, right),
+        }
+    }
+
     /// Whether the condition holds.
     pub(super) fn holds(
         &self,
-        scene: Scene<'_>,
+        scene: &Scene<'_>,
         budget: &mut Budget,
     ) -> Result<bool, SearchTooLong> {
         budget.spend(1)?;
@@ -184,79 +200,142 @@ impl Filter {
                 Ok(true)
             }
             Filter::Not(filter) => Ok(!filter.holds(scene, budget)?),
-            Filter::Exists(query) => Ok(query.matches(scene, 1, budget)?.0 > 0),
+            Filter::Exists(query) => match query.path.steps() {
+                Some(steps) => Ok(query.walk(steps, scene, budget)?.is_some()),
+                None => Ok(query.matches(scene, 1, budget)?.0 > 0),
+            },
+            Filter::CompareLiteral(query, operator, literal) => {
+                let order = query.order(scene, literal, *operator, budget)?;
+                Ok(operator.accepts(order))
+            }
             Filter::Compare(left, operator, right) => {
-                // Looked at where they stand: a copy would wait for what was just stored.
-                match (&left.view(scene, budget), &right.view(scene, budget)) {
-                    (Ok(left), Ok(right)) => operator.holds(left, right, budget),
-                    _ => Err(SearchTooLong),
-                }
-            }
-            Filter::Match(text, pattern) => {
-                let Some(View::String(text)) = text.view(scene, budget)? else {
-                    return Ok(false);
+                let order = match (left.look(scene, budget)?, right.look(scene, budget)?) {
+                    (Some(left), Some(right)) => order(left, right, *operator, budget)?,
+                    (left, right) => (left.is_none() && right.is_none()).then_some(Ordering::Equal),
                 };
-                budget.spend_on_text(text.len())?;
-                let regex = match &pattern.source {
-                    Source::Compiled(regex) => return Ok(is_match(regex.as_ref(), text)),
-                    Source::Operand(source) => match source.view(scene, budget)? {
-                        Some(View::String(source)) => {
-                            budget.spend(VISITS_PER_REGEX)?;
-                            compile(pattern.scope, source)
-                        }
-                        _ => None,
-                    },
-                };
-                Ok(is_match(regex.as_ref(), text))
+                Ok(operator.accepts(order))
             }
+            Filter::Match(text, pattern) => pattern.matches(text, scene, budget),
         }
     }
 }
 
-fn is_match(regex: Option<&Regex>, text: &str) -> bool {
-    regex.is_some_and(|regex| regex.is_match(text))
+impl Pattern {
+    /// Whether `text` is a string that the pattern matches.
+    fn matches(
+        &self,
+        text: &Operand,
+        scene: &Scene<'_>,
+        budget: &mut Budget,
+    ) -> Result<bool, SearchTooLong> {
+        let Some(RawView::String(text)) = text.look(scene, budget)? else {
+            return Ok(false);
+        };
+        budget.spend_on_text(text.len())?;
+        let regex = match &self.source {
+            Source::Compiled(regex) => return Ok(is_match(regex.as_ref(), text)),
+            Source::Operand(source) => match source.look(scene, budget)? {
+                Some(RawView::String(source)) => {
+                    budget.spend(VISITS_PER_REGEX)?;
+                    compile(self.scope, utf8(source))
+                }
+                _ => None,
+            },
+        };
+        Ok(is_match(regex.as_ref(), text))
+    }
+}
+
+fn is_match(regex: Option<&Regex>, text: &[u8]) -> bool {
+    regex.is_some_and(|regex| regex.is_match(utf8(text)))
 }
 
 impl Query {
     /// Where the path starts.
-    fn from<'a>(&self, scene: Scene<'a>) -> Value<'a> {
+    #[inline]
+    fn from<'a>(&self, scene: &Scene<'a>) -> Front<'a> {
         match self.is_from_root {
-            true => scene.root,
+            true => Front::of(scene.root),
             false => scene.child,
         }
     }
 
-    /// The value that it means if its path is singular.
+    /// Where the value begins that it means if its path is singular.
     #[inline]
     fn only<'a>(
         &self,
-        scene: Scene<'a>,
+        scene: &Scene<'a>,
         budget: &mut Budget,
-    ) -> Result<Option<Value<'a>>, SearchTooLong> {
-        budget.spend(self.path.segments.len())?;
-        Ok(walk(&self.path, self.from(scene), |_| ()))
+    ) -> Result<Option<Front<'a>>, SearchTooLong> {
+        match &self.path.way {
+            Way::Steps(steps) => self.walk(steps, scene, budget),
+            Way::Segments(_) => Ok(None),
+        }
     }
 
-    /// How many values it means, counted up to `most`, and the last of these.
+    /// The same, where the path's steps are at hand.
+    #[inline]
+    fn walk<'a>(
+        &self,
+        steps: &[Step],
+        scene: &Scene<'a>,
+        budget: &mut Budget,
+    ) -> Result<Option<Front<'a>>, SearchTooLong> {
+        budget.spend(steps.len())?;
+        Ok(reach(steps, self.from(scene)))
+    }
+
+    /// As [`order`], of the one value that it means and a literal.
+    fn order(
+        &self,
+        scene: &Scene<'_>,
+        literal: &Literal,
+        operator: Operator,
+        budget: &mut Budget,
+    ) -> Result<Option<Ordering>, SearchTooLong> {
+        let Some(Front::Packed(bytes)) = self.only(scene, budget)? else {
+            // Nothing, or a large container, of which there are no literals.
+            return Ok(None);
+        };
+        match literal {
+            Literal::Number(right) => Ok(match packed::number(bytes) {
+                Some(left) => compare(left, *right),
+                None => None,
+            }),
+            Literal::String(right) => match packed::text(bytes) {
+                Some(left) => order_of_texts(left, right.as_bytes(), operator, budget),
+                None => Ok(None),
+            },
+            Literal::Null | Literal::Bool(_) => {
+                let left = RawView::of_front(bytes);
+                order(left, literal.raw_view(), operator, budget)
+            }
+        }
+    }
+
+    /// How many values it means, counted up to `most`, and where the last of these begins.
     fn matches<'a>(
         &self,
-        scene: Scene<'a>,
+        scene: &Scene<'a>,
         most: usize,
         budget: &mut Budget,
-    ) -> Result<(usize, Option<Value<'a>>), SearchTooLong> {
-        if self.path.is_singular() {
-            let found = self.only(scene, budget)?;
-            return Ok((usize::from(found.is_some()), found));
-        }
+    ) -> Result<(usize, Option<Front<'a>>), SearchTooLong> {
+        let segments = match &self.path.way {
+            Way::Steps(steps) => {
+                let found = self.walk(steps, scene, budget)?;
+                return Ok((usize::from(found.is_some()), found));
+            }
+            Way::Segments(segments) => segments,
+        };
         let (mut count, mut last) = (0, None);
-        Search::run(
-            &self.path,
+        Search::values(
+            segments,
             scene.root,
-            self.from(scene),
+            self.from(scene).value(),
             budget,
             &mut |_, value| {
                 count += 1;
-                last = Some(value);
+                last = Some(Front::of(value));
                 match count == most {
                     true => ControlFlow::Break(()),
                     false => ControlFlow::Continue(()),
@@ -269,19 +348,18 @@ impl Query {
 
 impl Operand {
     /// Its value, one level deep; none where there is none.
-    #[inline]
-    fn view<'a>(
+    fn look<'a>(
         &'a self,
-        scene: Scene<'a>,
+        scene: &Scene<'a>,
         budget: &mut Budget,
-    ) -> Result<Option<View<'a>>, SearchTooLong> {
+    ) -> Result<Option<RawView<'a>>, SearchTooLong> {
         Ok(match self {
-            Operand::Query(query) => query.only(scene, budget)?.map(Value::view),
-            Operand::Literal(literal) => Some(literal.view()),
+            Operand::Query(query) => query.only(scene, budget)?.map(Front::raw_view),
+            Operand::Literal(literal) => Some(literal.raw_view()),
             Operand::Length(operand) => operand.length(scene, budget)?.map(whole),
             Operand::Count(query) => Some(whole(query.matches(scene, usize::MAX, budget)?.0)),
             Operand::Value(query) => match query.matches(scene, 2, budget)? {
-                (1, Some(value)) => Some(value.view()),
+                (1, Some(value)) => Some(value.raw_view()),
                 _ => None,
             },
         })
@@ -290,108 +368,174 @@ impl Operand {
     /// The length of a text, an array or an object; other values have none.
     fn length(
         &self,
-        scene: Scene<'_>,
+        scene: &Scene<'_>,
         budget: &mut Budget,
     ) -> Result<Option<usize>, SearchTooLong> {
-        Ok(match self.view(scene, budget)? {
-            Some(View::String(text)) => {
+        Ok(match self.look(scene, budget)? {
+            Some(RawView::String(text)) => {
                 budget.spend_on_text(text.len())?;
-                Some(text.chars().count())
+                Some(characters(text))
             }
-            Some(View::Array(array)) => Some(array.len()),
-            Some(View::Object(object)) => Some(object.len()),
+            Some(RawView::Array(array)) => Some(array.len()),
+            Some(RawView::Object(object)) => Some(object.len()),
             _ => None,
         })
     }
 }
 
+/// How many characters a text has: each has one byte that does not continue another.
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
+}
+
 impl Literal {
-    fn view(&self) -> View<'_> {
+    #[inline]
+    fn raw_view(&self) -> RawView<'_> {
         match self {
-            Literal::Null => View::Null,
-            Literal::Bool(value) => View::Bool(*value),
-            Literal::Number(number) => View::Number(*number),
-            Literal::String(text) => View::String(text),
+            Literal::Null => RawView::Null,
+            Literal::Bool(value) => RawView::Bool(*value),
+            Literal::Number(number) => RawView::Number(*number),
+            Literal::String(text) => RawView::String(text.as_bytes()),
         }
     }
 }
 
-fn whole(number: usize) -> View<'static> {
-    View::Number(Number::Int(number as i64))
+fn whole(number: usize) -> RawView<'static> {
+    RawView::Number(Number::Int(number as i64))
 }
 
 impl Operator {
-    fn holds(
-        self,
-        left: &Option<View<'_>>,
-        right: &Option<View<'_>>,
-        budget: &mut Budget,
-    ) -> Result<bool, SearchTooLong> {
-        if let (Some(View::String(left)), Some(View::String(right))) = (left, right) {
-            budget.spend_on_text(left.len().min(right.len()))?;
+    /// Whether it holds of values in this order; none if they differ and have none.
+    #[inline]
+    fn accepts(self, order: Option<Ordering>) -> bool {
+        match self {
+            Operator::Equal => order == Some(Ordering::Equal),
+            Operator::Different => order != Some(Ordering::Equal),
+            Operator::Less => order == Some(Ordering::Less),
+            Operator::Greater => order == Some(Ordering::Greater),
+            Operator::AtMost => order.is_some_and(Ordering::is_le),
+            Operator::AtLeast => order.is_some_and(Ordering::is_ge),
         }
-        let mut is_equal = || match (left, right) {
-            (&Some(left), &Some(right)) => equal(left, right, budget),
-            (left, right) => Ok(left.is_none() && right.is_none()),
-        };
-        Ok(match self {
-            Operator::Equal => is_equal()?,
-            Operator::Different => !is_equal()?,
-            Operator::Less => is_less(left, right),
-            Operator::Greater => is_less(right, left),
-            Operator::AtMost => is_less(left, right) || is_equal()?,
-            Operator::AtLeast => is_less(right, left) || is_equal()?,
-        })
+    }
+
+    /// The operator that says the same with its sides exchanged.
+    fn mirrored(self) -> Operator {
+        match self {
+            Operator::Equal | Operator::Different => self,
+            Operator::Less => Operator::Greater,
+            Operator::Greater => Operator::Less,
+            Operator::AtMost => Operator::AtLeast,
+            Operator::AtLeast => Operator::AtMost,
+        }
+    }
+
+    /// Whether it is all the same to it which of two different values is less.
+    fn is_equality(self) -> bool {
+        matches!(self, Operator::Equal | Operator::Different)
+    }
+
+    /// Whether it is all the same to it that two values are equal.
+    fn is_strict(self) -> bool {
+        matches!(self, Operator::Less | Operator::Greater)
     }
 }
 
-fn is_less(left: &Option<View<'_>>, right: &Option<View<'_>>) -> bool {
-    match (left, right) {
-        (&Some(View::Number(left)), &Some(View::Number(right))) => {
-            compare(left, right) == Some(Ordering::Less)
+/// How two values compare, as far as `operator` asks: none if they differ and have no order.
+fn order(
+    left: RawView<'_>,
+    right: RawView<'_>,
+    operator: Operator,
+    budget: &mut Budget,
+) -> Result<Option<Ordering>, SearchTooLong> {
+    let is_equal = match (left, right) {
+        (RawView::Number(left), RawView::Number(right)) => return Ok(compare(left, right)),
+        (RawView::String(left), RawView::String(right)) => {
+            return order_of_texts(left, right, operator, budget);
         }
-        (Some(View::String(left)), Some(View::String(right))) => left < right,
+        (RawView::Null, RawView::Null) => true,
+        (RawView::Bool(left), RawView::Bool(right)) => left == right,
+        _ if operator.is_strict() => false,
+        (RawView::Array(left), RawView::Array(right)) => {
+            left.len() == right.len() && {
+                let mut pairs = left.iter().zip(right.iter());
+                all(
+                    &mut pairs,
+                    |(left, right), budget| equal(left, right, budget),
+                    budget,
+                )?
+            }
+        }
+        (RawView::Object(left), RawView::Object(right)) => {
+            left.len() == right.len() && {
+                let has_same = |(name, left), budget: &mut Budget| match right.get(name) {
+                    Some(right) => equal(left, right, budget),
+                    None => Ok(false),
+                };
+                all(&mut left.iter(), has_same, budget)?
+            }
+        }
         _ => false,
-    }
+    };
+    Ok(is_equal.then_some(Ordering::Equal))
 }
 
-/// Whether two values are the same: numbers as numbers, members in any order.
-fn equal(left: View<'_>, right: View<'_>, budget: &mut Budget) -> Result<bool, SearchTooLong> {
+/// Whether `holds` of all items, looked at up to the first of which it does not.
+fn all<T>(
+    items: &mut dyn Iterator<Item = T>,
+    holds: impl Fn(T, &mut Budget) -> Result<bool, SearchTooLong>,
+    budget: &mut Budget,
+) -> Result<bool, SearchTooLong> {
+    for item in items {
+        if !holds(item, budget)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether two values are the same.
+fn equal(left: Value<'_>, right: Value<'_>, budget: &mut Budget) -> Result<bool, SearchTooLong> {
     budget.spend(1)?;
-    Ok(match (left, right) {
-        (View::Null, View::Null) => true,
-        (View::Bool(left), View::Bool(right)) => left == right,
-        (View::Number(left), View::Number(right)) => compare(left, right) == Some(Ordering::Equal),
-        (View::String(left), View::String(right)) => left == right,
-        (View::Array(left), View::Array(right)) => {
-            if left.len() != right.len() {
-                return Ok(false);
-            }
-            for (left, right) in left.iter().zip(right.iter()) {
-                if !equal(left.view(), right.view(), budget)? {
-                    return Ok(false);
-                }
-            }
-            true
-        }
-        (View::Object(left), View::Object(right)) => {
-            if left.len() != right.len() {
-                return Ok(false);
-            }
-            for (name, left) in left.iter() {
-                match right.get(name) {
-                    Some(right) if equal(left.view(), right.view(), budget)? => {}
-                    _ => return Ok(false),
-                }
-            }
-            true
-        }
-        _ => false,
-    })
+    let order = order(left.raw_view(), right.raw_view(), Operator::Equal, budget)?;
+    Ok(order == Some(Ordering::Equal))
+}
+
+/// The order of two texts by code points, which is that of their bytes.
+#[inline]
+fn order_of_texts(
+    left: &[u8],
+    right: &[u8],
+    operator: Operator,
+    budget: &mut Budget,
+) -> Result<Option<Ordering>, SearchTooLong> {
+    if operator.is_equality() && left.len() != right.len() {
+        return Ok(None);
+    }
+    budget.spend_on_text(left.len().min(right.len()))?;
+    Ok(Some(left.cmp(right)))
 }
 
 /// The order of two numbers as numbers. None for what JSON cannot say.
+#[inline(always)]
 fn compare(left: Number, right: Number) -> Option<Ordering> {
+    // All integers up to this are floats.
+    const NEAR: u64 = 1 << 53;
+    match (left, right) {
+        (Number::Int(left), Number::Int(right)) => Some(left.cmp(&right)),
+        (Number::Float(left), Number::Float(right)) => left.partial_cmp(&right),
+        (Number::Float(left), Number::Int(right)) if right.unsigned_abs() <= NEAR => {
+            left.partial_cmp(&(right as f64))
+        }
+        (Number::Int(left), Number::Float(right)) if left.unsigned_abs() <= NEAR => {
+            (left as f64).partial_cmp(&right)
+        }
+        _ => compare_wide(left, right),
+    }
+}
+
+/// As [`compare`], for numbers of any size.
+#[cold]
+fn compare_wide(left: Number, right: Number) -> Option<Ordering> {
     let integer = |number| match number {
         Number::Int(value) => Some(i128::from(value)),
         Number::Uint(value) => Some(i128::from(value)),
@@ -407,13 +551,8 @@ fn compare(left: Number, right: Number) -> Option<Ordering> {
 
 /// The order of a float and an integer of at most 64 bits, none of which is rounded.
 fn compare_float(left: f64, right: i128) -> Option<Ordering> {
-    // All integers up to this are floats.
-    const NEAR: u128 = 1 << 53;
     // Beyond this, floats are integers and larger than any of 64 bits.
     const FAR: f64 = (1u128 << 100) as f64;
-    if right.unsigned_abs() <= NEAR {
-        return left.partial_cmp(&(right as i64 as f64));
-    }
     if left.is_nan() {
         return None;
     }

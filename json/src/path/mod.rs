@@ -2,7 +2,10 @@
 //!
 //! One type serves both syntaxes. A text that starts with `$` is JSONPath (RFC 9535) and means
 //! every match; any other text is RedisJSON's older syntax (`.a.b[0]`, bare names, `.` for the
-//! root) and means the first match when it is read. Both compile to the same segments.
+//! root) and means the first match when it is read. Both compile to the same.
+//!
+//! A path of names and indexes alone can mean one value at most. It is a list of steps, which are
+//! walked down; any other path is a list of segments, which are searched.
 //!
 //! What the RFC refuses and RedisJSON accepts, is accepted here too: names in dot notation may
 //! begin with a digit and contain `-` (`$.0`, `$.a-b`), a blank may follow the dot (`$. a`), and
@@ -27,12 +30,19 @@ use filter::Filter;
 #[derive(Clone, Debug)]
 pub struct Path {
     is_legacy: bool,
-    segments: Segments,
-    /// The same, if that is names and indexes only, as it is followed.
-    steps: Option<Box<[Step]>>,
+    way: Way,
 }
 
-type Segments = SmallVec<[Segment; 4]>;
+/// Where a path leads.
+#[derive(Clone, Debug)]
+enum Way {
+    /// To one value at most.
+    Steps(Steps),
+    /// To any number of values. Invariant: not all segments are single steps.
+    Segments(Vec<Segment>),
+}
+
+type Steps = SmallVec<[Step; 4]>;
 
 /// One step of a path that can mean one value at most.
 #[derive(Clone, Debug)]
@@ -43,7 +53,7 @@ pub(crate) enum Step {
     Index(i64),
 }
 
-/// One step of a path: from each value found so far to the next ones.
+/// One part of a path: from each value found so far to the next ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     /// Whether the selectors apply to all descendants too: `..`.
@@ -61,10 +71,8 @@ enum Selectors {
 /// Which children of a value are meant.
 #[derive(Clone, Debug)]
 pub(crate) enum Selector {
-    /// The member of this name.
-    Name(CompactString),
-    /// The element at this place; from the end when negative.
-    Index(i64),
+    /// The one to which the step leads.
+    Step(Step),
     /// All children.
     Wildcard,
     /// Some elements.
@@ -82,14 +90,6 @@ pub(crate) struct Slice {
 }
 
 impl Path {
-    fn new(is_legacy: bool, segments: Segments) -> Path {
-        Path {
-            is_legacy,
-            steps: segments.iter().map(Segment::to_step).collect(),
-            segments,
-        }
-    }
-
     /// Compiles a text in either syntax.
     pub fn parse(text: &[u8]) -> Result<Path, PathError> {
         parse::parse(text)
@@ -102,12 +102,12 @@ impl Path {
 
     /// Whether the path means the whole document.
     pub fn is_root(&self) -> bool {
-        self.segments.is_empty()
+        self.steps().is_some_and(<[Step]>::is_empty)
     }
 
     /// Whether the path can mean one value at most: names and indexes only.
     pub fn is_singular(&self) -> bool {
-        self.steps.is_some()
+        self.steps().is_some()
     }
 
     /// Every value the path means, in the RFC's order, repeated as often as it says.
@@ -136,26 +136,63 @@ impl Path {
     /// The steps of a singular path.
     #[inline]
     pub(crate) fn steps(&self) -> Option<&[Step]> {
-        self.steps.as_deref()
+        match &self.way {
+            Way::Steps(steps) => Some(steps),
+            Way::Segments(_) => None,
+        }
     }
 
     /// A singular path without its last step, and that step. None for the root.
     pub(crate) fn split_last(&self) -> Option<(Path, &Step)> {
-        let last = self.steps()?.last()?;
-        let (_, parents) = self.segments.split_last()?;
-        let parents = Path::new(self.is_legacy, parents.iter().cloned().collect());
+        let (last, parents) = self.steps()?.split_last()?;
+        let parents = Path {
+            is_legacy: self.is_legacy,
+            way: Way::Steps(parents.into()),
+        };
         Some((parents, last))
     }
 }
 
+impl Way {
+    fn to_root() -> Way {
+        Way::Steps(Steps::new())
+    }
+
+    /// Makes the way one part longer.
+    fn push(&mut self, segment: Segment) {
+        match (&mut *self, segment) {
+            (
+                Way::Steps(steps),
+                Segment {
+                    descends: false,
+                    selectors: Selectors::One(Selector::Step(step)),
+                },
+            ) => steps.push(step),
+            (Way::Segments(segments), segment) => segments.push(segment),
+            (Way::Steps(steps), segment) => {
+                let before = steps
+                    .drain(..)
+                    .map(|step| Segment::child(Selector::Step(step)));
+                *self = Way::Segments(before.chain([segment]).collect());
+            }
+        }
+    }
+
+    /// The same for a step, which most parts are.
+    #[inline]
+    fn push_step(&mut self, step: Step) {
+        match self {
+            Way::Steps(steps) => steps.push(step),
+            Way::Segments(segments) => segments.push(Segment::child(Selector::Step(step))),
+        }
+    }
+}
+
 impl Segment {
-    /// The step, if it can mean one child at most.
-    fn to_step(&self) -> Option<Step> {
-        match &self.selectors {
-            _ if self.descends => None,
-            Selectors::One(Selector::Name(name)) => Some(Step::Name(name.clone())),
-            Selectors::One(Selector::Index(index)) => Some(Step::Index(*index)),
-            Selectors::One(_) | Selectors::Several(_) => None,
+    fn child(selector: Selector) -> Segment {
+        Segment {
+            descends: false,
+            selectors: Selectors::One(selector),
         }
     }
 

@@ -3,12 +3,10 @@
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-use super::{Path, Segment, Selector, Selectors, Slice};
+use super::{Path, Segment, Selector, Selectors, Slice, Step, Way};
 use crate::error::PathError;
 
 mod filter;
-
-type Segments = SmallVec<[Segment; 4]>;
 
 /// What JSON numbers can say exactly: 2^53 - 1. The RFC bounds indexes by it.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
@@ -30,34 +28,25 @@ pub(super) fn parse(text: &[u8]) -> Result<Path, PathError> {
             None | Some(b'.' | b'[')
         )
     {
-        let mut segments = Segments::new();
-        Parser::new(text, 1, 0).segments(&mut segments)?;
-        return Ok(Path::new(false, segments));
+        return Ok(Path {
+            is_legacy: false,
+            way: Parser::new(text, 1, 0).way(Way::to_root())?,
+        });
     }
-    let mut segments = Segments::new();
+    let mut way = Way::to_root();
     match text.as_bytes().first() {
         Some(b'.') if text.len() == 1 => {}
-        Some(b'.' | b'[') => {
-            let mut parser = Parser::new(text, 0, 1).legacy();
-            parser.segments(&mut segments)?;
-        }
+        Some(b'.' | b'[') => way = Parser::new(text, 0, 1).legacy().way(way)?,
         _ => {
             let mut parser = Parser::new(text, 0, 2).legacy();
-            let first = parser.name_or_wildcard()?;
-            segments.push(Segment::child(first));
-            parser.segments(&mut segments)?;
+            way.push(Segment::child(parser.name_or_wildcard()?));
+            way = parser.way(way)?;
         }
     }
-    Ok(Path::new(true, segments))
-}
-
-impl Segment {
-    fn child(selector: Selector) -> Segment {
-        Segment {
-            descends: false,
-            selectors: Selectors::One(selector),
-        }
-    }
+    Ok(Path {
+        is_legacy: true,
+        way,
+    })
 }
 
 /// Whether a byte belongs to a name in dot notation. What ends a name is ASCII, and in UTF-8 no
@@ -105,16 +94,16 @@ impl<'t> Parser<'t> {
         self
     }
 
-    /// The segments up to the end of the text.
-    fn segments(&mut self, out: &mut Segments) -> Result<(), PathError> {
+    /// The way that begins with `way` and goes on up to the end of the text.
+    fn way(&mut self, mut way: Way) -> Result<Way, PathError> {
         while self.at < self.text.len() {
             // What most paths are made of, without a detour over results.
             match self.dotted_name() {
-                Some(name) => out.push(Segment::child(Selector::Name(name.into()))),
-                None => out.push(self.segment()?),
+                Some(name) => way.push_step(Step::Name(name.into())),
+                None => way.push(self.segment()?),
             }
         }
-        Ok(())
+        Ok(way)
     }
 
     /// A dot with a name right behind it, if that comes next.
@@ -170,7 +159,7 @@ impl<'t> Parser<'t> {
             return Err(self.error(NAME_EXPECTED));
         }
         self.at += end;
-        Ok(Selector::Name(rest[..end].into()))
+        Ok(Selector::Step(Step::Name(rest[..end].into())))
     }
 
     /// What follows an opening bracket, closing bracket included.
@@ -192,7 +181,9 @@ impl<'t> Parser<'t> {
                 });
             }
             if !self.take(b',') {
-                if self.peek().is_none() && matches!(selectors[..], [Selector::Name(_), ..]) {
+                if self.peek().is_none()
+                    && matches!(selectors[..], [Selector::Step(Step::Name(_)), ..])
+                {
                     // An open list of names is no list: RedisJSON sees the fault at its start.
                     self.at = begin;
                     return Err(self.error(INTEGER_EXPECTED));
@@ -206,7 +197,8 @@ impl<'t> Parser<'t> {
         match self.peek() {
             Some(quote @ (b'"' | b'\'')) => {
                 self.at += 1;
-                self.string(quote).map(Selector::Name)
+                let name = self.string(quote)?;
+                Ok(Selector::Step(Step::Name(name)))
             }
             Some(b'*') => {
                 self.at += 1;
@@ -229,7 +221,7 @@ impl<'t> Parser<'t> {
         if !self.take(b':') {
             self.at = behind_start;
             let index = start.expect("a digit or minus stands here, or else a colon");
-            return Ok(Selector::Index(index));
+            return Ok(Selector::Step(Step::Index(index)));
         }
         self.skip_blanks();
         let end = self.integer()?;
@@ -417,23 +409,19 @@ mod tests {
             ("$ [ 'a' , -1 , 1 : 2 : 3 , * ]", false, 1),
         ] {
             let path = parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(
-                (path.is_legacy(), path.segments.len()),
-                (is_legacy, segments),
-                "{text}"
-            );
+            let parts = match &path.way {
+                Way::Steps(steps) => steps.len(),
+                Way::Segments(segments) => segments.len(),
+            };
+            assert_eq!((path.is_legacy(), parts), (is_legacy, segments), "{text}");
         }
     }
 
     #[test]
     fn escapes_are_those_of_json() {
         let path = parse(r#"$["\"\/\b\u00e9\uD834\udd1E"]['\'\n']"#.as_bytes()).unwrap();
-        let names: Vec<_> = path
-            .segments
-            .iter()
-            .map(|segment| &segment.selectors()[0])
-            .collect();
-        assert!(matches!(names[0], Selector::Name(name) if name == "\"/\u{8}é𝄞"));
-        assert!(matches!(names[1], Selector::Name(name) if name == "'\n"));
+        let names = path.steps().unwrap();
+        assert!(matches!(&names[0], Step::Name(name) if name == "\"/\u{8}é𝄞"));
+        assert!(matches!(&names[1], Step::Name(name) if name == "'\n"));
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use super::super::filter::{Filter, Literal, Operand, Operator, Pattern, Query};
-use super::{Parser, Path};
+use super::{Parser, Path, Way};
 use crate::error::PathError;
 use crate::value::Number;
 
@@ -108,7 +108,7 @@ impl<'t> Parser<'t> {
         let right = self.term(nesting)?;
         let right = self.comparable(right)?;
         Ok(match operator {
-            Comparison::Order(operator) => Filter::Compare(left, operator, right),
+            Comparison::Order(operator) => Filter::compare(left, operator, right),
             Comparison::Regex => Filter::Match(left, Pattern::contained_like_redisjson(right)),
         })
     }
@@ -142,7 +142,7 @@ impl<'t> Parser<'t> {
         if !is_from_root {
             self.at += 1;
         }
-        let mut segments = super::Segments::new();
+        let mut way = Way::to_root();
         loop {
             let end = self.at;
             self.skip_blanks();
@@ -150,11 +150,14 @@ impl<'t> Parser<'t> {
                 self.at = end;
                 break;
             }
-            segments.push(self.segment()?);
+            way.push(self.segment()?);
         }
         Ok(Query {
             is_from_root,
-            path: Path::new(false, segments),
+            path: Path {
+                is_legacy: false,
+                way,
+            },
         })
     }
 
