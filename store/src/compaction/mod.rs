@@ -47,8 +47,8 @@
 //!   and one for each kilobyte that it writes;
 //! - a huge page that the kernel gets back.
 //!
-//! Looking takes some tens of microseconds, moving mostly fifty and at most two hundred, giving back
-//! up to three hundred, all of which are the kernel's.
+//! Looking takes some tens of microseconds, moving mostly fifty and seldom two hundred, giving back
+//! up to three hundred, most of which are the kernel's.
 //!
 //! # Invariants
 //!
