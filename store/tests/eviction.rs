@@ -94,19 +94,28 @@ fn policies_of_all_keys_refuse_nothing_and_keep_to_the_limit() {
     ] {
         let _turn = turn();
         let store = store(policy);
-        let mut most = 0;
-        each(&store, 1, 0..20_000, |db, number| {
-            let bytes = [10, 100, 1_000, 3_000, 100_000][number % 5];
-            put(db, number, bytes, None).expect("room is made");
-            most = most.max(store.charged_bytes());
-        });
+        let limit = store.memory_bytes_max();
+        for number in 0..20_000 {
+            each(&store, 1, number..number + 1, |db, number| {
+                let bytes = [10, 100, 1_000, 3_000, 100_000][number % 5];
+                put(db, number, bytes, None).expect("room is made");
+            });
+            let keeps_to_it = || store.charged_bytes() < limit + LIMIT / 10;
+            if !keeps_to_it() {
+                // The reaper, or a test's end, may stand still with a guard, and garbage with it.
+                reclaim::settle();
+            }
+            assert!(
+                keeps_to_it(),
+                "{policy:?} {} of {limit}",
+                store.charged_bytes()
+            );
+        }
         let guard = store.pin();
         let db = store.db(0, &guard, 1);
         let counts = store.counts();
         assert_eq!(db.len() + counts.evicted_keys, 20_000, "{policy:?}");
         assert_eq!(counts.evicted_unfetched, counts.evicted_keys);
-        let limit = store.memory_bytes_max();
-        assert!(most < limit + LIMIT / 10, "{policy:?} {most} of {limit}");
         assert!(store.charged_bytes() > limit - LIMIT / 4, "{policy:?}");
     }
 }
