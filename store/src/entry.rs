@@ -328,8 +328,8 @@ impl<'g> Entry<'g> {
         }
     }
 
-    /// As [`Entry::allocate`], where all stands in a header, the key, and a value of one piece; none
-    /// where it does not.
+    /// As [`Entry::allocate`], where all stands in a header, the key, and a value of one piece;
+    /// none where it does not.
     // Inlined: short of what others need.
     #[inline(always)]
     pub(crate) fn allocate_plain(
