@@ -83,8 +83,8 @@ impl Ledger {
         self.memory_bytes += block.usable_bytes() as u64;
     }
 
-    /// The inner node with another child of so many elements, which the edit made or amended: in place if the node is
-    /// fresh, amended if it can be.
+    /// The inner node with another child of so many elements, which the edit made or amended: in
+    /// place if the node is fresh, amended if it can be.
     pub(super) fn with_child(&mut self, link: Link, at: usize, child: Link, count: u64) -> Link {
         let mut target = link;
         if !link.is_fresh() {
