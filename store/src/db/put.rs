@@ -45,8 +45,7 @@ impl<'g> Db<'g> {
         }
     }
 
-    /// Puts a value that stands in its entry as a whole in the place of an entry.
-    // Short of what no such value needs: most of what a cache does is this.
+    /// As [`Db::put`], of a flat value where there is an entry.
     #[inline(always)]
     fn put_flat(
         &self,
@@ -54,19 +53,29 @@ impl<'g> Db<'g> {
         spot: Spot<'g>,
         draft: &Draft<'_>,
     ) -> Result<Entry<'g>, Error> {
+        self.replace_flat(key, &spot, draft)
+            .or_else(|made| self.put_again(*key, made))
+    }
+
+    /// Puts a value that stands in its entry as a whole in the place of an entry; gives the new one
+    /// back if something changed since.
+    // Short of what no such value needs: most of what a cache does is this.
+    #[inline(always)]
+    pub(super) fn replace_flat(
+        &self,
+        key: &Key<'_>,
+        spot: &Spot<'g>,
+        draft: &Draft<'_>,
+    ) -> Result<Entry<'g>, Provisional<'g>> {
         let old = keyspace::entry_of(spot.occupied(), self.guard);
         let version = thread::next_version(old.version());
         let usage = old.usage().rewritten(self.present());
         let entry = publish::flat((key.bytes, version), draft, usage);
         self.store.eviction().note_request(key.hash, entry);
         let new = keyspace::occupied(entry);
-        if self
-            .database
-            .table
-            .replace(&spot, new, self.guard)
-            .is_none()
-        {
-            return self.put_again(*key, Provisional::of_flat(entry));
+        let table = &self.database.table;
+        if table.replace(spot, new, self.guard).is_none() {
+            return Err(Provisional::of_flat(entry));
         }
         self.database.count(Some(old), Some(entry));
         publish::published_flat((entry, usage.is_small()), old, self.guard);

@@ -7,7 +7,7 @@ use super::{Change, Db, Draft};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::publish::Provisional;
-use crate::table::Key;
+use crate::table::{Key, Look};
 use crate::transaction::Ticket;
 use crate::transaction::commit::Sight;
 
@@ -160,6 +160,14 @@ impl<'g> Db<'g> {
         draft: &mut Draft<'_>,
         uses: u32,
     ) -> Option<Entry<'g>> {
+        if uses == 1
+            && let Look::Present(spot) = &sight.look
+            && !spot.occupied().is_descriptor()
+            && draft.value.is_flat()
+        {
+            let placed = self.replace_flat(key, spot, draft);
+            return placed.map_err(Provisional::discard).ok();
+        }
         let made = self.provisional(key, sight.entry, sight.version_floor(), draft);
         (1..uses).for_each(|_| self.note_rewrite(key.hash, made.entry));
         self.place(sight, made).map_err(Provisional::discard).ok()
