@@ -12,8 +12,11 @@ use crossbeam_utils::CachePadded;
 use crate::arena;
 use crate::sync::IS_MODEL;
 
-/// How many threads may use the engine at once.
+/// How many seats there are: one for each thread that may use the engine at once, and the last one,
+/// for all that are ending.
 pub(crate) const THREADS_MAX: usize = 256;
+/// Nobody's own.
+const LAST_SEAT: usize = THREADS_MAX - 1;
 /// The low bits of a version: the number of the thread that made it.
 const THREAD_BITS: u32 = 8;
 const _: () = assert!(THREADS_MAX == 1 << THREAD_BITS);
@@ -33,8 +36,8 @@ impl Seat {
         let given_back = GIVEN_BACK.lock().expect("no panic inside").pop();
         let index = given_back.unwrap_or_else(|| INDEXES_USED.fetch_add(1, Ordering::Relaxed));
         assert!(
-            index < THREADS_MAX,
-            "more than {THREADS_MAX} threads use the engine"
+            index < LAST_SEAT,
+            "more than {LAST_SEAT} threads use the engine"
         );
         Seat { index }
     }
@@ -94,7 +97,7 @@ pub(crate) fn seat() -> Option<usize> {
 fn sit_down() -> usize {
     // A deferred free may run while the thread's locals are being dropped: the last seat then
     // serves, whose counters may lose an update but never memory safety.
-    try_to_sit_down().unwrap_or(THREADS_MAX - 1)
+    try_to_sit_down().unwrap_or(LAST_SEAT)
 }
 
 #[cold]
@@ -105,10 +108,10 @@ fn try_to_sit_down() -> Option<usize> {
     Some(index)
 }
 
-/// All indexes in use. The last one also serves threads that are ending.
+/// All indexes in use, that of the threads that are ending among them.
 pub(crate) fn indexes_used() -> impl Iterator<Item = usize> {
-    let used = INDEXES_USED.load(Ordering::Relaxed).min(THREADS_MAX - 1);
-    (0..used).chain(std::iter::once(THREADS_MAX - 1))
+    let used = INDEXES_USED.load(Ordering::Relaxed).min(LAST_SEAT);
+    (0..used).chain(std::iter::once(LAST_SEAT))
 }
 
 /// A version above `floor` that no other call, on any thread, ever returns.
