@@ -304,7 +304,7 @@ fn a_stack_whose_top_comes_back() {
 }
 
 /// All slabs of a stack, the top first.
-fn taken(region: &'static Region, stack: &stack::Stack) -> Vec<u32> {
+fn taken(region: &'static Region, stack: &Stack) -> Vec<u32> {
     let below = |&index: &u32| stack::below(region, index);
     std::iter::successors(stack.take_all(), below).collect()
 }
