@@ -14,8 +14,9 @@
 //! let db = store.db(0, &guard, 1_000);
 //! db.put(b"visits", Draft::new(string::integer(41)))?;
 //! let visits = db.update(b"visits", |entry| {
-//!     let (sum, value) = string::increment(Str::of_any(entry)?, 1)?;
-//!     Ok((Change::Put(Draft::keeping_any(entry, value)), sum))
+//!     let sum = string::sum(Str::of_any(entry)?, 1)?;
+//!     let draft = Draft::keeping_any(entry, string::integer(sum));
+//!     Ok((Change::Put(draft), sum))
 //! })?;
 //! assert_eq!(visits, 42);
 //! # Ok::<(), Error>(())

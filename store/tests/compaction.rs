@@ -225,8 +225,9 @@ fn disturb(store: &Store, random: &mut fastrand::Rng, step: usize) -> bool {
     let field = format!("field:{}", random.usize(..400));
     set_field(&db, random.usize(..50), field.as_bytes()).expect("a hash");
     let added = db.update(b"counter", |old| {
-        let (_, value) = string::increment(string::Str::of_any(old)?, 1)?;
-        Ok((Change::Put(Draft::keeping_any(old, value)), ()))
+        let sum = string::sum(string::Str::of_any(old)?, 1)?;
+        let draft = Draft::keeping_any(old, string::integer(sum));
+        Ok((Change::Put(draft), ()))
     });
     added.is_ok()
 }

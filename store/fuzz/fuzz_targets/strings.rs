@@ -94,16 +94,18 @@ fn apply(db: &Db<'_>, model: &mut Option<Vec<u8>>, step: &Step) {
                 write(old, at / 8, &[if *on { byte | mask } else { byte & !mask }])
             })
         }
-        Step::Increment(by) => edit(db, |old| Ok(string::increment(old, *by)?.1)).map(|()| {
-            let number = match model {
-                Some(_) => std::str::from_utf8(&old)
-                    .expect("digits")
-                    .parse()
-                    .expect("a number"),
-                None => 0i64,
-            };
-            (number + by).to_string().into()
-        }),
+        Step::Increment(by) => {
+            edit(db, |old| Ok(string::integer(string::sum(old, *by)?))).map(|()| {
+                let number = match model {
+                    Some(_) => std::str::from_utf8(&old)
+                        .expect("digits")
+                        .parse()
+                        .expect("a number"),
+                    None => 0i64,
+                };
+                (number + by).to_string().into()
+            })
+        }
         Step::Write(patches) => edit(db, |old| {
             let mut edit = StrEdit::new(old);
             for (at, patch) in patches {

@@ -264,19 +264,10 @@ pub fn set_range<'a>(
     Ok(edit.finish())
 }
 
-/// The integer at the key (0 if there is none) plus `by`, and the value that holds it.
-///
-/// # Errors
-/// [`Error::NotAnInteger`], [`Error::Overflow`].
-pub fn increment(old: Option<Str<'_>>, by: i64) -> Result<(i64, NewValue<'static>), Error> {
-    let sum = sum(old, by)?;
-    Ok((sum, integer(sum)))
-}
-
 /// The integer at the key (0 if there is none) plus `by`; [`integer`] makes a value of it.
 ///
 /// # Errors
-/// As for [`increment`].
+/// [`Error::NotAnInteger`], [`Error::Overflow`].
 #[inline]
 pub fn sum(old: Option<Str<'_>>, by: i64) -> Result<i64, Error> {
     let value = match old {

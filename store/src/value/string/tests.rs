@@ -103,7 +103,7 @@ fn long_strings_are_no_integers() {
     let held = Held::new(append(Some(Str::from_slice(&digits)), b"1").expect("not too long"));
     let string = Str::of(held.entry()).expect("a string");
     assert_eq!(string.integer(), None);
-    assert_eq!(increment(Some(string), 1).unwrap_err(), Error::NotAnInteger);
+    assert_eq!(sum(Some(string), 1).unwrap_err(), Error::NotAnInteger);
     assert_eq!(
         wrapping_increment(string, 1).unwrap_err(),
         Error::NotAnInteger
