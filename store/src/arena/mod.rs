@@ -85,9 +85,7 @@ pub(crate) use evacuation::{Evacuated, Slot};
 pub(crate) use region::{SLAB_BYTES, release};
 pub(crate) use scale::{note_idle, note_limit};
 pub(crate) use slab::{end_evacuation, put_empty, seize};
-#[cfg(test)]
-pub(crate) use survey::survey;
-pub(crate) use survey::{Evacuation, Survey};
+pub(crate) use survey::{Evacuation, Survey, survey};
 
 use region::{Region, region};
 use scale::{Scale, scale};

@@ -402,8 +402,7 @@ fn to_empty(held: &[Holes], evacuation: Evacuation) -> usize {
     held.iter().enumerate().take_while(takes).count()
 }
 
-/// A survey from beginning to end.
-#[cfg(test)]
+/// A survey from beginning to end, however many slabs there are.
 pub(crate) fn survey(class: usize, mobility: Mobility, evacuation: Option<Evacuation>) -> Vec<u32> {
     let mut survey = Survey::begin(class, mobility);
     let mut looks = usize::MAX;

@@ -285,8 +285,7 @@ impl Store {
     pub fn purge(&self) -> u64 {
         for class in 0..CLASSES {
             for mobility in MOBILITIES {
-                let mut all = usize::MAX;
-                Survey::begin(class, mobility).go_on(&mut all, None);
+                arena::survey(class, mobility, None);
             }
         }
         arena::release(0, usize::MAX)
