@@ -156,10 +156,7 @@ pub(super) fn value_bytes(text: &[u8]) -> Result<usize, Refusal> {
 
 /// A line that is no request.
 pub(super) fn refused<'b>(refusal: Refusal, noreply: bool) -> Parsed<'b> {
-    Parsed::Whole(Request {
-        verb: Verb::Refused(refusal),
-        form: Form::Text { noreply },
-    })
+    Parsed::Whole(Request::refused(refusal, Form::Text { noreply }))
 }
 
 /// A request that is all in its line.
@@ -201,8 +198,5 @@ fn with_value<'b>(store: Store<'b>, form: Form<'b>, rest: &'b [u8], bytes: usize
         return Request { verb, form };
     }
     let noreply = matches!(form, Form::Text { noreply: true });
-    Request {
-        verb: Verb::Refused(Refusal::BadData),
-        form: Form::Text { noreply },
-    }
+    Request::refused(Refusal::BadData, Form::Text { noreply })
 }

@@ -170,7 +170,7 @@ impl<'b> Flags<'b> {
     /// A request that has these flags, unless the opaque token is too long.
     fn whole(&self, verb: Verb<'b>) -> Request<'b> {
         if self.is_opaque_too_long {
-            return refused(Refusal::OpaqueTooLong);
+            return Request::refused(Refusal::OpaqueTooLong, Form::TEXT);
         }
         Request {
             verb,
@@ -201,19 +201,12 @@ fn base64_key(key: Key<'_>) -> Result<Key<'_>, Refusal> {
 #[inline(always)]
 fn with_flags<'b>(mut words: Words<'b>, verb: impl FnOnce(&Flags<'b>) -> Verb<'b>) -> Request<'b> {
     let Some(key) = words.next() else {
-        return refused(Refusal::BadFormat);
+        return Request::refused(Refusal::BadFormat, Form::TEXT);
     };
     let mut flags = Flags::unread(key, words);
     match flags.read(2) {
         Ok(()) => flags.whole(verb(&flags)),
-        Err(refusal) => refused(refusal),
-    }
-}
-
-fn refused<'b>(refusal: Refusal) -> Request<'b> {
-    Request {
-        verb: Verb::Refused(refusal),
-        form: Form::TEXT,
+        Err(refusal) => Request::refused(refusal, Form::TEXT),
     }
 }
 
@@ -251,19 +244,19 @@ pub(super) fn delete(words: Words<'_>) -> Request<'_> {
 /// ma.
 pub(super) fn arithmetic(mut words: Words<'_>) -> Request<'_> {
     let Some(key) = words.next() else {
-        return refused(Refusal::BadFormat);
+        return Request::refused(Refusal::BadFormat, Form::TEXT);
     };
     if check(words, 2).is_err() {
-        return refused(Refusal::BadFormat);
+        return Request::refused(Refusal::BadFormat, Form::TEXT);
     }
     let mut flags = Flags::unread(key, words);
     if flags.read(2).is_err() {
-        return refused(Refusal::BadArithmeticFlags);
+        return Request::refused(Refusal::BadArithmeticFlags, Form::TEXT);
     }
     let change = match flags.mode {
         None | Some(b'I' | b'+') => Delta::Increment(flags.delta),
         Some(b'D' | b'-') => Delta::Decrement(flags.delta),
-        Some(_) => return refused(Refusal::BadArithmeticMode),
+        Some(_) => return Request::refused(Refusal::BadArithmeticMode, Form::TEXT),
     };
     flags.whole(Verb::Arithmetic(Arithmetic {
         key: flags.key,
@@ -280,7 +273,7 @@ pub(super) fn arithmetic(mut words: Words<'_>) -> Request<'_> {
 pub(super) fn debug(mut words: Words<'_>) -> Request<'_> {
     let key = words.next().filter(|key| key.len() <= KEY_BYTES_MAX);
     let Some(key) = key.filter(|_| check(words, 2).is_ok()) else {
-        return refused(Refusal::BadFormat);
+        return Request::refused(Refusal::BadFormat, Form::TEXT);
     };
     let plain = Key::Plain(key);
     let key = match words.clone().next() {
@@ -300,7 +293,7 @@ pub(super) fn debug(mut words: Words<'_>) -> Request<'_> {
             verb: Verb::Debug { key },
             form: form(key),
         },
-        Err(refusal) => refused(refusal),
+        Err(refusal) => Request::refused(refusal, Form::TEXT),
     }
 }
 
@@ -309,17 +302,17 @@ pub(super) fn store(mut words: Words<'_>) -> Parsed<'_> {
     let key = words.next();
     let length = words.next();
     let (Some(key), Some(length)) = (key, length) else {
-        return Parsed::Whole(refused(Refusal::BadFormat));
+        return Parsed::Whole(Request::refused(Refusal::BadFormat, Form::TEXT));
     };
     let mut flags = Flags::unread(key, words);
     let read = flags.read(3);
     // Flags that could be read begin as they may.
     if read.is_err() && check(words, 3).is_err() {
-        return Parsed::Whole(refused(Refusal::BadFormat));
+        return Parsed::Whole(Request::refused(Refusal::BadFormat, Form::TEXT));
     }
     let bytes = match value_bytes(length) {
         Ok(bytes) => bytes,
-        Err(refusal) => return Parsed::Whole(refused(refusal)),
+        Err(refusal) => return Parsed::Whole(Request::refused(refusal, Form::TEXT)),
     };
     let header = read.and_then(|()| {
         let store = store_header(&flags)?;
@@ -330,7 +323,7 @@ pub(super) fn store(mut words: Words<'_>) -> Parsed<'_> {
     });
     match header {
         Ok((store, form)) => Parsed::Header(store, form, bytes),
-        Err(refusal) => Parsed::Unwanted(refused(refusal), bytes),
+        Err(refusal) => Parsed::Unwanted(Request::refused(refusal, Form::TEXT), bytes),
     }
 }
 

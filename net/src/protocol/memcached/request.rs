@@ -23,6 +23,16 @@ impl Request<'static> {
     };
 }
 
+impl<'b> Request<'b> {
+    /// One that is answered with what is wrong with it.
+    pub(crate) fn refused(refusal: Refusal, form: Form<'b>) -> Request<'b> {
+        Request {
+            verb: Verb::Refused(refusal),
+            form,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb<'b> {
