@@ -6,7 +6,7 @@ use super::Db;
 use super::atomic::ATTEMPTS_WITHOUT_TICKET;
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::table::{Foreseen, Key};
+use crate::table::{Foreseen, Key, note_entry_bytes};
 use crate::thread;
 use crate::transaction::commit::{Scope, resolve_visited};
 use crate::transaction::together::Entries;
@@ -127,7 +127,10 @@ impl<'g> Db<'g> {
             .into_iter()
             .map(|key| table.foresee(&self.key(key), self.guard))
             .collect();
-        Foreseen::prefetch_all(&foreseen);
+        let first = Foreseen::prefetch_all(&foreseen);
+        if let Some(entry) = first.and_then(|first| resolve_visited(first, self.guard)) {
+            note_entry_bytes(entry.block().bytes());
+        }
     }
 
     /// A hint that elements of one hash or set will be wanted soon, to be changed or not: fetches

@@ -48,7 +48,7 @@ mod tests;
 
 use directory::Root;
 pub(crate) use find::{Absence, Look, Spot};
-pub(crate) use prefetch::{Foreseen, prefetch};
+pub(crate) use prefetch::{Foreseen, note_entry_bytes, prefetch};
 pub(crate) use sample::{DRAWN, Region, Start};
 use segment::{CAPACITY, Segment};
 pub(crate) use word::Occupied;

@@ -6,11 +6,17 @@
 //! stash; those lines are asked for in further steps, rather than at once for every key: how many
 //! lines can be on their way at the same time is what limits all this.
 //!
+//! How long an entry is stands in the entry. To wait for that before asking for the rest takes
+//! longer than to guess, so each thread goes by the entries it met lately ([`Extent`]).
+//!
 //! Everything here is a hint. What is remembered from step to step is used for nothing else.
+
+use std::cell::Cell;
 
 use smallvec::SmallVec;
 
 use super::segment::Segment;
+use super::word::{Occupied, Word};
 use super::{Key, Occupant, Table};
 use crate::reclaim::Guard;
 
@@ -24,6 +30,40 @@ pub(crate) fn prefetch(address: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+const LINE_BYTES: u32 = 64;
+
+thread_local! {
+    static EXTENT: Cell<Extent> = const { Cell::new(Extent::SHORT) };
+}
+
+/// The moving mean of the lengths of entries, in sixteenths of a byte.
+#[derive(Clone, Copy)]
+struct Extent(u32);
+
+impl Extent {
+    const SHORT: Extent = Extent(0);
+    /// What is longer is read in order, as processors foresee.
+    const BYTES_MAX: u32 = 4 * LINE_BYTES;
+
+    fn with(self, bytes: usize) -> Extent {
+        let bytes =
+            u32::try_from(bytes).map_or(Self::BYTES_MAX, |bytes| bytes.min(Self::BYTES_MAX));
+        Extent(self.0 - self.0 / 16 + bytes)
+    }
+
+    /// How many lines an entry of that length is on, to the nearest: it starts anywhere in one.
+    /// At least two, since its header may be.
+    fn lines(self) -> u32 {
+        const OFFSET_BYTES_MEAN: u32 = LINE_BYTES / 2 - 2;
+        ((self.0 / 16 + OFFSET_BYTES_MEAN + LINE_BYTES / 2) / LINE_BYTES).max(2)
+    }
+}
+
+/// Notes the length of an entry that a batch led to.
+pub(crate) fn note_entry_bytes(bytes: usize) {
+    EXTENT.set(EXTENT.get().with(bytes));
 }
 
 /// Where a key that will be looked up has its home.
@@ -49,26 +89,29 @@ impl<O: Occupant> Table<O> {
 }
 
 impl Foreseen<'_> {
-    /// The second step and those after it, for all keys of a batch.
-    pub(crate) fn prefetch_all(batch: &[Foreseen<'_>]) {
+    /// The second step and those after it, for all keys of a batch. What the first key of all
+    /// leads to, most probably, if that was found at once: the first to arrive.
+    pub(crate) fn prefetch_all(batch: &[Foreseen<'_>]) -> Option<Occupied> {
+        let lines = EXTENT.get().lines();
         let mut elsewhere: SmallVec<[Foreseen<'_>; 16]> = SmallVec::new();
         for key in batch {
-            if !key.prefetch_named_in(key.home) {
+            if !key.prefetch_named_in(key.home, lines) {
                 key.segment.prefetch_bucket(key.home + 1);
                 elsewhere.push(*key);
             }
         }
         elsewhere.retain(|key| {
-            let is_stashed =
-                !key.prefetch_named_in(key.home + 1) && key.segment.control(key.home).stashed() > 0;
+            let is_stashed = !key.prefetch_named_in(key.home + 1, lines)
+                && key.segment.control(key.home).stashed() > 0;
             if is_stashed {
                 key.segment.prefetch_bucket(key.first_stash());
             }
             is_stashed
         });
         for key in elsewhere {
-            key.prefetch_named_in(key.first_stash());
+            key.prefetch_named_in(key.first_stash(), lines);
         }
+        batch.first()?.entry_at_home()
     }
 
     fn first_stash(&self) -> usize {
@@ -77,13 +120,39 @@ impl Foreseen<'_> {
             .unwrap_or(self.home)
     }
 
+    fn word_in(&self, bucket: usize) -> Option<Word> {
+        let slot = self.segment.tagged(bucket, self.tag).next()?;
+        Some(self.segment.word(Segment::position(bucket, slot)))
+    }
+
     /// Asks for what a bucket names for the key, most probably; false if it does not.
-    fn prefetch_named_in(&self, bucket: usize) -> bool {
-        let mut slots = self.segment.tagged(bucket, self.tag);
-        let position = slots.next().map(|slot| Segment::position(bucket, slot));
-        position.is_some_and(|position| {
-            self.segment.word(position).prefetch();
-            true
-        })
+    fn prefetch_named_in(&self, bucket: usize, lines: u32) -> bool {
+        let word = self.word_in(bucket);
+        if let Some(word) = word {
+            word.prefetch(lines);
+        }
+        word.is_some()
+    }
+
+    /// The entry that a plain word at home names, in its slot under the guard.
+    fn entry_at_home(&self) -> Option<Occupied> {
+        let word = self.word_in(self.home)?;
+        word.is_plain_with(self.tag).then(|| word.occupied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Extent;
+
+    #[test]
+    fn lines_follow_the_mean_length() {
+        let after = |bytes| (0..200).fold(Extent::SHORT, |extent, _| extent.with(bytes));
+        let lines: Vec<u32> = [24, 96, 132, 200, 1 << 20]
+            .map(|bytes| after(bytes).lines())
+            .into();
+        assert_eq!(lines, [2, 2, 3, 4, 4]);
+        let back = (0..200).fold(after(1 << 20), |extent, _| extent.with(24));
+        assert_eq!(back.lines(), 2);
     }
 }

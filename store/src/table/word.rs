@@ -157,10 +157,9 @@ impl Word {
         super::prefetch(address_in(self.0) + HEADER_BYTES - 1);
     }
 
-    /// Fetches two lines of what it names: most entries whole.
-    pub(super) fn prefetch(self) {
-        self.prefetch_start();
-        super::prefetch(address_in(self.0) + 64);
+    /// Fetches so many lines of what it names.
+    pub(super) fn prefetch(self, lines: u32) {
+        (0..lines as usize).for_each(|line| super::prefetch(address_in(self.0) + 64 * line));
     }
 }
 
