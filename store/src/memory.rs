@@ -281,8 +281,8 @@ impl Counters {
         }
     }
 
-    /// Changes several counters, which sums then see all or none of (a sequence lock: H. Boehm, "Can
-    /// seqlocks get along with programming language memory models?", MSPC 2012).
+    /// Changes several counters, which sums then see all or none of (a sequence lock: H. Boehm,
+    /// "Can seqlocks get along with programming language memory models?", MSPC 2012).
     fn change(&self, change: impl FnOnce(&Counters)) {
         let before = self.changes.load(Ordering::Relaxed);
         self.changes
