@@ -16,7 +16,7 @@ use std::cell::Cell;
 use smallvec::SmallVec;
 
 use super::segment::Segment;
-use super::word::{Occupied, Word};
+use super::word::Occupied;
 use super::{Key, Occupant, Table};
 use crate::reclaim::Guard;
 
@@ -120,23 +120,19 @@ impl Foreseen<'_> {
             .unwrap_or(self.home)
     }
 
-    fn word_in(&self, bucket: usize) -> Option<Word> {
-        let slot = self.segment.tagged(bucket, self.tag).next()?;
-        Some(self.segment.word(Segment::position(bucket, slot)))
-    }
-
     /// Asks for what a bucket names for the key, most probably; false if it does not.
     fn prefetch_named_in(&self, bucket: usize, lines: u32) -> bool {
-        let word = self.word_in(bucket);
-        if let Some(word) = word {
+        let (_, word) = self.segment.likeliest(bucket, self.tag);
+        let is_there = word.has_tag(self.tag) && !word.is_empty();
+        if is_there {
             word.prefetch(lines);
         }
-        word.is_some()
+        is_there
     }
 
     /// The entry that a plain word at home names, in its slot under the guard.
     fn entry_at_home(&self) -> Option<Occupied> {
-        let word = self.word_in(self.home)?;
+        let (_, word) = self.segment.likeliest(self.home, self.tag);
         word.is_plain_with(self.tag).then(|| word.occupied())
     }
 }

@@ -173,6 +173,16 @@ impl<'g> Iterator for Parts<'g> {
             PartsRepr::Chunks(pieces) => pieces.next(),
         }
     }
+
+    // Most strings are one piece: nothing is to be asked for after that.
+    #[inline]
+    fn fold<B, F: FnMut(B, &'g [u8]) -> B>(self, init: B, mut f: F) -> B {
+        match self.0 {
+            PartsRepr::Flat([]) => init,
+            PartsRepr::Flat(bytes) => f(init, bytes),
+            PartsRepr::Chunks(pieces) => pieces.fold(init, f),
+        }
+    }
 }
 
 /// The positions Redis means by `start` and `end`, both included and counted from the end when

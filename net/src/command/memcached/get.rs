@@ -32,7 +32,7 @@ impl<'c> Call<'c> {
             }
             match self.db.read(key).and_then(|entry| self.with_text(entry)) {
                 Some(found) => {
-                    write_value(found, with_tokens, reply);
+                    write_value(key, &found, with_tokens, reply);
                     hits += 1;
                     self.note_use(key, Use::Hit);
                 }
@@ -64,7 +64,7 @@ impl<'c> Call<'c> {
             self.note_touch(found.is_some());
             self.note_use(key, Use::of_get(found.is_some()));
             if let Some(found) = found {
-                write_value(found, with_tokens, reply);
+                write_value(key, &found, with_tokens, reply);
             }
         }
         Ok(end_values(reply, len_max))
@@ -402,8 +402,13 @@ fn end_values(reply: &mut Writer<'_, '_>, len_max: usize) -> bool {
     is_end
 }
 
-fn write_value((entry, text): TextEntry<'_>, with_token: bool, reply: &mut Writer<'_, '_>) {
+fn write_value(
+    key: &[u8],
+    (entry, text): &TextEntry<'_>,
+    with_token: bool,
+    reply: &mut Writer<'_, '_>,
+) {
     let token = with_token.then(|| entry.token());
-    let head = (entry.key(), entry.client_flags(), token);
+    let head = (key, entry.client_flags(), token);
     reply.value(head, text.len(), text.parts());
 }

@@ -39,18 +39,21 @@ pub(super) fn value<'p>(
 ) {
     out.extend_from_slice(b"VALUE ");
     out.extend_from_slice(key);
-    out.push(b' ');
-    digits(out, u64::from(client_flags));
-    out.push(b' ');
+    match client_flags {
+        0 => out.extend_from_slice(b" 0 "),
+        flags => {
+            out.push(b' ');
+            digits(out, u64::from(flags));
+            out.push(b' ');
+        }
+    }
     digits(out, value_bytes as u64);
     if let Some(token) = token {
         out.push(b' ');
         digits(out, token);
     }
     end(out);
-    for part in parts {
-        out.extend_from_slice(part);
-    }
+    parts.for_each(|part| out.extend_from_slice(part));
     end(out);
 }
 
