@@ -37,10 +37,11 @@ use crate::thread;
 /// one of 64 bytes or a larger power of two starts at a multiple of 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Invariant: was allocated with `bytes` and `mobility`.
+    /// Invariant: was allocated with the bytes and the mobility of `shape`.
     start: NonNull<u8>,
-    bytes: u32,
-    mobility: Mobility,
+    /// The bytes asked for, and [`Block::MOVABLE`]: in one word, so that a block is two, which are
+    /// passed on in registers.
+    shape: u32,
 }
 
 const _: () = assert!(size_of::<Block>() == 16, "reclamation keeps many");
@@ -49,6 +50,25 @@ const _: () = assert!(size_of::<Block>() == 16, "reclamation keeps many");
 unsafe impl Send for Block {}
 
 impl Block {
+    const MOVABLE: u32 = 1 << 31;
+
+    fn new(start: NonNull<u8>, bytes: usize, mobility: Mobility) -> Block {
+        debug_assert!(bytes < Block::MOVABLE as usize);
+        let movable = match mobility {
+            Mobility::Fixed => 0,
+            Mobility::Movable => Block::MOVABLE,
+        };
+        let shape = bytes as u32 | movable;
+        Block { start, shape }
+    }
+
+    fn mobility(self) -> Mobility {
+        match self.shape & Block::MOVABLE {
+            0 => Mobility::Fixed,
+            _ => Mobility::Movable,
+        }
+    }
+
     /// A new block of `bytes` uninitialised bytes, counted as live.
     #[inline(never)]
     pub(crate) fn allocate(bytes: usize) -> Block {
@@ -66,12 +86,9 @@ impl Block {
     fn allocate_as(bytes: usize, mobility: Mobility) -> Block {
         let block = |start| {
             shadow::allocated(start, bytes);
-            Block {
-                start,
-                bytes: u32::try_from(bytes).expect("values are limited"),
-                mobility,
-            }
+            Block::new(start, bytes, mobility)
         };
+        assert!(bytes < Block::MOVABLE as usize, "values are limited");
         let usable = class_bytes(bytes, mobility) as i64;
         if let Some(start) = arena::allocate(bytes, mobility) {
             own().arena.add(usable, &TOLD.arena);
@@ -94,11 +111,7 @@ impl Block {
     /// # Safety
     /// It was, and not freed since.
     pub(crate) unsafe fn from_parts(start: NonNull<u8>, bytes: usize, mobility: Mobility) -> Block {
-        Block {
-            start,
-            bytes: bytes as u32,
-            mobility,
-        }
+        Block::new(start, bytes, mobility)
     }
 
     /// The first byte.
@@ -108,17 +121,17 @@ impl Block {
 
     /// The length that was asked for.
     pub(crate) fn bytes(self) -> usize {
-        self.bytes as usize
+        (self.shape & !Block::MOVABLE) as usize
     }
 
     /// The length it takes.
     pub(crate) fn usable_bytes(self) -> usize {
-        class_bytes(self.bytes(), self.mobility)
+        class_bytes(self.bytes(), self.mobility())
     }
 
     /// A hint that the block will soon be freed: fetches what that changes.
     pub(crate) fn prefetch_free(self) {
-        arena::prefetch_free(self.start, self.bytes(), self.mobility);
+        arena::prefetch_free(self.start, self.bytes(), self.mobility());
     }
 
     /// Gives a live block back at once.
