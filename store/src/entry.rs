@@ -304,7 +304,7 @@ impl<'g> Entry<'g> {
             shape,
             usage: AtomicU32::new(usage.with_meta(meta).bits()),
         };
-        let block = Block::allocate_movable(HEADER_BYTES + used + key.len() + value_bytes);
+        let block = Block::recycle_movable(HEADER_BYTES + used + key.len() + value_bytes);
         let start = block.start();
         shadow::written(start, HEADER_BYTES);
         // SAFETY: the block is ours, aligned to 4, and at least a header long.
@@ -353,7 +353,7 @@ impl<'g> Entry<'g> {
             shape: kind as u8 | form.bits() << 3,
             usage: AtomicU32::new(usage.with_meta(meta).bits()),
         };
-        let start = Block::allocate_movable(HEADER_BYTES + key.len() + value.len()).start();
+        let start = Block::recycle_movable(HEADER_BYTES + key.len() + value.len()).start();
         shadow::written(start, HEADER_BYTES);
         // SAFETY: the block is ours, aligned to 4, and at least a header long.
         unsafe { start.cast::<Header>().write(header) };

@@ -28,6 +28,7 @@ use crossbeam_utils::CachePadded;
 
 pub use crate::arena::Extent;
 use crate::arena::{self, Mobility, Slots};
+use crate::reclaim;
 use crate::shadow;
 use crate::thread;
 
@@ -79,6 +80,35 @@ impl Block {
     #[inline(never)]
     pub(crate) fn allocate_movable(bytes: usize) -> Block {
         Block::allocate_as(bytes, Mobility::Movable)
+    }
+
+    /// As [`Block::allocate_movable`], or one that this thread was about to free.
+    #[inline(never)]
+    pub(crate) fn recycle_movable(bytes: usize) -> Block {
+        match reclaim::recycled(bytes, Mobility::Movable) {
+            Some(start) => {
+                shadow::freed(start);
+                shadow::allocated(start, bytes);
+                Block::new(start, bytes, Mobility::Movable)
+            }
+            None => Block::allocate_movable(bytes),
+        }
+    }
+
+    /// Whether the block, which is to be freed, can become a new one of the same length.
+    #[inline(always)]
+    pub(crate) fn is_alike(self, bytes: usize, mobility: Mobility) -> bool {
+        let other = Block::new(self.start, bytes, mobility);
+        self == other && bytes <= arena::BYTES_MAX && !arena::is_evacuated(self.start)
+    }
+
+    /// Whether the block, which is to be freed, can become a new one: of the same class.
+    pub(crate) fn may_become(self, bytes: usize, mobility: Mobility) -> bool {
+        let other = Block::new(self.start, bytes, mobility);
+        self.mobility() == mobility
+            && self.usable_bytes() == other.usable_bytes()
+            && bytes <= arena::BYTES_MAX
+            && !arena::is_evacuated(self.start)
     }
 
     // Inlined, so that each mobility has its own.
@@ -146,6 +176,7 @@ impl Block {
     }
 
     /// Moves the block from live to retired.
+    #[inline(always)]
     pub(crate) fn count_retired(self) {
         count_retired(self.usable_bytes() as i64);
     }
@@ -156,32 +187,46 @@ impl Block {
     /// As for [`Block::free`]; [`Block::count_retired`] was called before.
     pub(crate) unsafe fn free_retired(self) {
         // SAFETY: passed on to the caller.
-        unsafe { Block::free_all_retired([self]) }
+        unsafe { Block::free_all_retired(&[self]) }
     }
 
     /// Gives retired blocks back.
     ///
     /// # Safety
     /// As for [`Block::free_retired`], for each.
-    pub(crate) unsafe fn free_all_retired(blocks: impl IntoIterator<Item = Block>) {
+    pub(crate) unsafe fn free_all_retired(blocks: &[Block]) {
+        if blocks.is_empty() {
+            return;
+        }
         let mut freed = Freed::default();
-        for block in blocks {
+        blocks[..blocks.len().min(FREED_AHEAD)]
+            .iter()
+            .for_each(|block| block.prefetch_free());
+        for (at, &block) in blocks.iter().enumerate() {
+            if let Some(ahead) = blocks.get(at + FREED_AHEAD) {
+                ahead.prefetch_free();
+            }
             // SAFETY: passed on to the caller.
             unsafe { block.release(&mut freed) };
         }
         freed.count_retired();
     }
 
+    /// Makes a late reader of a block that is to be freed fail loudly, in debug builds.
+    #[inline(always)]
+    pub(crate) fn poison(self) {
+        // Who empties a slab may look at what was there.
+        if cfg!(debug_assertions) && !arena::is_evacuated(self.start) {
+            // SAFETY: who asks for this is to free the block, which is so long, and nobody else's.
+            unsafe { self.start.as_ptr().write_bytes(0xDB, self.bytes()) };
+        }
+    }
+
     /// # Safety
     /// As for [`Block::free`].
     unsafe fn release(self, freed: &mut Freed) {
         shadow::freed(self.start);
-        #[cfg(debug_assertions)]
-        // Who empties a slab may look at what was there.
-        if !arena::is_evacuated(self.start) {
-            // SAFETY: the block is ours and `bytes` long; poison makes a late reader fail loudly.
-            unsafe { self.start.as_ptr().write_bytes(0xDB, self.bytes()) };
-        }
+        self.poison();
         let usable = self.usable_bytes() as i64;
         // SAFETY: passed on to the caller.
         if unsafe { freed.slots.add(self.start, self.bytes()) } {
@@ -202,6 +247,9 @@ impl Block {
         Layout::from_size_align(bytes.max(ALIGN), align).expect("a block's size")
     }
 }
+
+/// So many blocks before one is freed what that changes is fetched.
+const FREED_AHEAD: usize = 8;
 
 /// Blocks that are given back together and counted at once.
 #[derive(Default)]
@@ -238,6 +286,7 @@ pub fn usable_bytes(bytes: usize) -> usize {
 
 /// Above the arena's, jemalloc's classes: four to a doubling.
 /// <https://jemalloc.net/jemalloc.3.html#size_classes>
+#[inline(always)]
 fn class_bytes(bytes: usize, mobility: Mobility) -> usize {
     if bytes <= arena::BYTES_MAX {
         return arena::class_bytes(bytes, mobility);
@@ -504,7 +553,14 @@ pub(crate) fn count_garbage(bytes: i64) {
     });
 }
 
+/// Counts a retired block as live, as one of `bytes`.
+#[inline(always)]
+pub(crate) fn count_recycled(bytes: usize, mobility: Mobility) {
+    count_retired(-(class_bytes(bytes, mobility) as i64));
+}
+
 /// Counts memory as retired that was live.
+#[inline(always)]
 pub(crate) fn count_retired(bytes: i64) {
     add(&own().retired_bytes, bytes);
 }

@@ -15,16 +15,26 @@
 //! - Dropping something large would run inside whatever pin happens to collect it: anything of
 //!   more than [`DROP_INLINE_BYTES`] goes to the reaper thread, which frees it in slices.
 //!
+//! Blocks that may be freed are *due*. A thread that goes on writing keeps a few of those, and the
+//! next entry of the same length takes the place of the last of them ([`recycled`]): who overwrites
+//! values of one size shares nothing with others for it, and writes to what is in its cache still.
+//! Due blocks count as retired. A thread that does not write, or flushes, keeps none.
+//!
+//! Invariant: a due block was retired, no guard remains of those that could reach it, and it is in
+//! the list of one thread alone, which either makes a block of it again or frees it. What lies in a
+//! slab that is being emptied is freed only: nothing new gets into such a slab (`arena`).
+//!
 //! A guard must not live across an `.await`, nor through a long computation on a connection
 //! thread; [`Guard::repin`] between steps lets the epoch go on.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use crate::arena;
+use crate::arena::{self, Mobility};
 use crate::memory::{self, Block};
 use crate::sync::{IS_MODEL, epoch};
 use crate::transaction::overlay::Overlay;
@@ -33,6 +43,11 @@ use crate::transaction::overlay::Overlay;
 const FLUSH_BLOCKS: usize = 128;
 /// A thread flushes after retiring this many bytes.
 const FLUSH_BYTES: usize = 1 << 18;
+/// Due blocks are kept where at least so many became due together: they are short then, and kept
+/// within some times [`FLUSH_BYTES`].
+const DUE_BLOCKS_MIN: usize = FLUSH_BLOCKS / 2;
+/// A thread keeps no more due blocks than these.
+const DUE_BLOCKS_MAX: usize = 2 * FLUSH_BLOCKS;
 /// What is larger is dropped by the reaper.
 pub(crate) const DROP_INLINE_BYTES: usize = 1 << 16;
 /// How long garbage may lie when nobody else is working.
@@ -44,52 +59,141 @@ static REAPER: OnceLock<Sender<Box<dyn Drain>>> = OnceLock::new();
 thread_local! {
     static HANDLE: epoch::LocalHandle =
         COLLECTOR.get_or_init(epoch::Collector::new).register();
-    static UNFLUSHED: RefCell<Unflushed> = const { RefCell::new(Unflushed::NONE) };
+    static GARBAGE: RefCell<Garbage> = const { RefCell::new(Garbage::NONE) };
 }
 
-/// What a thread has retired since it flushed last.
-struct Unflushed {
+/// A thread's garbage.
+struct Garbage {
     /// Blocks gather here, so that they cost the collector one entry for all.
-    blocks: Vec<Block>,
-    /// How much there is, what the collector has already included.
-    count: usize,
+    retired: Vec<Block>,
+    /// How much was retired since the last flush, with what the collector has already. What is no
+    /// block counts as [`FLUSH_BYTES`] / [`FLUSH_BLOCKS`] at least.
     bytes: usize,
+    /// May be freed.
+    due: Vec<Block>,
+    /// Whether the thread writes, so that due blocks are kept.
+    keeps_due: bool,
+    /// How many due blocks in a row were not what was wanted.
+    misfits: u32,
+    /// Empty: for the next blocks.
+    spare: Vec<Block>,
 }
 
-impl Unflushed {
-    const NONE: Unflushed = Unflushed {
-        blocks: Vec::new(),
-        count: 0,
+impl Garbage {
+    const NONE: Garbage = Garbage {
+        retired: Vec::new(),
         bytes: 0,
+        due: Vec::new(),
+        keeps_due: false,
+        misfits: 0,
+        spare: Vec::new(),
     };
 
     /// Whether it is time to flush.
+    #[inline(always)]
     fn note(&mut self, bytes: usize) -> bool {
-        self.count += 1;
         self.bytes += bytes;
-        self.count >= FLUSH_BLOCKS || self.bytes >= FLUSH_BYTES
+        self.retired.len() >= FLUSH_BLOCKS || self.bytes >= FLUSH_BYTES
     }
 
-    /// Gives the blocks to the collector.
+    /// Gives the retired blocks to the collector.
     fn hand_over(&mut self, guard: &epoch::Guard) {
-        (self.count, self.bytes) = (0, 0);
-        if self.blocks.is_empty() {
+        self.bytes = 0;
+        if self.retired.is_empty() {
             return;
         }
+        let mut next = std::mem::take(&mut self.spare);
         // As many will follow.
-        let next = Vec::with_capacity(FLUSH_BLOCKS);
-        let blocks = std::mem::replace(&mut self.blocks, next);
+        next.reserve(FLUSH_BLOCKS);
+        let blocks = std::mem::replace(&mut self.retired, next);
         // SAFETY: this runs once, when no guard remains that could reach the blocks.
-        let last = move || unsafe { Block::free_all_retired(blocks) };
+        let last = move || unsafe { become_due(blocks) };
         // SAFETY: whoever retired the blocks has made them unreachable for guards made since.
         unsafe { guard.defer_unchecked(last) };
     }
+
+    /// Keeps due blocks for new ones, if it pays; those it does not keep are left.
+    fn keep(&mut self, blocks: &mut Vec<Block>) {
+        let are_many = blocks.len() >= DUE_BLOCKS_MIN;
+        let have_room = self.due.len() + blocks.len() <= DUE_BLOCKS_MAX;
+        if !(self.keeps_due && are_many && have_room && arena::recycles()) {
+            return;
+        }
+        blocks.iter().for_each(|block| block.poison());
+        if self.due.is_empty() {
+            std::mem::swap(&mut self.due, blocks);
+        } else {
+            self.due.append(blocks);
+        }
+    }
+
+    /// Makes the last due block one of `bytes`, or frees it: and the more others the less they fit,
+    /// since freed together they cost less.
+    #[cold]
+    #[inline(never)]
+    fn refit(&mut self, bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
+        let last = self.due.last()?;
+        if last.may_become(bytes, mobility) {
+            self.misfits = 0;
+            memory::count_recycled(bytes, mobility);
+            return self.due.pop().map(Block::start);
+        }
+        let blocks = 1 << self.misfits.min(DUE_BLOCKS_MAX.ilog2());
+        self.misfits += 1;
+        let from = self.due.len().saturating_sub(blocks);
+        // SAFETY: the blocks are due, and leave the list.
+        unsafe { Block::free_all_retired(&self.due[from..]) };
+        self.due.truncate(from);
+        None
+    }
+
+    /// Frees what is due, and keeps nothing of what will be, until the thread writes again.
+    fn free_due(&mut self) {
+        self.keeps_due = false;
+        // SAFETY: the blocks are due, and leave the list.
+        unsafe { Block::free_all_retired(&self.due) };
+        self.due.clear();
+    }
 }
 
-impl Drop for Unflushed {
+/// Frees blocks, or keeps them for new ones.
+///
+/// # Safety
+/// They are retired, and no guard remains that could reach them.
+unsafe fn become_due(mut blocks: Vec<Block>) {
+    let kept = GARBAGE.try_with(|garbage| garbage.borrow_mut().keep(&mut blocks));
+    // SAFETY: passed on to the caller.
+    unsafe { Block::free_all_retired(&blocks) };
+    blocks.clear();
+    if kept.is_ok() {
+        GARBAGE.with_borrow_mut(|garbage| garbage.spare = blocks);
+    }
+}
+
+/// Where one of this thread's due blocks starts, which is a live one of `bytes` from now on and
+/// nobody's.
+#[inline(always)]
+pub(crate) fn recycled(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
+    let recycled = |garbage: &RefCell<Garbage>| {
+        let mut garbage = garbage.borrow_mut();
+        match garbage.due.last() {
+            // Mostly what is written is as long as what was there before.
+            Some(last) if last.is_alike(bytes, mobility) => {
+                memory::count_recycled(bytes, mobility);
+                garbage.due.pop().map(Block::start)
+            }
+            Some(_) => garbage.refit(bytes, mobility),
+            None => None,
+        }
+    };
+    GARBAGE.try_with(recycled).ok().flatten()
+}
+
+impl Drop for Garbage {
     /// The thread ends. Its handle may be gone already.
     fn drop(&mut self) {
-        if !self.blocks.is_empty() {
+        self.free_due();
+        if !self.retired.is_empty() {
             let handle = COLLECTOR.get_or_init(epoch::Collector::new).register();
             let guard = handle.pin();
             self.hand_over(&guard);
@@ -119,7 +223,7 @@ pub fn pin() -> Guard {
 
 /// Whether this thread holds garbage back that only it can hand over.
 pub fn has_unflushed() -> bool {
-    UNFLUSHED.with_borrow(|unflushed| unflushed.count > 0)
+    GARBAGE.with_borrow(|garbage| garbage.bytes > 0 || !garbage.due.is_empty())
 }
 
 /// Hands this thread's garbage over, and memory it keeps for itself and does not use: for a
@@ -154,15 +258,14 @@ impl Guard {
     #[inline(always)]
     pub(crate) unsafe fn retire(&self, block: Block) {
         block.count_retired();
-        block.prefetch_free();
-        let gathered = UNFLUSHED.try_with(|unflushed| {
-            let mut unflushed = unflushed.borrow_mut();
-            unflushed.blocks.push(block);
-            unflushed.note(block.bytes())
+        let gathered = GARBAGE.try_with(|garbage| {
+            let mut garbage = garbage.borrow_mut();
+            garbage.retired.push(block);
+            garbage.note(block.bytes())
         });
         match gathered {
             Ok(false) if !IS_MODEL => {}
-            Ok(_) => self.flush(),
+            Ok(_) => self.flush_writing(),
             // SAFETY: passed on to the caller.
             Err(_) => unsafe { self.retire_at_end(block) },
         }
@@ -211,17 +314,32 @@ impl Guard {
     }
 
     fn note(&self, bytes: usize) {
-        let is_time = UNFLUSHED.try_with(|unflushed| unflushed.borrow_mut().note(bytes));
+        let bytes = bytes.max(FLUSH_BYTES / FLUSH_BLOCKS);
+        let is_time = GARBAGE.try_with(|garbage| garbage.borrow_mut().note(bytes));
         if is_time != Ok(false) {
-            self.flush();
+            self.flush_writing();
         }
+    }
+
+    /// As [`Guard::flush`], but that what is due may be kept for what this thread writes next.
+    #[inline(never)]
+    fn flush_writing(&self) {
+        self.hand_over(|garbage| garbage.keeps_due = !IS_MODEL);
     }
 
     /// Hands this thread's garbage over and frees what may be freed.
     #[inline(never)]
     pub fn flush(&self) {
-        // What is freed may retire in its turn: nothing is borrowed meanwhile.
-        let _ = UNFLUSHED.try_with(|unflushed| unflushed.borrow_mut().hand_over(&self.inner));
+        self.hand_over(Garbage::free_due);
+    }
+
+    fn hand_over(&self, prepare: impl FnOnce(&mut Garbage)) {
+        // What becomes due comes back to the thread's garbage: nothing is borrowed meanwhile.
+        let _ = GARBAGE.try_with(|garbage| {
+            let mut garbage = garbage.borrow_mut();
+            prepare(&mut garbage);
+            garbage.hand_over(&self.inner);
+        });
         self.inner.flush();
     }
 }
@@ -292,5 +410,56 @@ mod tests {
         drop(guard);
         settle();
         assert_eq!(memory::usage().retired_bytes, 0);
+    }
+
+    /// Writes entries of one length over each other until a due block serves again, or, where none
+    /// does, for a while; counts are exact all the way.
+    fn overwrite(bytes: impl Fn(usize) -> usize) -> bool {
+        let live = |block: Block| block.usable_bytes() as i64;
+        let before = memory::counted_here();
+        let mut last = Block::recycle_movable(bytes(0));
+        let mut starts = std::collections::HashSet::new();
+        let mut is_again = false;
+        for round in 1..200 * FLUSH_BLOCKS {
+            let guard = pin();
+            let next = Block::recycle_movable(bytes(round));
+            // SAFETY: nobody else knows the block, which is so long.
+            unsafe { next.start().as_ptr().write_bytes(round as u8, next.bytes()) };
+            // SAFETY: as above; it is retired once.
+            unsafe { guard.retire(last) };
+            assert_eq!(memory::counted_here().0 - before.0, live(next));
+            last = next;
+            let kept = GARBAGE.with_borrow(|garbage| garbage.due.len());
+            assert!(kept <= DUE_BLOCKS_MAX);
+            is_again |= kept > 0 && !starts.insert(next.start());
+            if round % 50 == 0 {
+                std::thread::yield_now();
+            }
+        }
+        // SAFETY: nobody else knows it.
+        unsafe { pin().retire(last) };
+        flush_thread();
+        assert!(!has_unflushed());
+        is_again
+    }
+
+    #[test]
+    fn who_overwrites_what_is_as_long_writes_to_the_same_blocks() {
+        let alike = || overwrite(|_| 100);
+        let is_again = std::thread::spawn(alike).join().expect("no panic");
+        assert!(is_again || !arena::recycles());
+    }
+
+    #[test]
+    fn what_is_as_long_or_not_is_counted_exactly() {
+        for lengths in [
+            &[97, 100][..],
+            &[100, 120],
+            &[40, 48, 52, 60, 9_000],
+            &[10_000],
+        ] {
+            let mixed = || overwrite(|round| lengths[round * 7 / 5 % lengths.len()]);
+            std::thread::scope(|scope| scope.spawn(mixed).join().expect("no panic"));
+        }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! - an entry that a table names, whose block can only go on to be retired and freed,
 //! - one that was retired or never got its name, and soon is free,
-//! - or what was left there by an earlier block, in a thread's cache.
+//! - or what was left there by an earlier block, in a thread's cache or among what it is to free.
 //!
 //! Nobody writes to any of these but the bits of an entry that are atomic. So who looks at a quiet
 //! slab may read whatever it finds as the key of an entry; whether it is one the table says, by

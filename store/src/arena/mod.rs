@@ -28,6 +28,8 @@
 //! - *Freeing*, from any thread: set the bit, add to the count. The thread whose free brings the
 //!   count to 1/32 of the slab puts the slab on its class's stack. That bound makes each take
 //!   worth its while, and leaves at most 3 percent of the slots idle, fewer in the mean.
+//! - *At once*: an entry mostly takes the place of one as long that its thread retired a while ago
+//!   (`reclaim`), of which nothing here gets to know, unless slabs should run empty ([`recycles`]).
 //! - *Reuse*: stacks are last in, first out, and what was just put there is nearly full: dense
 //!   slabs get denser, sparse ones sink and run empty. A slab found empty goes to a common pool
 //!   and may come back with any class ([`Survey`]).
@@ -185,12 +187,24 @@ pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility
 }
 
 /// Whether the block at an address lies in a slab that is to be emptied.
-#[cfg(any(test, debug_assertions))]
+#[inline(always)]
 pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
-    unit_of(start).is_some_and(|(region, index, offset)| {
+    // Mostly none is.
+    region().is_some_and(|region| !region.evacuated.is_empty() && is_evacuated_in(region, start))
+}
+
+#[inline(never)]
+fn is_evacuated_in(region: &'static Region, start: NonNull<u8>) -> bool {
+    unit_of(start).is_some_and(|(_, index, offset)| {
         let slab = Place::of(region, index, offset).slab;
         region.evacuated.has(slab.index())
     })
+}
+
+/// Whether new blocks may stand where others of their class stood a moment ago. Where every slab
+/// counts, or many are sparse, they had better stand in those that are nearly full.
+pub(crate) fn recycles() -> bool {
+    IS_USED && scale().longer_part().is_none()
 }
 
 /// In which slab's bytes an address lies, and where.

@@ -253,9 +253,15 @@ impl Drain for HugePage {
 }
 
 impl Bits {
+    /// Each is counted before anybody can know of it.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
     pub(super) fn has(&self, index: u32) -> bool {
-        // Each is counted before anybody can know of it. Mostly there is none.
-        if self.count.load(Ordering::Relaxed) == 0 {
+        // Mostly there is none.
+        if self.is_empty() {
             return false;
         }
         let word = self.words[index as usize / 64].load(Ordering::Relaxed);

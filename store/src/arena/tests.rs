@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::Block;
 use crate::reclaim;
 use crate::tests::OnDrop;
 
@@ -564,6 +565,80 @@ fn nobody_writes_to_what_stands_in_a_quiet_slab() {
                         content.iter().all(|&byte| byte == content[0]),
                         "half written"
                     );
+                }
+            }
+            drop(guard);
+            end_evacuation(evacuated.into_slabs());
+        }
+    });
+}
+
+#[test]
+fn nobody_makes_a_block_again_in_a_quiet_slab() {
+    note_limit(0);
+    const BYTES: usize = 628;
+    const BLOCKS: usize = 100_000;
+    let is_over = AtomicBool::new(false);
+    // As above. What is in here is live or retired, and whole.
+    let own = Mutex::new(HashSet::new());
+    let write = |seed| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut live = std::collections::VecDeque::new();
+        while !is_over.load(Ordering::Relaxed) {
+            let guard = reclaim::pin();
+            for _ in 0..random.usize(1..8) {
+                let block = Block::recycle_movable(BYTES);
+                let halves = [0, BYTES / 2].map(|from| block.start().as_ptr().wrapping_add(from));
+                let with = random.u8(..);
+                own.lock().unwrap().insert(block.start().addr());
+                for half in halves {
+                    // SAFETY: the block is new and so long.
+                    unsafe { half.write_bytes(with, BYTES / 2) };
+                    std::thread::yield_now();
+                }
+                live.push_back(block);
+            }
+            while live.len() > 60 {
+                let at = random.usize(..live.len());
+                let block = live.swap_remove_back(at).expect("there are so many");
+                own.lock().unwrap().remove(&block.start().addr());
+                // SAFETY: nobody else frees it.
+                unsafe { guard.retire(block) };
+            }
+        }
+        let guard = reclaim::pin();
+        for block in live {
+            own.lock().unwrap().remove(&block.start().addr());
+            // SAFETY: as above.
+            unsafe { guard.retire(block) };
+        }
+    };
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            scope.spawn({
+                let write = &write;
+                move || write(seed)
+            });
+        }
+        let _last = OnDrop(&is_over);
+        let mut seen = 0;
+        while seen < BLOCKS && IS_USED {
+            let Some(evacuated) = quiet(set_aside(BYTES)) else {
+                continue;
+            };
+            let guard = reclaim::pin();
+            for at in 0..evacuated.slabs().len() {
+                let slots = 0..evacuated.shape(at).0;
+                for slot in evacuated.taken((at, slots), &guard) {
+                    if !own.lock().unwrap().contains(&slot.start().addr()) {
+                        continue;
+                    }
+                    seen += 1;
+                    // SAFETY: it is so long, and nobody writes to it.
+                    let content =
+                        unsafe { std::slice::from_raw_parts(slot.start().as_ptr(), BYTES) };
+                    let is_whole = content.iter().all(|&byte| byte == content[0]);
+                    assert!(is_whole, "half written");
                 }
             }
             drop(guard);
