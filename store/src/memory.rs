@@ -85,24 +85,42 @@ impl Block {
     /// As [`Block::allocate_movable`], or one that this thread was about to free.
     #[inline(never)]
     pub(crate) fn recycle_movable(bytes: usize) -> Block {
-        match reclaim::recycled(bytes, Mobility::Movable) {
-            Some(start) => {
-                shadow::freed(start);
-                shadow::allocated(start, bytes);
-                Block::new(start, bytes, Mobility::Movable)
-            }
+        match reclaim::take_due() {
+            // Mostly what is written is as long as what was there before.
+            Some(due) if due.is_alike(bytes, Mobility::Movable) => due.recycled(),
+            Some(due) => Block::recycle_other(due, bytes, Mobility::Movable),
             None => Block::allocate_movable(bytes),
         }
     }
 
-    /// Whether the block, which is to be freed, can become a new one of the same length.
-    #[inline(always)]
-    pub(crate) fn is_alike(self, bytes: usize, mobility: Mobility) -> bool {
-        let other = Block::new(self.start, bytes, mobility);
-        self == other && bytes <= arena::BYTES_MAX && !arena::is_evacuated(self.start)
+    #[cold]
+    #[inline(never)]
+    fn recycle_other(due: Block, bytes: usize, mobility: Mobility) -> Block {
+        match reclaim::refit(due, bytes, mobility) {
+            Some(due) => Block::new(due.start, bytes, mobility).recycled(),
+            None => Block::allocate_as(bytes, mobility),
+        }
     }
 
-    /// Whether the block, which is to be freed, can become a new one: of the same class.
+    /// The block that was retired, live again.
+    #[inline(always)]
+    fn recycled(self) -> Block {
+        count_retired(-(self.usable_bytes() as i64));
+        shadow::freed(self.start);
+        shadow::allocated(self.start, self.bytes());
+        self
+    }
+
+    /// Whether the block, which is to be freed, can become a new one of the same length for sure.
+    #[inline(always)]
+    fn is_alike(self, bytes: usize, mobility: Mobility) -> bool {
+        self == Block::new(self.start, bytes, mobility)
+            && bytes <= arena::BYTES_MAX
+            && arena::is_none_evacuated()
+    }
+
+    /// Whether the block, which is to be freed, can become a new one: of the same class, and not where
+    /// nothing new is to be.
     pub(crate) fn may_become(self, bytes: usize, mobility: Mobility) -> bool {
         let other = Block::new(self.start, bytes, mobility);
         self.mobility() == mobility
@@ -551,12 +569,6 @@ pub(crate) fn count_garbage(bytes: i64) {
         add(&own.retired_bytes, bytes);
         count_live(bytes);
     });
-}
-
-/// Counts a retired block as live, as one of `bytes`.
-#[inline(always)]
-pub(crate) fn count_recycled(bytes: usize, mobility: Mobility) {
-    count_retired(-(class_bytes(bytes, mobility) as i64));
 }
 
 /// Counts memory as retired that was live.

@@ -16,7 +16,7 @@
 //!   more than [`DROP_INLINE_BYTES`] goes to the reaper thread, which frees it in slices.
 //!
 //! Blocks that may be freed are *due*. A thread that goes on writing keeps a few of those, and the
-//! next entry of the same length takes the place of the last of them ([`recycled`]): who overwrites
+//! next entry of the same length takes the place of the last of them ([`take_due`]): who overwrites
 //! values of one size shares nothing with others for it, and writes to what is in its cache still.
 //! Due blocks count as retired. A thread that does not write, or flushes, keeps none.
 //!
@@ -29,7 +29,6 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -127,17 +126,14 @@ impl Garbage {
         }
     }
 
-    /// Makes the last due block one of `bytes`, or frees it: and the more others the less they fit,
-    /// since freed together they cost less.
-    #[cold]
-    #[inline(never)]
-    fn refit(&mut self, bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
-        let last = self.due.last()?;
-        if last.may_become(bytes, mobility) {
+    /// Takes a due block that is to become one of `bytes`, if it can; else it is freed, and the more
+    /// others the less they fit, since freed together they cost less.
+    fn refit(&mut self, due: Block, bytes: usize, mobility: Mobility) -> Option<Block> {
+        if due.may_become(bytes, mobility) {
             self.misfits = 0;
-            memory::count_recycled(bytes, mobility);
-            return self.due.pop().map(Block::start);
+            return Some(due);
         }
+        self.due.push(due);
         let blocks = 1 << self.misfits.min(DUE_BLOCKS_MAX.ilog2());
         self.misfits += 1;
         let from = self.due.len().saturating_sub(blocks);
@@ -170,23 +166,19 @@ unsafe fn become_due(mut blocks: Vec<Block>) {
     }
 }
 
-/// Where one of this thread's due blocks starts, which is a live one of `bytes` from now on and
-/// nobody's.
+/// Takes the last of this thread's due blocks out of the list: the caller makes a new one of it, or
+/// calls [`refit`].
 #[inline(always)]
-pub(crate) fn recycled(bytes: usize, mobility: Mobility) -> Option<NonNull<u8>> {
-    let recycled = |garbage: &RefCell<Garbage>| {
-        let mut garbage = garbage.borrow_mut();
-        match garbage.due.last() {
-            // Mostly what is written is as long as what was there before.
-            Some(last) if last.is_alike(bytes, mobility) => {
-                memory::count_recycled(bytes, mobility);
-                garbage.due.pop().map(Block::start)
-            }
-            Some(_) => garbage.refit(bytes, mobility),
-            None => None,
-        }
-    };
-    GARBAGE.try_with(recycled).ok().flatten()
+pub(crate) fn take_due() -> Option<Block> {
+    let take = |garbage: &RefCell<Garbage>| garbage.borrow_mut().due.pop();
+    GARBAGE.try_with(take).ok().flatten()
+}
+
+/// Gives a due block to whoever wants one of `bytes`, still counted as retired, if it can become
+/// that; else it is freed.
+#[cold]
+pub(crate) fn refit(due: Block, bytes: usize, mobility: Mobility) -> Option<Block> {
+    GARBAGE.with_borrow_mut(|garbage| garbage.refit(due, bytes, mobility))
 }
 
 impl Drop for Garbage {
@@ -412,28 +404,37 @@ mod tests {
         assert_eq!(memory::usage().retired_bytes, 0);
     }
 
-    /// Writes entries of one length over each other until a due block serves again, or, where none
-    /// does, for a while; counts are exact all the way.
-    fn overwrite(bytes: impl Fn(usize) -> usize) -> bool {
-        let live = |block: Block| block.usable_bytes() as i64;
-        let before = memory::counted_here();
+    /// Writes blocks of some lengths over each other, for so many flushes or until a due one serves
+    /// again.
+    fn overwrite(flushes: usize, bytes: impl Fn(usize) -> usize) -> bool {
         let mut last = Block::recycle_movable(bytes(0));
-        let mut starts = std::collections::HashSet::new();
         let mut is_again = false;
-        for round in 1..200 * FLUSH_BLOCKS {
+        for round in 1..flushes * FLUSH_BLOCKS {
             let guard = pin();
+            let due = GARBAGE.with_borrow(|garbage| garbage.due.last().copied());
+            let before = memory::counted_here();
             let next = Block::recycle_movable(bytes(round));
+            let after = memory::counted_here();
+            is_again |= due == Some(next);
+            let usable = next.usable_bytes() as i64;
+            assert_eq!(after.0 - before.0, usable, "live");
+            if due == Some(next) {
+                assert_eq!(before.1 - after.1, usable, "retired");
+            }
             // SAFETY: nobody else knows the block, which is so long.
             unsafe { next.start().as_ptr().write_bytes(round as u8, next.bytes()) };
             // SAFETY: as above; it is retired once.
             unsafe { guard.retire(last) };
-            assert_eq!(memory::counted_here().0 - before.0, live(next));
             last = next;
             let kept = GARBAGE.with_borrow(|garbage| garbage.due.len());
             assert!(kept <= DUE_BLOCKS_MAX);
-            is_again |= kept > 0 && !starts.insert(next.start());
-            if round % 50 == 0 {
-                std::thread::yield_now();
+            if round % FLUSH_BLOCKS == 0 {
+                if is_again {
+                    break;
+                }
+                // Other tests hold guards.
+                drop(guard);
+                std::thread::sleep(Duration::from_micros(100));
             }
         }
         // SAFETY: nobody else knows it.
@@ -445,7 +446,7 @@ mod tests {
 
     #[test]
     fn who_overwrites_what_is_as_long_writes_to_the_same_blocks() {
-        let alike = || overwrite(|_| 100);
+        let alike = || overwrite(50_000, |_| 100);
         let is_again = std::thread::spawn(alike).join().expect("no panic");
         assert!(is_again || !arena::recycles());
     }
@@ -458,7 +459,7 @@ mod tests {
             &[40, 48, 52, 60, 9_000],
             &[10_000],
         ] {
-            let mixed = || overwrite(|round| lengths[round * 7 / 5 % lengths.len()]);
+            let mixed = || overwrite(200, |round| lengths[round * 7 / 5 % lengths.len()]);
             std::thread::scope(|scope| scope.spawn(mixed).join().expect("no panic"));
         }
     }

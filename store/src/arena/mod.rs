@@ -186,16 +186,15 @@ pub(crate) fn prefetch_free(start: NonNull<u8>, bytes: usize, mobility: Mobility
     }
 }
 
-/// Whether the block at an address lies in a slab that is to be emptied.
+/// Whether there is no slab that is to be emptied.
 #[inline(always)]
-pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
-    // Mostly none is.
-    region().is_some_and(|region| !region.evacuated.is_empty() && is_evacuated_in(region, start))
+pub(crate) fn is_none_evacuated() -> bool {
+    region().is_none_or(|region| region.evacuated.is_empty())
 }
 
-#[inline(never)]
-fn is_evacuated_in(region: &'static Region, start: NonNull<u8>) -> bool {
-    unit_of(start).is_some_and(|(_, index, offset)| {
+/// Whether the block at an address lies in a slab that is to be emptied.
+pub(crate) fn is_evacuated(start: NonNull<u8>) -> bool {
+    unit_of(start).is_some_and(|(region, index, offset)| {
         let slab = Place::of(region, index, offset).slab;
         region.evacuated.has(slab.index())
     })

@@ -577,7 +577,7 @@ fn nobody_writes_to_what_stands_in_a_quiet_slab() {
 fn nobody_makes_a_block_again_in_a_quiet_slab() {
     note_limit(0);
     const BYTES: usize = 628;
-    const BLOCKS: usize = 100_000;
+    const BLOCKS: usize = 20_000;
     let is_over = AtomicBool::new(false);
     // As above. What is in here is live or retired, and whole.
     let own = Mutex::new(HashSet::new());
