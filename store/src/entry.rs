@@ -231,20 +231,38 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 /// There is, and the two do not overlap.
 #[inline(always)]
 unsafe fn copy(from: &[u8], to: *mut u8) {
-    const WIDE: usize = size_of::<u128>();
-    if from.len() <= 2 * WIDE
-        && let (Some(first), Some(last)) = (from.first_chunk::<WIDE>(), from.last_chunk::<WIDE>())
-    {
+    let copied = match from.len() {
         // SAFETY: passed on to the caller.
-        unsafe { to.cast::<[u8; WIDE]>().write(*first) };
-        // SAFETY: the last bytes of the room.
-        let end = unsafe { to.add(from.len() - WIDE) };
+        16..=32 => unsafe { copy_ends::<16>(from, to) },
         // SAFETY: as above.
-        unsafe { end.cast::<[u8; WIDE]>().write(*last) };
-        return;
+        8..16 => unsafe { copy_ends::<8>(from, to) },
+        // SAFETY: as above.
+        4..8 => unsafe { copy_ends::<4>(from, to) },
+        _ => false,
+    };
+    if !copied {
+        // SAFETY: passed on to the caller.
+        unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
     }
+}
+
+/// Copies the first and the last so many bytes, if there are as many.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(always)]
+unsafe fn copy_ends<const BYTES: usize>(from: &[u8], to: *mut u8) -> bool {
+    let (Some(first), Some(last)) = (from.first_chunk::<BYTES>(), from.last_chunk::<BYTES>())
+    else {
+        return false;
+    };
     // SAFETY: passed on to the caller.
-    unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+    unsafe { to.cast::<[u8; BYTES]>().write(*first) };
+    // SAFETY: the last bytes of the room.
+    let end = unsafe { to.add(from.len() - BYTES) };
+    // SAFETY: as above.
+    unsafe { end.cast::<[u8; BYTES]>().write(*last) };
+    true
 }
 
 /// A key with its value, as it was at one moment; valid as long as the guard it was read under.
@@ -686,6 +704,45 @@ impl<'g> Entry<'g> {
         let (key_at, key_bytes, value_bytes) = fits.then(|| entry.spans_of_any())?;
         let fits = key_at + key_bytes + value_bytes <= slot.bytes();
         fits.then(|| entry.key_at(key_at, key_bytes))
+    }
+
+    /// The same string with another text of the same length as its value, and all that is said
+    /// beside it but a token; none where it is no such string.
+    #[inline(always)]
+    pub(crate) fn respelled(self, version: u64, text: &[u8], usage: Usage) -> Option<Entry<'g>> {
+        const FORM: u8 = 0b11 << 3;
+        let header = self.header();
+        let (key_at, key_bytes, value_bytes) = self.spans();
+        let is_flat = header.shape & FORM != (Form::Tree as u8) << 3;
+        let is_text = header.shape & 0b111 == Kind::String as u8 && is_flat;
+        if !is_text || self.has(HAS_TOKEN) || text.len() != value_bytes {
+            return None;
+        }
+        let value_at = key_at + key_bytes;
+        let start = Block::recycle_movable(value_at + value_bytes).start();
+        shadow::written(start, HEADER_BYTES);
+        let respelled = Header {
+            version: version.to_ne_bytes(),
+            value_bytes: header.value_bytes,
+            key_bytes: header.key_bytes,
+            shape: header.shape & !FORM | Form::Plain.bits() << 3,
+            usage: AtomicU32::new(usage.bits()),
+        };
+        // SAFETY: the block is ours, aligned to 4, and at least a header long.
+        unsafe { start.cast::<Header>().write(respelled) };
+        let rest = self.bytes(HEADER_BYTES, value_at - HEADER_BYTES);
+        // SAFETY: the block is as long as this entry's.
+        let rest_start = unsafe { start.as_ptr().add(HEADER_BYTES) };
+        // SAFETY: what stands before the value fits, in a block that is new.
+        unsafe { copy(rest, rest_start) };
+        // SAFETY: as above.
+        let value_start = unsafe { start.as_ptr().add(value_at) };
+        // SAFETY: the text is as long as what stands there in this entry.
+        unsafe { copy(text, value_start) };
+        Some(Entry {
+            start: start.cast(),
+            _guard: PhantomData,
+        })
     }
 
     /// The same entry elsewhere, to take this one's place in its slot.

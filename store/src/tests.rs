@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::entry::Meta;
 use crate::reclaim;
 use crate::value::hash::{Hash, HashEdit};
 use crate::value::number::parse_integer;
@@ -80,6 +81,107 @@ fn what_is_put_is_read_until_it_is_removed() {
         assert_eq!(db.remove(b"k"), Ok(false));
         assert_eq!((get(db, "k"), db.len()), (None, 0));
     });
+}
+
+/// As [`add`], by the way of counters.
+fn count(db: &Db<'_>, key: &str, by: i64) -> Result<i64, Error> {
+    db.update_integer(key.as_bytes(), |entry| string::sum(Str::of_any(entry)?, by))
+}
+
+/// Counts on from a text at one key, and gives another with the same text a number as any value.
+fn count_both(db: Db<'_>, key: &str, text: &str, meta: Meta, is_raw: bool) {
+    let other = format!("{key}'");
+    for key in [key, other.as_str()] {
+        let value = match is_raw {
+            true => string::owned_raw(text.as_bytes().to_vec()),
+            false => string::owned(text.as_bytes().to_vec()),
+        };
+        let draft = Draft { value, meta };
+        db.put(key.as_bytes(), draft).expect("nothing is busy");
+    }
+    let version = db.peek(key.as_bytes()).map_or(0, Entry::version);
+    assert_eq!(count(&db, key, 1), add(&db, &other, 1));
+    let [one, two] = [key, other.as_str()].map(|key| db.peek(key.as_bytes()).expect("it is there"));
+    assert_eq!((one.meta(), one.key()), (two.meta(), key.as_bytes()));
+    assert_eq!(one.value_bytes(), two.value_bytes());
+    assert_eq!((one.kind(), one.form()), (two.kind(), two.form()));
+    assert!(one.version() > version);
+}
+
+#[test]
+fn a_number_is_what_it_would_be_as_any_value() {
+    const TEXTS: [&str; 8] = [
+        "0",
+        "8",
+        "9",
+        "-1",
+        "-10",
+        "1234567890123",
+        "99999999",
+        "-9",
+    ];
+    const EXPIRIES: [Option<u64>; 4] = [None, Some(500), Some(5_000), Some(u64::MAX)];
+    let store = store();
+    for text in TEXTS {
+        for (at, expires_at_ms) in EXPIRIES.into_iter().enumerate() {
+            for (key_bytes, token) in [(1, None), (16, None), (33, Some(77)), (300, None)] {
+                let meta = Meta {
+                    expires_at_ms,
+                    client_flags: at as u32 / 2,
+                    token,
+                    stale: true,
+                    win_sent: false,
+                };
+                let key = "k".repeat(key_bytes);
+                let is_raw = at % 2 == 1;
+                with(&store, |db| count_both(db, &key, text, meta, is_raw));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_as_it_is() {
+    let store = store();
+    with(&store, |db| {
+        set(db, "text", "12a");
+        set(db, "most", "9223372036854775807");
+        assert_eq!(count(&db, "text", 1), Err(Error::NotAnInteger));
+        assert_eq!(count(&db, "most", 1), Err(Error::Overflow));
+        assert_eq!(
+            (get(db, "text"), number(&db, "most")),
+            (Some("12a".into()), i64::MAX)
+        );
+        assert_eq!(
+            (count(&db, "none", -3), count(&db, "none", 3)),
+            (Ok(-3), Ok(0))
+        );
+        let within = db.atomic(|db| Ok((count(db, "none", 5)?, count(db, "none", 5)?)));
+        assert_eq!((within, number(&db, "none")), (Ok((5, 10)), 10));
+    });
+}
+
+#[test]
+fn no_count_is_lost() {
+    let store = store();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for at in 0..2_000 {
+                    let key = format!("counter {}", at % 3);
+                    with(&store, |db| match at % 5 {
+                        0 => db.atomic(|db| count(db, &key, 1)),
+                        _ => count(&db, &key, 1),
+                    })
+                    .expect("nothing stays busy");
+                }
+            });
+        }
+    });
+    let sum: i64 = (0..3)
+        .map(|at| with(&store, |db| number(&db, &format!("counter {at}"))))
+        .sum();
+    assert_eq!(sum, 6_000);
 }
 
 /// Too large to be packed.

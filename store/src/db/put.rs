@@ -71,6 +71,18 @@ impl<'g> Db<'g> {
         let version = thread::next_version(old.version());
         let usage = old.usage().rewritten(self.present());
         let entry = publish::flat((key.bytes, version), draft, usage);
+        self.swap_flat(key, (spot, old), (entry, usage.is_small()))
+    }
+
+    /// Puts an entry in which all of its value stands in the place of another; gives it back if
+    /// something changed since. Beside it, whether it was made as a part of the small queue.
+    #[inline(always)]
+    pub(super) fn swap_flat(
+        &self,
+        key: &Key<'_>,
+        (spot, old): (&Spot<'g>, Entry<'g>),
+        (entry, is_small): (Entry<'g>, bool),
+    ) -> Result<Entry<'g>, Provisional<'g>> {
         self.store.eviction().note_request(key.hash, entry);
         let new = keyspace::occupied(entry);
         let table = &self.database.table;
@@ -78,7 +90,7 @@ impl<'g> Db<'g> {
             return Err(Provisional::of_flat(entry));
         }
         self.database.count(Some(old), Some(entry));
-        publish::published_flat((entry, usage.is_small()), old, self.guard);
+        publish::published_flat((entry, is_small), old, self.guard);
         Ok(entry)
     }
 

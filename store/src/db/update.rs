@@ -6,10 +6,13 @@ use std::fmt;
 use super::{Change, Db, Draft};
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::keyspace;
 use crate::publish::Provisional;
 use crate::table::{Key, Look};
+use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::Sight;
+use crate::value::string;
 
 /// What stands at a key, to be changed as it was found or not at all.
 pub struct Basis<'k, 'g> {
@@ -73,18 +76,97 @@ impl<'g> Db<'g> {
         self.change(key, decide)
     }
 
+    /// Puts the text of an integer at a key, under the expiry and client flags of what is there, and
+    /// returns it: `decide` says which, as for [`Db::update`].
+    ///
+    /// # Errors
+    /// As [`Db::update`].
+    pub fn update_integer(
+        &self,
+        key: &[u8],
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<i64, Error>,
+    ) -> Result<i64, Error> {
+        let key = self.key(key);
+        match self.respell(&key, &mut decide) {
+            Some(decided) => decided,
+            None => self.update_to_integer(&key, &mut decide),
+        }
+    }
+
+    /// As [`Db::update_integer`], where the text is as long as what it takes the place of; none,
+    /// and nothing is done, where it is not, or something else is against it.
+    // Most counters go on by one, within their digits: the entry is copied with other digits.
+    #[inline(always)]
+    fn respell(
+        &self,
+        key: &Key<'_>,
+        mut decide: impl FnMut(Option<Entry<'g>>) -> Result<i64, Error>,
+    ) -> Option<Result<i64, Error>> {
+        if self.in_transaction {
+            return None;
+        }
+        let Look::Present(spot) = self.database.table.find(key, self.guard) else {
+            return None;
+        };
+        if spot.occupied().is_descriptor() {
+            return None;
+        }
+        let old = keyspace::entry_of(spot.occupied(), self.guard);
+        if old.is_expired(self.now_ms) {
+            return None;
+        }
+        let integer = match decide(Some(old)) {
+            Ok(integer) => integer,
+            Err(error) => return Some(Err(error)),
+        };
+        let version = thread::next_version(old.version());
+        let usage = old.usage().rewritten(self.present());
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(integer).as_bytes();
+        let entry = old.respelled(version, digits, usage)?;
+        match self.swap_flat(key, (&spot, old), (entry, usage.is_small())) {
+            Ok(_) => Some(Ok(integer)),
+            Err(made) => {
+                made.discard();
+                None
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn update_to_integer(
+        &self,
+        key: &Key<'_>,
+        decide: &mut dyn FnMut(Option<Entry<'g>>) -> Result<i64, Error>,
+    ) -> Result<i64, Error> {
+        let changed = self.change_at(key, |entry| {
+            let integer = decide(entry)?;
+            let draft = Draft::keeping_any(entry, string::integer(integer));
+            Ok((Change::Put(draft), integer))
+        });
+        changed.map(|(integer, _)| integer)
+    }
+
     fn change<'a, R, E: From<Error>>(
         &self,
         key: &[u8],
+        decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), E>,
+    ) -> Result<(R, Option<Entry<'g>>), E> {
+        self.change_at(&self.key(key), decide)
+    }
+
+    #[inline(always)]
+    fn change_at<'a, R, E: From<Error>>(
+        &self,
+        key: &Key<'_>,
         mut decide: impl FnMut(Option<Entry<'g>>) -> Result<(Change<'a>, R), E>,
     ) -> Result<(R, Option<Entry<'g>>), E> {
-        let key = self.key(key);
         if self.in_transaction {
-            return self.update_privately(&key, decide);
+            return self.update_privately(key, decide);
         }
         loop {
             // Both results stay where they are: moving them costs more than what is done here.
-            let looked = self.scope().look_settled(self.index, &key, Ticket::NONE);
+            let looked = self.scope().look_settled(self.index, key, Ticket::NONE);
             let sight = looked.as_ref().map_err(|error| E::from(*error))?;
             let live = self.live(sight.entry);
             let mut decided = decide(live);
@@ -93,7 +175,7 @@ impl<'g> Db<'g> {
                     self.keep(sight);
                     Some(live)
                 }
-                Ok((change, _)) => self.carry_out(&key, (sight, live), change, 1),
+                Ok((change, _)) => self.carry_out(key, (sight, live), change, 1),
             };
             let Some(after) = after else {
                 continue;
