@@ -297,16 +297,61 @@ thread_local! {
     static EXCESS_BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Where a thread found itself at ease.
+#[derive(Clone, Copy)]
+struct Ease {
+    limit: u64,
+    /// While so much is charged, ...
+    from_bytes: u64,
+    /// ... and so much more at most, ...
+    span_bytes: u64,
+    /// ... it need not look again for so many writes.
+    writes: u32,
+}
+
+/// A thread looks again when so much more or less is charged, ...
+const EASE_BYTES: u64 = 16 << 10;
+/// ... sooner where the limit is near, after a part of what is left, ...
+const EASE_PART: u64 = 1024;
+/// ... and after so many writes in any case.
+const EASE_WRITES: u32 = 64;
+
+thread_local! {
+    static EASE: Cell<Ease> = const {
+        Cell::new(Ease { limit: 0, from_bytes: 0, span_bytes: 0, writes: 0 })
+    };
+}
+
+/// Whether [`is_at_ease`] was true a few writes ago, and about as much is charged since.
+#[inline]
+pub(crate) fn is_still_at_ease(limit: u64, bytes: u64) -> bool {
+    let ease = EASE.get();
+    let more_bytes = memory::charged_bytes().wrapping_sub(ease.from_bytes);
+    let writes = ease.writes.saturating_sub(1);
+    EASE.set(Ease { writes, ..ease });
+    writes > 0 && more_bytes.saturating_add(bytes) < ease.span_bytes && ease.limit == limit
+}
+
 /// Whether a write of so many bytes, with what is to stay free, is far from the limit, and there
 /// are few holes: then [`press`] has nothing to do, nor eviction.
-#[inline]
+#[inline(never)]
 pub(crate) fn is_at_ease(limit: u64, bytes: u64) -> bool {
     let (charged, slabs) = (memory::charged(), memory::slab_bytes());
     // Both what is charged and what is physical.
-    let most = charged.elsewhere + charged.arena.max(slabs);
-    (limit == 0 || most + bytes <= limit)
-        && !are_many_holes(slabs, charged.arena)
-        && EXCESS_BYTES.get() == 0
+    let most = charged.elsewhere + charged.arena.max(slabs) + bytes;
+    let is_far = limit == 0 || most <= limit;
+    let is_at_ease = is_far && !are_many_holes(slabs, charged.arena) && EXCESS_BYTES.get() == 0;
+    let more_bytes = match limit {
+        0 => EASE_BYTES,
+        _ => EASE_BYTES.min(limit.saturating_sub(most) / EASE_PART),
+    };
+    EASE.set(Ease {
+        limit,
+        from_bytes: (charged.elsewhere + charged.arena).saturating_sub(EASE_BYTES),
+        span_bytes: EASE_BYTES + more_bytes,
+        writes: if is_at_ease { EASE_WRITES } else { 0 },
+    });
+    is_at_ease
 }
 
 /// Does a writer's share of emptying slabs: it is about to write so many bytes. Whether it should

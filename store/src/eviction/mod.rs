@@ -412,6 +412,9 @@ impl Db<'_> {
     pub fn make_room(&self, bytes: usize) -> Result<(), Error> {
         let bytes = bytes as u64;
         let limit = self.store().memory_bytes_max();
+        if compaction::is_still_at_ease(limit, bytes) {
+            return Ok(());
+        }
         match compaction::is_at_ease(limit, bytes + reserve_bytes(limit)) {
             true => Ok(()),
             false => self.make_room_near(limit, bytes),
