@@ -126,6 +126,17 @@ impl Header {
             && self.key_bytes != KEY_BYTES_ESCAPE
             && self.value_bytes != VALUE_BYTES_ESCAPE
     }
+
+    /// Whether it is plain, and the key so long.
+    #[inline(always)]
+    fn is_plain_with(&self, key_bytes: usize) -> bool {
+        const PARTS: u16 = ((HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS) as u16) << 8;
+        // One comparison for both: no part is set where the key is as long.
+        let of_key = (u16::from(self.shape) << 8 | u16::from(self.key_bytes)) & (PARTS | 0xFF);
+        usize::from(of_key) == key_bytes
+            && key_bytes < usize::from(KEY_BYTES_ESCAPE)
+            && self.value_bytes != VALUE_BYTES_ESCAPE
+    }
 }
 
 const _: () = assert!(HAS_EXPIRY < HAS_TOKEN && HAS_TOKEN < HAS_FLAGS);
@@ -515,9 +526,11 @@ impl<'g> Entry<'g> {
     /// Whether its key is `key`.
     #[inline(always)]
     pub(crate) fn has_key(self, key: &[u8]) -> bool {
-        match self.header().is_plain() {
-            true => is_same(self.key(), key),
-            false => self.has_key_behind_parts(key),
+        shadow::read(self.start.cast(), HEADER_BYTES);
+        let header = self.header();
+        match header.is_plain_with(key.len()) {
+            true => is_same(self.key_at(HEADER_BYTES, key.len()), key),
+            false => !header.is_plain() && self.has_key_behind_parts(key),
         }
     }
 
