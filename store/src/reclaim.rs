@@ -373,18 +373,20 @@ fn reaper() -> &'static Sender<Box<dyn Drain>> {
     })
 }
 
-/// Waits until everything retired so far is freed: for tests that count to the byte.
+/// Waits until everything retired so far is freed, and tells whether it was: for tests that count
+/// to the byte.
 ///
 /// Other threads must not hold guards.
 #[doc(hidden)]
-pub fn settle() {
+pub fn settle() -> bool {
     for _ in 0..10_000 {
         pin().flush();
         if memory::usage().retired_bytes == 0 {
-            return;
+            return true;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+    false
 }
 
 #[cfg(test)]
@@ -400,8 +402,12 @@ mod tests {
             unsafe { guard.retire(block) };
         }
         drop(guard);
-        settle();
-        assert_eq!(memory::usage().retired_bytes, 0);
+        assert!(settle());
+    }
+
+    fn due_bytes() -> i64 {
+        let usable = |block: &Block| block.usable_bytes() as i64;
+        GARBAGE.with_borrow(|garbage| garbage.due.iter().map(usable).sum())
     }
 
     /// Writes blocks of some lengths over each other, for so many flushes or until a due one serves
@@ -412,15 +418,12 @@ mod tests {
         for round in 1..flushes * FLUSH_BLOCKS {
             let guard = pin();
             let due = GARBAGE.with_borrow(|garbage| garbage.due.last().copied());
-            let before = memory::counted_here();
+            let (before, due_before) = (memory::counted_here(), due_bytes());
             let next = Block::recycle_movable(bytes(round));
-            let after = memory::counted_here();
+            let (after, due_after) = (memory::counted_here(), due_bytes());
             is_again |= due == Some(next);
-            let usable = next.usable_bytes() as i64;
-            assert_eq!(after.0 - before.0, usable, "live");
-            if due == Some(next) {
-                assert_eq!(before.1 - after.1, usable, "retired");
-            }
+            assert_eq!(after.0 - before.0, next.usable_bytes() as i64, "live");
+            assert_eq!(before.1 - after.1, due_before - due_after, "retired");
             // SAFETY: nobody else knows the block, which is so long.
             unsafe { next.start().as_ptr().write_bytes(round as u8, next.bytes()) };
             // SAFETY: as above; it is retired once.
