@@ -66,6 +66,8 @@ pub(crate) struct Call<'c> {
     pub(crate) limits: Limits,
     /// Whether documents are text: `json_bridge`.
     pub(crate) is_bridged: bool,
+    /// Whether what the first keys of requests lead to is on its way to the cache.
+    pub(crate) is_fetched: bool,
     /// A reply that has become as long as this, in bytes, is sent before it grows further: a
     /// line of keys can ask for more than there is memory for.
     pub(crate) reply_bytes_max: usize,
@@ -145,13 +147,6 @@ pub(crate) fn execute(
             Writer::new(out, form).status(Status::OutOfMemory, Stored::at(b""));
             Outcome::Replied
         }
-    }
-}
-
-/// Fetches what `keys` lead to into the cache, where there are several.
-pub(crate) fn prefetch<'b>(db: &Db<'_>, keys: impl Iterator<Item = &'b [u8]> + Clone) {
-    if keys.clone().nth(1).is_some() {
-        db.prefetch(keys);
     }
 }
 

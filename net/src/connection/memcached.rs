@@ -137,9 +137,10 @@ impl Connection {
             thread: self.thread,
             limits,
             is_bridged: shared.settings.is_on(Setting::JsonBridge),
+            is_fetched: *next == 0 && requests.len() > 1,
             reply_bytes_max: SEND_BYTES,
         };
-        if *next == 0 {
+        if call.is_fetched {
             prefetch(requests, &call.db);
         }
         let around = Around {
@@ -202,7 +203,8 @@ fn parse<'b>(
     Ok(())
 }
 
-/// Fetches what the first keys of requests lead to into the cache, where there are several.
+/// Fetches what the first keys of several requests lead to into the cache. One alone does that for
+/// itself.
 fn prefetch(requests: &[Request<'_>], db: &Db<'_>) {
     let mut keys: SmallVec<[&[u8]; memcached::BATCH_KEYS]> = SmallVec::new();
     for request in requests {
@@ -211,9 +213,7 @@ fn prefetch(requests: &[Request<'_>], db: &Db<'_>) {
             keys.push(key);
         }
     }
-    if keys.len() > 1 {
-        db.prefetch(keys.iter().copied());
-    }
+    db.prefetch(keys.iter().copied());
 }
 
 /// One end of a client's connection, as memcached writes it.

@@ -26,6 +26,7 @@ use crate::transaction::commit::Scope;
 use crate::usage::{Present, Settled};
 
 pub use draft::{Change, Draft};
+pub use read::HashedKey;
 pub use update::Basis;
 
 /// A database under a guard at one moment.

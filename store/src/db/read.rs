@@ -12,10 +12,32 @@ use crate::transaction::commit::{Scope, resolve_visited};
 use crate::transaction::together::Entries;
 use crate::value;
 
+/// A key that is hashed once, where it is looked ahead for and then looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct HashedKey<'k>(Key<'k>);
+
+impl<'k> HashedKey<'k> {
+    /// The key.
+    pub fn bytes(self) -> &'k [u8] {
+        self.0.bytes
+    }
+}
+
 impl<'g> Db<'g> {
     /// The entry at a key that has not expired; notes the use.
     pub fn read(&self, key: &[u8]) -> Option<Entry<'g>> {
-        let key = self.key(key);
+        self.read_hashed(self.hashed(key))
+    }
+
+    /// A key for [`Db::prefetch_hashed`] and [`Db::read_hashed`] of any database of the store.
+    #[inline]
+    pub fn hashed<'k>(&self, key: &'k [u8]) -> HashedKey<'k> {
+        HashedKey(self.key(key))
+    }
+
+    /// As [`Db::read`].
+    #[inline]
+    pub fn read_hashed(&self, HashedKey(key): HashedKey<'_>) -> Option<Entry<'g>> {
         let Some(entry) = self.peek_at(&key) else {
             thread::note_miss();
             if self.notes_use {
@@ -122,11 +144,18 @@ impl<'g> Db<'g> {
 
     /// A hint that `keys` will be wanted soon: fetches what a lookup needs into the cache.
     pub fn prefetch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) {
+        self.prefetch_keys(keys.into_iter().map(|key| self.key(key)));
+    }
+
+    /// As [`Db::prefetch`].
+    pub fn prefetch_hashed(&self, keys: &[HashedKey<'_>]) {
+        self.prefetch_keys(keys.iter().map(|key| key.0));
+    }
+
+    fn prefetch_keys<'k>(&self, keys: impl Iterator<Item = Key<'k>>) {
         let table = &self.database().table;
-        let foreseen: SmallVec<[Foreseen<'_>; 32]> = keys
-            .into_iter()
-            .map(|key| table.foresee(&self.key(key), self.guard))
-            .collect();
+        let foreseen: SmallVec<[Foreseen<'_>; 32]> =
+            keys.map(|key| table.foresee(&key, self.guard)).collect();
         let first = Foreseen::prefetch_all(&foreseen);
         if let Some(entry) = first.and_then(|first| resolve_visited(first, self.guard)) {
             note_entry_bytes(entry.block().bytes());

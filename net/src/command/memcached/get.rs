@@ -1,12 +1,13 @@
 //! Reads: get and its kin, mg, me, touch.
 
+use smallvec::SmallVec;
 use store::value::same_value;
 use store::value::string::{self, Str};
-use store::{Change, Draft, Entry, Meta};
+use store::{Change, Draft, Entry, HashedKey, Meta};
 
 use super::stats::Use;
 use super::text::{Text, TextEntry};
-use super::{Call, Count, Expiry, Failure, prefetch};
+use super::{Call, Count, Expiry, Failure};
 use crate::protocol::memcached::{Details, Exptime, Get, Item, Key, KeyRoom, Status, Stored};
 use crate::protocol::memcached::{Vivify, Words, Writer, overhead_bytes};
 
@@ -23,22 +24,31 @@ impl<'c> Call<'c> {
     ) -> bool {
         let len_max = reply.len() + self.reply_bytes_max;
         let (mut hits, mut misses) = (0_u64, 0);
-        while reply.len() <= len_max
-            && let Some(key) = keys.next()
-        {
-            if (hits + misses + 1).is_multiple_of(BATCH_KEYS as u64) {
-                let ahead = *keys;
-                prefetch(&self.db, ahead.take(BATCH_KEYS));
+        let mut is_fetched = self.is_fetched;
+        while reply.len() <= len_max && !keys.is_empty() {
+            let start = *keys;
+            let hashed = keys.take(BATCH_KEYS).map(|key| self.db.hashed(key));
+            let batch: SmallVec<[HashedKey<'_>; BATCH_KEYS]> = hashed.collect();
+            if batch.len() > 1 && !is_fetched {
+                self.db.prefetch_hashed(&batch);
             }
-            match self.db.read(key).and_then(|entry| self.with_text(entry)) {
-                Some(found) => {
-                    write_value(key, &found, with_tokens, reply);
-                    hits += 1;
-                    self.note_use(key, Use::Hit);
+            is_fetched = false;
+            for (at, &key) in batch.iter().enumerate() {
+                if reply.len() > len_max {
+                    *keys = start.behind(at);
+                    break;
                 }
-                None => {
-                    misses += 1;
-                    self.note_use(key, Use::Miss);
+                let found = self.db.read_hashed(key);
+                match found.and_then(|entry| self.with_text(entry)) {
+                    Some(found) => {
+                        write_value(key.bytes(), &found, with_tokens, reply);
+                        hits += 1;
+                        self.note_use(key.bytes(), Use::Hit);
+                    }
+                    None => {
+                        misses += 1;
+                        self.note_use(key.bytes(), Use::Miss);
+                    }
                 }
             }
         }

@@ -78,6 +78,7 @@ impl Server {
                 thread: 0,
                 limits,
                 is_bridged: true,
+                is_fetched: false,
                 reply_bytes_max: 50,
             };
             let outcome = loop {

@@ -24,6 +24,17 @@ impl<'b> Words<'b> {
         Words { next, rest }
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(self) -> bool {
+        self.next.is_empty()
+    }
+
+    /// Those behind the first `count`.
+    pub(crate) fn behind(mut self, count: usize) -> Words<'b> {
+        self.by_ref().take(count).for_each(drop);
+        self
+    }
+
     /// At least as many bytes as any of them has.
     pub(super) fn word_bytes_max(self) -> usize {
         self.next.len().max(self.rest.len())
