@@ -380,6 +380,7 @@ pub(crate) fn iter() -> impl Iterator<Item = (&'static Family, &'static Command)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::dispatch;
 
     #[test]
     fn arity_follows_from_the_syntax() {
@@ -419,6 +420,26 @@ mod tests {
             entry.for_each_key(&words, |_| keys += 1);
             assert_eq!((key, keys), (&b"key"[..], 1), "{}", entry.name);
             assert!(entry.is(Flag::Write), "{}", entry.name);
+        }
+    }
+
+    /// A connection finds its database anew only behind a command that names no key.
+    #[test]
+    fn what_says_where_keys_are_and_how_uses_are_noted_names_none() {
+        for words in [
+            &["select", "1"][..],
+            &["swapdb", "0", "1"],
+            &["flushall"],
+            &["flushdb"],
+            &["reset"],
+            &["hello", "3"],
+            &["auth", "password"],
+            &["client", "no-touch", "on"],
+            &["config", "set", "maxmemory-policy", "allkeys-lru"],
+        ] {
+            let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+            let entry = dispatch::resolve(&words).expect("a command");
+            assert!(!entry.is_of_keys(), "{}", entry.full_name);
         }
     }
 
