@@ -119,8 +119,8 @@ impl Block {
             && arena::is_none_evacuated()
     }
 
-    /// Whether the block, which is to be freed, can become a new one: of the same class, and not where
-    /// nothing new is to be.
+    /// Whether the block, which is to be freed, can become a new one: of the same class, and not
+    /// where nothing new is to be.
     pub(crate) fn may_become(self, bytes: usize, mobility: Mobility) -> bool {
         let other = Block::new(self.start, bytes, mobility);
         self.mobility() == mobility

@@ -126,8 +126,8 @@ impl Garbage {
         }
     }
 
-    /// Takes a due block that is to become one of `bytes`, if it can; else it is freed, and the more
-    /// others the less they fit, since freed together they cost less.
+    /// Takes a due block that is to become one of `bytes`, if it can; else it is freed, and the
+    /// more others the less they fit, since freed together they cost less.
     fn refit(&mut self, due: Block, bytes: usize, mobility: Mobility) -> Option<Block> {
         if due.may_become(bytes, mobility) {
             self.misfits = 0;

@@ -76,8 +76,8 @@ impl<'g> Db<'g> {
         self.change(key, decide)
     }
 
-    /// Puts the text of an integer at a key, under the expiry and client flags of what is there, and
-    /// returns it: `decide` says which, as for [`Db::update`].
+    /// Puts the text of an integer at a key, under the expiry and client flags of what is there,
+    /// and returns it: `decide` says which, as for [`Db::update`].
     ///
     /// # Errors
     /// As [`Db::update`].
