@@ -110,15 +110,7 @@ impl<'g> Hash<'g> {
 
     /// Random fields, none of them twice: `count` of them, or all there are.
     pub fn sample(self, count: usize) -> Vec<(&'g [u8], &'g [u8])> {
-        let len = self.len();
-        if count >= len {
-            return self.iter().collect();
-        }
-        if count >= len / 4 {
-            return sample::of_iter(self.iter(), len, count);
-        }
-        let chosen = sample::distinct(len, count);
-        chosen.into_iter().map(|index| self.nth(index)).collect()
+        sample::of((self.iter(), self.len()), |index| self.nth(index), count)
     }
 }
 

@@ -2,10 +2,26 @@
 
 use std::collections::HashSet;
 
+/// `count` of the `len` items of `all`, all equally likely and none of them twice, or all there are;
+/// `nth` gives one of them.
+pub(super) fn of<T>(
+    (all, len): (impl Iterator<Item = T>, usize),
+    nth: impl FnMut(usize) -> T,
+    count: usize,
+) -> Vec<T> {
+    if count >= len {
+        return all.collect();
+    }
+    if count >= len / 4 {
+        return of_iter(all, len, count);
+    }
+    distinct(len, count).into_iter().map(nth).collect()
+}
+
 /// `count` of the `len` items of `all`, all equally likely, in the order they come in.
 ///
 /// Selection sampling: D. Knuth, "The Art of Computer Programming", vol. 2, 3.4.2, algorithm S.
-pub(super) fn of_iter<T>(all: impl Iterator<Item = T>, len: usize, count: usize) -> Vec<T> {
+fn of_iter<T>(all: impl Iterator<Item = T>, len: usize, count: usize) -> Vec<T> {
     let (mut left, mut wanted) = (len, count);
     all.filter(|_| {
         let is_chosen = fastrand::usize(..left) < wanted;
@@ -17,7 +33,7 @@ pub(super) fn of_iter<T>(all: impl Iterator<Item = T>, len: usize, count: usize)
 }
 
 /// `count` different numbers below `len`, in random order.
-pub(super) fn distinct(len: usize, count: usize) -> Vec<usize> {
+fn distinct(len: usize, count: usize) -> Vec<usize> {
     assert!(count <= len, "not so many different numbers");
     if count * 3 >= len {
         let mut all: Vec<usize> = (0..len).collect();
