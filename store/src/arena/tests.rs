@@ -1,6 +1,7 @@
 //! The arena against a naive model, from one thread and from several.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -505,6 +506,45 @@ fn what_stands_in_a_slab_is_found_when_it_is_quiet() {
     end_evacuation(evacuated.into_slabs());
 }
 
+/// Runs `look` while three threads `write`, each with another seed, until `is_over` is set.
+fn while_three_write(is_over: &AtomicBool, write: impl Fn(u64) + Sync, look: impl FnOnce()) {
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            let write = &write;
+            scope.spawn(move || write(seed));
+        }
+        let _last = OnDrop(is_over);
+        look();
+    });
+}
+
+/// Empties slabs of a class, and fails if one of the blocks found there that are in `own` is half
+/// written; until so many were seen.
+fn look_at_quiet_slabs(bytes: usize, blocks: usize, own: &Mutex<HashSet<NonZeroUsize>>) {
+    let mut seen = 0;
+    while seen < blocks && IS_USED {
+        let Some(evacuated) = quiet(set_aside(bytes)) else {
+            continue;
+        };
+        let guard = reclaim::pin();
+        for at in 0..evacuated.slabs().len() {
+            let slots = 0..evacuated.shape(at).0;
+            for slot in evacuated.taken((at, slots), &guard) {
+                if !own.lock().unwrap().contains(&slot.start().addr()) {
+                    continue;
+                }
+                seen += 1;
+                // SAFETY: it is so long, and nobody writes to it.
+                let content = unsafe { std::slice::from_raw_parts(slot.start().as_ptr(), bytes) };
+                let is_whole = content.iter().all(|&byte| byte == content[0]);
+                assert!(is_whole, "half written");
+            }
+        }
+        drop(guard);
+        end_evacuation(evacuated.into_slabs());
+    }
+}
+
 #[test]
 fn nobody_writes_to_what_stands_in_a_quiet_slab() {
     note_limit(0);
@@ -537,39 +577,8 @@ fn nobody_writes_to_what_stands_in_a_quiet_slab() {
         }
         live.into_iter().for_each(free);
     };
-    std::thread::scope(|scope| {
-        for seed in 0..3 {
-            scope.spawn({
-                let write = &write;
-                move || write(seed)
-            });
-        }
-        let _last = OnDrop(&is_over);
-        let mut seen = 0;
-        while seen < BLOCKS && IS_USED {
-            let Some(evacuated) = quiet(set_aside(BYTES)) else {
-                continue;
-            };
-            let guard = reclaim::pin();
-            for at in 0..evacuated.slabs().len() {
-                let slots = 0..evacuated.shape(at).0;
-                for slot in evacuated.taken((at, slots), &guard) {
-                    if !own.lock().unwrap().contains(&slot.start().addr()) {
-                        continue;
-                    }
-                    seen += 1;
-                    // SAFETY: it is so long, and nobody writes to it.
-                    let content =
-                        unsafe { std::slice::from_raw_parts(slot.start().as_ptr(), BYTES) };
-                    assert!(
-                        content.iter().all(|&byte| byte == content[0]),
-                        "half written"
-                    );
-                }
-            }
-            drop(guard);
-            end_evacuation(evacuated.into_slabs());
-        }
+    while_three_write(&is_over, write, || {
+        look_at_quiet_slabs(BYTES, BLOCKS, &own);
     });
 }
 
@@ -613,36 +622,7 @@ fn nobody_makes_a_block_again_in_a_quiet_slab() {
             unsafe { guard.retire(block) };
         }
     };
-    std::thread::scope(|scope| {
-        for seed in 0..3 {
-            scope.spawn({
-                let write = &write;
-                move || write(seed)
-            });
-        }
-        let _last = OnDrop(&is_over);
-        let mut seen = 0;
-        while seen < BLOCKS && IS_USED {
-            let Some(evacuated) = quiet(set_aside(BYTES)) else {
-                continue;
-            };
-            let guard = reclaim::pin();
-            for at in 0..evacuated.slabs().len() {
-                let slots = 0..evacuated.shape(at).0;
-                for slot in evacuated.taken((at, slots), &guard) {
-                    if !own.lock().unwrap().contains(&slot.start().addr()) {
-                        continue;
-                    }
-                    seen += 1;
-                    // SAFETY: it is so long, and nobody writes to it.
-                    let content =
-                        unsafe { std::slice::from_raw_parts(slot.start().as_ptr(), BYTES) };
-                    let is_whole = content.iter().all(|&byte| byte == content[0]);
-                    assert!(is_whole, "half written");
-                }
-            }
-            drop(guard);
-            end_evacuation(evacuated.into_slabs());
-        }
+    while_three_write(&is_over, write, || {
+        look_at_quiet_slabs(BYTES, BLOCKS, &own);
     });
 }
