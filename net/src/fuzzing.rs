@@ -60,7 +60,9 @@ pub fn memcached_text(data: &[u8]) {
     let (cut, whole) = (memcached_in_pieces(pieces), memcached_in_pieces([data]));
     match cut.1 {
         End::LongLine => assert!(whole.0.starts_with(&cut.0), "{cut:?} of {whole:?}"),
-        End::None | End::Broken => assert_eq!(cut, whole),
+        // A frame that is none may look like a long line where more is there of what follows it.
+        End::Broken => assert_eq!((&cut.0, false), (&whole.0, whole.1 == End::None)),
+        End::None => assert_eq!(cut, whole),
     }
 }
 
