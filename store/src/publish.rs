@@ -46,9 +46,8 @@ pub(crate) fn provisional<'g>(
 pub(crate) fn flat<'g>((key, version): (&[u8], u64), draft: &Draft<'_>, usage: Usage) -> Entry<'g> {
     let Draft { value, meta } = draft;
     let named = (value.kind, value.form);
-    let mut slices = value.body.slices();
     // Most values are of one piece.
-    if let (Some(only), None) = (slices.next(), slices.next())
+    if let Some(only) = value.body.of_one_part()
         && let Some(entry) = Entry::allocate_plain(version, key, named, only, meta, usage)
     {
         return entry;

@@ -71,9 +71,7 @@ impl<'g> JsonDoc<'g> {
         match (self.document().splice(path, value, head)?, self.stored) {
             (Spliced::Packed(tail), _) => {
                 let parts = [Part::Borrowed(head.bytes()), Part::Borrowed(tail)];
-                Some(plain(Body {
-                    parts: SmallVec::from_buf(parts),
-                }))
+                Some(plain(Body::Several(SmallVec::from_buf(parts))))
             }
             (Spliced::Large(large), Stored::Large(version)) => {
                 check_len(large.memory_bytes()).ok()?;
@@ -127,8 +125,7 @@ pub(super) fn of_large<'a>(large: LargeDocument) -> NewValue<'a> {
     let handle = Handle::new(large);
     let mut bytes = [0; Part::SHORT_BYTES_MAX];
     bytes[..HANDLE_BYTES].copy_from_slice(&handle.to_bytes());
-    let mut body = Body::default();
-    body.parts.push(Part::Short(bytes, HANDLE_BYTES as u8));
+    let body = Body::One(Part::Short(bytes, HANDLE_BYTES as u8));
     NewValue {
         kind: Kind::Json,
         form: Form::Handle,

@@ -22,7 +22,9 @@
 //! If the swap succeeds, the replaced ones are retired; if it does not, the fresh ones are freed.
 //! [`Delta`] carries both lists and frees the fresh ones itself when it is dropped unused.
 
-use smallvec::SmallVec;
+use std::slice;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::document::{Handle, Version};
 use crate::entry::{Entry, Form, Kind};
@@ -155,9 +157,13 @@ impl<'a> NewValue<'a> {
 }
 
 /// What will stand in the entry: the concatenation of its parts.
+// Most have one: it is made, looked at and dropped without a loop.
 #[derive(Debug, Default)]
-pub(crate) struct Body<'a> {
-    parts: SmallVec<[Part<'a>; 2]>,
+pub(crate) enum Body<'a> {
+    #[default]
+    Empty,
+    One(Part<'a>),
+    Several(SmallVec<[Part<'a>; 2]>),
 }
 
 /// A piece of a body.
@@ -187,34 +193,59 @@ impl Part<'_> {
 impl<'a> Body<'a> {
     /// Appends bytes that outlive the body.
     #[inline]
-    pub(crate) fn borrowed(mut self, bytes: &'a [u8]) -> Body<'a> {
-        if !bytes.is_empty() {
-            self.parts.push(Part::Borrowed(bytes));
+    pub(crate) fn borrowed(self, bytes: &'a [u8]) -> Body<'a> {
+        match bytes.is_empty() {
+            true => self,
+            false => self.with(Part::Borrowed(bytes)),
         }
-        self
     }
 
     /// Appends a copy of a few bytes.
     #[inline(always)]
-    pub(crate) fn copied(mut self, bytes: &[u8]) -> Body<'a> {
+    pub(crate) fn copied(self, bytes: &[u8]) -> Body<'a> {
         if bytes.len() > Part::SHORT_BYTES_MAX {
             return self.owned(bytes.to_vec());
         }
         let mut short = [0; Part::SHORT_BYTES_MAX];
         short[..bytes.len()].copy_from_slice(bytes);
-        self.parts.push(Part::Short(short, bytes.len() as u8));
-        self
+        self.with(Part::Short(short, bytes.len() as u8))
     }
 
     /// Appends bytes made for the purpose.
-    pub(crate) fn owned(mut self, bytes: Vec<u8>) -> Body<'a> {
-        self.parts.push(Part::Owned(bytes));
-        self
+    pub(crate) fn owned(self, bytes: Vec<u8>) -> Body<'a> {
+        self.with(Part::Owned(bytes))
+    }
+
+    /// Appends a part.
+    #[inline(always)]
+    fn with(self, last: Part<'a>) -> Body<'a> {
+        match self {
+            Body::Empty => Body::One(last),
+            Body::One(first) => Body::Several(smallvec![first, last]),
+            Body::Several(mut parts) => {
+                parts.push(last);
+                Body::Several(parts)
+            }
+        }
     }
 
     /// All parts, for [`Entry::allocate`].
     pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        self.parts.iter().map(Part::bytes)
+        let parts = match self {
+            Body::Empty => &[],
+            Body::One(only) => slice::from_ref(only),
+            Body::Several(parts) => &parts[..],
+        };
+        parts.iter().map(Part::bytes)
+    }
+
+    /// The bytes, if they are of one part.
+    #[inline(always)]
+    pub(crate) fn of_one_part(&self) -> Option<&[u8]> {
+        match self {
+            Body::One(only) => Some(only.bytes()),
+            Body::Empty | Body::Several(_) => None,
+        }
     }
 }
 
