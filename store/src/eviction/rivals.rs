@@ -29,13 +29,14 @@
 //! Nothing before the first eviction. Then a key that is not sampled costs a load and a test of
 //! its hash, and a sampled one some draws in two miniatures, one time out of as many as there are
 //! [`ITEMS`] among the keys. The miniatures stand behind a lock that nobody waits for: what comes
-//! while another thread is there is not counted. Each has room for twice the items, at 18 bytes,
-//! and two bytes for each ghost, together 76 bytes for each sampled key that is aimed at: 78 kB at
-//! most, no more than a thousandth of the limit, but 19 kB where that is less.
+//! while another thread is there is not counted, and what a thread that panicked left there is
+//! thrown away. Each has room for twice the items, at 18 bytes, and two bytes for each ghost,
+//! together 76 bytes for each sampled key that is aimed at: 78 kB at most, no more than a
+//! thousandth of the limit, but 19 kB where that is less.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use super::miniature::Miniature;
 use crate::memory;
@@ -143,7 +144,7 @@ impl Rivals {
     /// Notes something about a sampled key, unless somebody else does now. `note` says whether it
     /// is time to forget.
     fn race_for(&self, hash: u64, note: impl FnOnce(&mut Race) -> bool) {
-        let Ok(mut race) = self.race.try_lock() else {
+        let Some(mut race) = self.try_race() else {
             return;
         };
         let Some(race) = race.as_mut() else {
@@ -168,7 +169,7 @@ impl Rivals {
         if mask != NONE_SAMPLED && shift.abs_diff(mask.count_ones()) < SHIFT_CHANGE {
             return;
         }
-        if let Ok(mut race) = self.race.try_lock() {
+        if let Some(mut race) = self.try_race() {
             let live_bytes = memory::usage().live_bytes;
             *race = Some(Box::new(Race::new(shift, items, live_bytes)));
             self.mask.store(mask_of(shift), Ordering::Relaxed);
@@ -179,8 +180,24 @@ impl Rivals {
     pub(super) fn stop(&self) {
         self.mask.store(NONE_SAMPLED, Ordering::Relaxed);
         self.ruling.store(Order::Fifo as u8, Ordering::Relaxed);
-        if let Ok(mut race) = self.race.try_lock() {
+        if let Some(mut race) = self.try_race() {
             *race = None;
+        }
+    }
+
+    /// The race, if nobody else is there now. What a panic left half done is thrown away: the
+    /// next [`Rivals::follow`] begins anew.
+    fn try_race(&self) -> Option<MutexGuard<'_, Option<Box<Race>>>> {
+        match self.race.try_lock() {
+            Ok(race) => Some(race),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(left)) => {
+                let mut race = left.into_inner();
+                self.mask.store(NONE_SAMPLED, Ordering::Relaxed);
+                *race = None;
+                self.race.clear_poison();
+                Some(race)
+            }
         }
     }
 }
@@ -328,6 +345,8 @@ impl Drop for Race {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::super::objects::{hash, skewed};
     use super::*;
 
@@ -429,5 +448,20 @@ mod tests {
         assert_eq!((rivals.are_running(), sampled()), (false, 0));
         rivals.note(0, 100);
         assert!(rivals.race.lock().expect("no panic").is_none());
+    }
+
+    #[test]
+    fn a_panic_of_one_thread_ends_a_race_and_the_next_one_begins() {
+        let rivals = Rivals::new();
+        rivals.follow(1_000, 1 << 30);
+        let panics = AssertUnwindSafe(|| rivals.race_for(0, |_| panic!("as a bug would")));
+        assert!(catch_unwind(panics).is_err());
+        rivals.note(0, 100);
+        assert!(!rivals.are_running(), "half a race counts for nothing");
+        rivals.follow(1_000, 1 << 30);
+        assert!(rivals.are_running());
+        assert!(rivals.try_race().is_some_and(|race| race.is_some()));
+        rivals.stop();
+        assert!(rivals.try_race().is_some_and(|race| race.is_none()));
     }
 }
