@@ -105,6 +105,8 @@ fn usage(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn purge(call: &mut Call<'_>) -> Result<(), Error> {
+    // It goes over all of the heap, and the kernel takes its time with each page.
+    call.heavy(usize::MAX)?;
     let released_bytes = call.shared.store.purge();
     log::debug!("MEMORY PURGE gave {released_bytes} bytes back");
     call.reply.ok();
@@ -297,6 +299,32 @@ fn malloc_stats(call: &mut Call<'_>) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::Client;
+    use crate::command::dispatch::{self, Outcome, Place};
+    use crate::config::Config;
+    use crate::runtime::channel;
+    use crate::session::Session;
+    use crate::shared::Shared;
+
+    #[test]
+    fn a_purge_is_left_to_a_thread_that_serves_nobody_meanwhile() {
+        let (stop_sender, _) = channel::bounded(1);
+        let shared = Shared::new(&Config::default(), 1, stop_sender);
+        let client = shared.clients.admit(Client::default(), 1);
+        let mut session = Session::new(client.expect("the first client"), true);
+        let words: [&[u8]; 2] = [b"MEMORY", b"PURGE"];
+        let entry = dispatch::resolve(&words);
+        let guard = shared.store.pin();
+        let mut replies = Vec::new();
+        let mut run = |place| {
+            let db = session.db(&shared.store, &guard, 1);
+            let client = (&mut session, &shared, db);
+            dispatch::run(entry, &words, client, &mut replies, place)
+        };
+        assert_eq!(run(Place::Connection), Outcome::Heavy);
+        assert_eq!(run(Place::Worker), Outcome::Replied(false));
+        assert_eq!(replies, b"+OK\r\n");
+    }
 
     #[test]
     fn the_doctor_names_what_is_wrong() {
