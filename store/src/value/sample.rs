@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-/// `count` of the `len` items of `all`, all equally likely and none of them twice, or all there are;
-/// `nth` gives one of them.
+/// `count` of the `len` items of `all`, all equally likely and none of them twice, or all there
+/// are; `nth` gives one of them.
 pub(super) fn of<T>(
     (all, len): (impl Iterator<Item = T>, usize),
     nth: impl FnMut(usize) -> T,
