@@ -26,7 +26,6 @@ mod state;
 mod stats;
 mod text;
 
-pub(crate) use get::BATCH_KEYS;
 pub(crate) use state::{Count, State};
 use stats::Use;
 pub(crate) use stats::{ClientFacts, Facts, SettingsFacts};

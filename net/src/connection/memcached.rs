@@ -21,6 +21,9 @@ use crate::protocol::memcached::{self as protocol, Broken, Limits, Parser, Reque
 use crate::shared::Shared;
 use crate::users;
 
+/// So many keys are fetched into the cache together: more would wait long for their turn.
+const BATCH_KEYS: usize = 256;
+
 /// The database Memcached clients see.
 const DB_INDEX: usize = 0;
 
@@ -137,12 +140,10 @@ impl Connection {
             thread: self.thread,
             limits,
             is_bridged: shared.settings.is_on(Setting::JsonBridge),
-            is_fetched: *next == 0 && requests.len() > 1,
+            is_fetched: false,
             reply_bytes_max: SEND_BYTES,
         };
-        if call.is_fetched {
-            prefetch(requests, &call.db);
-        }
+        let mut fetched_until = *next;
         let around = Around {
             shared,
             client: &self.session.client,
@@ -151,7 +152,13 @@ impl Connection {
             is_authenticated: Cell::new(self.session.is_authenticated),
         };
         let commands = &shared.stats.of(self.thread).commands;
-        while let Some(request) = requests.get_mut(*next) {
+        while *next < requests.len() {
+            if *next >= fetched_until {
+                let ahead = prefetch(&requests[*next..], &call.db);
+                call.is_fetched = ahead > 0;
+                fetched_until = *next + ahead.max(1);
+            }
+            let request = &mut requests[*next];
             if shared.pause.stops(request.is_write(), now_ms) {
                 return Halt::Paused;
             }
@@ -203,17 +210,28 @@ fn parse<'b>(
     Ok(())
 }
 
-/// Fetches what the first keys of several requests lead to into the cache. One alone does that for
-/// itself.
-fn prefetch(requests: &[Request<'_>], db: &Db<'_>) {
-    let mut keys: SmallVec<[&[u8]; memcached::BATCH_KEYS]> = SmallVec::new();
+/// Fetches what the first of several requests will look at into the cache; how many of them. One
+/// alone, or one of very many keys, does that for itself.
+fn prefetch(requests: &[Request<'_>], db: &Db<'_>) -> usize {
+    if requests.len() < 2 {
+        return 0;
+    }
+    let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
+    let mut count = 0;
     for request in requests {
+        let before = keys.len();
         // Pushed one by one: a chain of iterators has more to decide for each.
-        for key in request.keys().take(memcached::BATCH_KEYS - keys.len()) {
+        for key in request.keys().take(BATCH_KEYS + 1 - before) {
             keys.push(key);
         }
+        if keys.len() > BATCH_KEYS {
+            keys.truncate(before);
+            break;
+        }
+        count += 1;
     }
     db.prefetch(keys.iter().copied());
+    count
 }
 
 /// One end of a client's connection, as memcached writes it.

@@ -12,7 +12,7 @@ use crate::protocol::memcached::{Details, Exptime, Get, Item, Key, KeyRoom, Stat
 use crate::protocol::memcached::{Vivify, Words, Writer, overhead_bytes};
 
 /// How many keys are fetched into the cache together.
-pub(crate) const BATCH_KEYS: usize = 64;
+const BATCH_KEYS: usize = 64;
 
 impl<'c> Call<'c> {
     /// Replies with the items at `keys`; whether that was done with all of them.
