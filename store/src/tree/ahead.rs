@@ -1,8 +1,9 @@
 //! Fetching what edits of a batch of elements, or looks at them, will need before the first of
 //! them is carried out.
 //!
-//! The way down a large tree waits for a cache line or two at each level. For a batch these waits
-//! overlap: all go down one level before any goes down the next.
+//! The way down a large tree waits for two cache lines at each level, one after the other: what
+//! the node says of all children, and of the one. For a batch these waits overlap: all go one step
+//! before any goes the next.
 
 use smallvec::SmallVec;
 
@@ -28,24 +29,43 @@ pub(crate) fn prefetch<'k>(
     let Some(root) = tree.link else {
         return;
     };
-    let mut ways: SmallVec<[(u32, Link); 64]> = keys.map(|key| (hash_of(key), root)).collect();
+    let way = |key| Way {
+        hash: hash_of(key),
+        link: root,
+        child: 0,
+    };
+    let mut ways: SmallVec<[Way; 64]> = keys.map(way).collect();
     let levels = match tree.node(root) {
         Node::Inner(inner) => inner.level,
         Node::Leaf(_) => 0,
     };
     for _ in 0..levels {
-        for (hash, link) in &mut ways {
-            if let Node::Inner(inner) = tree.node(*link) {
-                *link = inner.link(inner.child_of(*hash));
-                link.prefetch();
+        for way in &mut ways {
+            if let Node::Inner(inner) = tree.node(way.link) {
+                way.child = inner.child_of(way.hash);
+                inner.prefetch_child(way.child);
+            }
+        }
+        for way in &mut ways {
+            if let Node::Inner(inner) = tree.node(way.link) {
+                way.link = inner.link(way.child);
+                way.link.prefetch();
             }
         }
     }
-    for (hash, link) in ways {
-        match tree.node(link) {
+    for way in ways {
+        match tree.node(way.link) {
             Node::Leaf(items) if is_to_edit => items.prefetch_all(),
-            Node::Leaf(items) => items.prefetch_one(hash),
+            Node::Leaf(items) => items.prefetch_one(way.hash),
             Node::Inner(_) => {}
         }
     }
+}
+
+/// How far down the way to an element is known.
+struct Way {
+    hash: u32,
+    link: Link,
+    /// The number of the child below `link` on the way.
+    child: usize,
 }

@@ -1,13 +1,11 @@
 //! Inner nodes: the children of a node, and the amendments made to it since.
 //!
 //! ```text
-//! | header 16 | amended 8 | firsts 4·n, to a multiple of 8 | links 8·(n + room) |
-//! | counts 8·(n + room) |
+//! | header 16 | amended 8 | firsts 4·n, to a multiple of 8 | children 16·(n + room) |
 //! ```
 //!
-//! `firsts` are lower bounds of the children's hashes (the one at 0 is never looked at); `counts`
-//! say how many elements are below a child. Behind the links and counts of the `n` children there
-//! are those of amendments.
+//! `firsts` are lower bounds of the children's hashes (the one at 0 is never looked at). A child is
+//! a link and how many elements are below it. Behind the `n` children there are amendments.
 //!
 //! # Amendments
 //!
@@ -32,6 +30,7 @@ use super::node::{HEADER_BYTES, Header, Link, write, write_all};
 use crate::memory::Block;
 use crate::shadow;
 use crate::sync::{AtomicU64, Ordering};
+use crate::table::prefetch;
 
 /// The most children of an inner node.
 pub(super) const FANOUT_MAX: usize = 64;
@@ -40,6 +39,7 @@ pub(super) const FANOUT_MIN: usize = 16;
 /// The most amendments of an inner node.
 pub(super) const AMENDMENTS_MAX: usize = 8;
 
+const CHILD_BYTES: usize = 16;
 const AMENDED_AT: usize = HEADER_BYTES;
 const FIRSTS_AT: usize = AMENDED_AT + AMENDMENTS_MAX;
 
@@ -65,10 +65,20 @@ pub(super) struct Inner<'g> {
     pub(super) level: u8,
     firsts: &'g [u32],
     amended: Amended,
-    /// Of the children as they were at first, then of the amendments.
-    links: &'g [Link],
-    counts: &'g [u64],
+    /// As they were at first, then the amendments.
+    children: &'g [Child],
 }
+
+/// What a node says of a child, together in memory: who wants one often wants the other.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Child {
+    link: Link,
+    /// How many elements are below.
+    count: u64,
+}
+
+const _: () = assert!(size_of::<Child>() == CHILD_BYTES);
 
 /// Which children the amendments are for, the first one in the lowest byte: their numbers plus
 /// one.
@@ -119,47 +129,46 @@ impl<'g> Inner<'g> {
 
     /// The node below child number `index`.
     pub(super) fn link(self, index: usize) -> Link {
-        self.links[self.place(index)]
+        self.children[self.place(index)].link
+    }
+
+    /// Fetches what the node says of child number `index`.
+    pub(super) fn prefetch_child(self, index: usize) {
+        let child = &raw const self.children[self.place(index)];
+        prefetch(child.addr());
     }
 
     /// The node below child number `index`, and how many elements are there.
     pub(super) fn child(self, index: usize) -> (Link, u64) {
-        let place = self.place(index);
-        (self.links[place], self.counts[place])
+        let child = self.children[self.place(index)];
+        (child.link, child.count)
     }
 
     /// How many elements are below child number `index`.
     pub(super) fn count(self, index: usize) -> u64 {
-        self.counts[self.place(index)]
+        self.children[self.place(index)].count
     }
 
     pub(super) fn slot(self, index: usize) -> Slot {
-        let place = self.place(index);
-        Slot {
-            link: self.links[place],
-            count: self.counts[place],
-            first: self.firsts[index],
-        }
+        let Child { link, count } = self.children[self.place(index)];
+        let first = self.firsts[index];
+        Slot { link, count, first }
     }
 
     /// All children.
     pub(super) fn slots(self) -> Slots {
-        let slot = |index| Slot {
-            link: self.links[index],
-            count: self.counts[index],
-            first: self.firsts[index],
-        };
-        let mut slots: Slots = (0..self.len()).map(slot).collect();
-        for (index, link, count) in self.amendments() {
+        let slot = |(&first, &Child { link, count })| Slot { link, count, first };
+        let mut slots: Slots = self.firsts.iter().zip(self.children).map(slot).collect();
+        for (index, Child { link, count }) in self.amendments() {
             (slots[index].link, slots[index].count) = (link, count);
         }
         slots
     }
 
     /// The amendments with the numbers of their children.
-    fn amendments(self) -> impl Iterator<Item = (usize, Link, u64)> {
-        let at = |(at, index)| (index, self.links[at], self.counts[at]);
-        (self.len()..).zip(self.amended.children()).map(at)
+    fn amendments(self) -> impl Iterator<Item = (usize, Child)> {
+        let amendments = self.children[self.len()..].iter().copied();
+        self.amended.children().zip(amendments)
     }
 
     /// Below which child element number `position` is, and its number there.
@@ -168,15 +177,15 @@ impl<'g> Inner<'g> {
     /// If there are not so many.
     pub(super) fn child_at(self, position: u64) -> (usize, u64) {
         // Most amendments are of elements that got another value.
-        let other = |(index, _, count)| match self.counts[index] == count {
-            true => 0,
-            false => 1u64 << index,
+        let other = |(index, child): (usize, Child)| match self.children[index].count {
+            count if count == child.count => 0,
+            _ => 1u64 << index,
         };
         let others: u64 = self.amendments().map(other).fold(0, u64::bitor);
         let mut left = position;
         for index in 0..self.len() {
             let count = match others >> index & 1 {
-                0 => self.counts[index],
+                0 => self.children[index].count,
                 _ => self.count(index),
             };
             if left < count {
@@ -200,9 +209,7 @@ impl Link {
             // SAFETY: passed on to the caller.
             amended: Amended(unsafe { self.amended(amendments) }),
             // SAFETY: so many are written, and do not change.
-            links: unsafe { self.slice(links_at(len), len + amendments) },
-            // SAFETY: as above.
-            counts: unsafe { self.slice(counts_at(len, header.room()), len + amendments) },
+            children: unsafe { self.slice(children_at(len), len + amendments) },
         }
     }
 
@@ -245,14 +252,11 @@ impl Link {
         // SAFETY: the layout of an inner node of `len` children.
         unsafe { write_all(copy, FIRSTS_AT, inner.firsts) };
         // SAFETY: as above.
-        unsafe { write_all(copy, links_at(len), &inner.links[..len]) };
-        let counts_at = counts_at(len, AMENDMENTS_MAX);
-        // SAFETY: as above.
-        unsafe { write_all(copy, counts_at, &inner.counts[..len]) };
+        unsafe { write_all(copy, children_at(len), &inner.children[..len]) };
         let copy = Link::fresh(copy);
-        for (index, link, count) in inner.amendments() {
+        for (index, child) in inner.amendments() {
             // SAFETY: the copy has that child, and nobody else knows it.
-            unsafe { copy.write_nth(index, link, count) };
+            unsafe { copy.write_nth(header, index, child) };
         }
         copy
     }
@@ -263,36 +267,23 @@ impl Link {
     /// The node is an inner one with more than `index` children, fresh, and nobody views it.
     pub(super) unsafe fn write_child(self, index: usize, link: Link, count: u64) {
         debug_assert!(self.is_fresh());
-        // SAFETY: passed on to the caller.
-        unsafe { self.write_nth(index, link, count) };
-    }
-
-    /// # Safety
-    /// The node is an inner one, there, and has room for that child or, behind the children,
-    /// amendment. It is the edit's, and nobody views it.
-    unsafe fn write_nth(self, index: usize, link: Link, count: u64) {
         // SAFETY: the node is there.
         let header = unsafe { self.header() };
         // SAFETY: passed on to the caller.
-        unsafe { self.write_link(header, index, link) };
-        let counts_at = counts_at(header.len as usize, header.room());
-        // SAFETY: the layout of an inner node.
-        let count_at = unsafe { self.start().add(counts_at + 8 * index) };
-        shadow::written(count_at, 8);
-        // SAFETY: nobody else looks.
-        unsafe { count_at.cast().write(count) };
+        unsafe { self.write_nth(header, index, Child { link, count }) };
     }
 
     /// # Safety
-    /// As for [`Link::write_nth`]; the node has that header.
-    unsafe fn write_link(self, header: Header, index: usize, link: Link) {
+    /// The node is an inner one with that header, there, and has room for that child or, behind
+    /// the children, amendment. It is the edit's, and nobody views it.
+    unsafe fn write_nth(self, header: Header, index: usize, child: Child) {
         let len = header.len as usize;
         debug_assert!(index < len + header.room());
         // SAFETY: the layout of an inner node.
-        let link_at = unsafe { self.start().add(links_at(len) + 8 * index) };
-        shadow::written(link_at, 8);
+        let at = unsafe { self.start().add(children_at(len) + CHILD_BYTES * index) };
+        shadow::written(at, CHILD_BYTES);
         // SAFETY: nobody else looks.
-        unsafe { link_at.cast().write(link) };
+        unsafe { at.cast().write(child) };
     }
 
     /// Amends one child of an inner node that is not fresh; none if the node must be copied.
@@ -308,7 +299,7 @@ impl Link {
         let inner = unsafe { self.inner(header) };
         assert!(index < inner.len());
         let last = inner.amended.last(index).map(|at| at as usize);
-        let is_own = |&at: &usize| inner.links[inner.len() + at].is_marked();
+        let is_own = |&at: &usize| inner.children[inner.len() + at].link.is_marked();
         let again = last.filter(|_| self.is_amended()).filter(is_own);
         let (at, amended) = match again {
             Some(at) => (at, self),
@@ -319,7 +310,7 @@ impl Link {
             }
         };
         // SAFETY: the edit's; no link that others have says so many.
-        unsafe { self.write_nth(inner.len() + at, link, count) };
+        unsafe { self.write_nth(header, inner.len() + at, Child { link, count }) };
         Some(amended)
     }
 
@@ -348,7 +339,7 @@ impl Link {
     pub(super) fn own_children(self, inner: Inner<'_>) -> impl Iterator<Item = Link> {
         let from = if self.is_fresh() { 0 } else { inner.len() };
         let is_fresh = self.is_fresh();
-        let all = inner.links[from..].iter().rev().copied();
+        let all = inner.children[from..].iter().rev().map(|child| child.link);
         all.take_while(move |link| is_fresh || link.is_marked())
             .filter(|link| link.is_marked())
     }
@@ -364,10 +355,11 @@ impl Link {
         let from = if self.is_fresh() { 0 } else { len };
         for at in (from..len + self.amendments()).rev() {
             // SAFETY: passed on to the caller; the view ends before the write below.
-            let link = unsafe { self.inner(header) }.links[at];
+            let Child { link, count } = unsafe { self.inner(header) }.children[at];
             if link.is_marked() {
+                let link = link.settled();
                 // SAFETY: the edit's, and nobody views it.
-                unsafe { self.write_link(header, at, link.settled()) };
+                unsafe { self.write_nth(header, at, Child { link, count }) };
             } else if !self.is_fresh() {
                 break;
             }
@@ -382,18 +374,14 @@ impl Header {
     }
 }
 
-fn links_at(len: usize) -> usize {
+fn children_at(len: usize) -> usize {
     FIRSTS_AT + (4 * len).next_multiple_of(8)
-}
-
-fn counts_at(len: usize, room: usize) -> usize {
-    links_at(len) + 8 * (len + room)
 }
 
 /// A block for an inner node of `len` children, which are still to be written.
 fn allocate(level: u8, len: usize, room: usize) -> Block {
     debug_assert!(level > 0 && (1..=FANOUT_MAX).contains(&len) && room <= AMENDMENTS_MAX);
-    let block = Block::allocate(counts_at(len, room) + 8 * (len + room));
+    let block = Block::allocate(children_at(len) + CHILD_BYTES * (len + room));
     let header = Header {
         bytes: block.bytes() as u32,
         len: len as u32,
@@ -416,9 +404,13 @@ pub(super) fn allocate_inner(level: u8, slots: &[Slot], room: usize) -> Link {
         // SAFETY: the layout of an inner node of `len` children.
         unsafe { write(block, FIRSTS_AT + 4 * index, first) };
         // SAFETY: as above.
-        unsafe { write(block, links_at(len) + 8 * index, link) };
-        // SAFETY: as above.
-        unsafe { write(block, counts_at(len, room) + 8 * index, count) };
+        unsafe {
+            write(
+                block,
+                children_at(len) + CHILD_BYTES * index,
+                Child { link, count },
+            )
+        };
     }
     Link::fresh(block)
 }
