@@ -116,7 +116,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             Node::Inner(inner) => {
                 let at = inner.child_of(hash);
                 let (child, count) = inner.child(at);
-                child.prefetch();
+                child.prefetch_most();
                 (at, child, count)
             }
         };

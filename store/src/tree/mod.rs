@@ -5,7 +5,7 @@
 //! Elements are groups of byte strings (a set's member, a hash's field and value), known by the
 //! first of the group. They stand in the leaves in the order of (hash, bytes), where the hash is
 //! 32 bits of rapidhash under a secret that the process draws at its start. Inner nodes have up
-//! to 64 children and say below which child a hash belongs and how many elements each child has.
+//! to 32 children and say below which child a hash belongs and how many elements each child has.
 //! Elements of one hash are never parted, so that hashes alone lead the way down.
 //!
 //! Four things follow from that order:
