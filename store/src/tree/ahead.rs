@@ -7,7 +7,8 @@
 
 use smallvec::SmallVec;
 
-use super::node::{Link, Node};
+use super::inner::Child;
+use super::node::Node;
 use super::{Root, Tree, hash_of};
 use crate::entry::Entry;
 
@@ -26,35 +27,26 @@ pub(crate) fn prefetch<'k>(
         return;
     }
     let tree = Tree::<1>::of(entry);
-    let Some(root) = tree.link else {
+    let Some(Node::Inner(top)) = tree.link.map(|root| tree.node(root)) else {
         return;
     };
-    let way = |key| Way {
-        hash: hash_of(key),
-        link: root,
-        child: 0,
+    let first_step = |key| {
+        let hash = hash_of(key);
+        let child = top.prefetch_child(top.child_of(hash));
+        Way { hash, child }
     };
-    let mut ways: SmallVec<[Way; 64]> = keys.map(way).collect();
-    let levels = match tree.node(root) {
-        Node::Inner(inner) => inner.level,
-        Node::Leaf(_) => 0,
-    };
-    for _ in 0..levels {
+    let mut ways: SmallVec<[Way<'_>; 64]> = keys.map(first_step).collect();
+    for _ in 1..top.level {
+        ways.iter().for_each(|way| way.child.link.prefetch());
         for way in &mut ways {
-            if let Node::Inner(inner) = tree.node(way.link) {
-                way.child = inner.child_of(way.hash);
-                inner.prefetch_child(way.child);
-            }
-        }
-        for way in &mut ways {
-            if let Node::Inner(inner) = tree.node(way.link) {
-                way.link = inner.link(way.child);
-                way.link.prefetch();
+            if let Node::Inner(inner) = tree.node(way.child.link) {
+                way.child = inner.prefetch_child(inner.child_of(way.hash));
             }
         }
     }
+    ways.iter().for_each(|way| way.child.link.prefetch());
     for way in ways {
-        match tree.node(way.link) {
+        match tree.node(way.child.link) {
             Node::Leaf(items) if is_to_edit => items.prefetch_all(),
             Node::Leaf(items) => items.prefetch_one(way.hash),
             Node::Inner(_) => {}
@@ -63,9 +55,8 @@ pub(crate) fn prefetch<'k>(
 }
 
 /// How far down the way to an element is known.
-struct Way {
+struct Way<'g> {
     hash: u32,
-    link: Link,
-    /// The number of the child below `link` on the way.
-    child: usize,
+    /// What the node there says of the next one.
+    child: &'g Child,
 }

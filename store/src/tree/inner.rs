@@ -73,8 +73,8 @@ pub(super) struct Inner<'g> {
 /// What a node says of a child, together in memory: who wants one often wants the other.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-struct Child {
-    link: Link,
+pub(super) struct Child {
+    pub(super) link: Link,
     /// How many elements are below.
     count: u64,
 }
@@ -133,10 +133,11 @@ impl<'g> Inner<'g> {
         self.children[self.place(index)].link
     }
 
-    /// Fetches what the node says of child number `index`.
-    pub(super) fn prefetch_child(self, index: usize) {
-        let child = &raw const self.children[self.place(index)];
-        prefetch(child.addr());
+    /// Where it says what is below child number `index`, which is fetched.
+    pub(super) fn prefetch_child(self, index: usize) -> &'g Child {
+        let child = &self.children[self.place(index)];
+        prefetch((&raw const *child).addr());
+        child
     }
 
     /// The node below child number `index`, and how many elements are there.
