@@ -7,7 +7,9 @@
 
 use smallvec::SmallVec;
 
-use super::{Order, Policy, Sampled, VIEW, View};
+use super::choose::Sampled;
+use super::room::{VIEW, View};
+use super::{Order, Policy};
 use crate::db::Db;
 use crate::entry::Entry;
 

@@ -2,9 +2,10 @@
 //!
 //! Keys are told apart by 32 bits of their hashes; two that share them are taken for one.
 
+use super::GRAIN;
+use super::choose::{ROUNDS_MAX, SMALL_PART, SMALL_PART_MOST};
 use super::ghost::Ghosts;
 use super::rivals::Order;
-use super::{GRAIN, ROUNDS_MAX, SMALL_PART, SMALL_PART_MOST};
 
 /// So many are drawn for each eviction.
 const DRAWN: usize = 10;

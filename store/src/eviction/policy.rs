@@ -1,6 +1,7 @@
 //! Which entry goes first: each policy as an order of entries.
 
-use super::{Order, Sampled};
+use super::Order;
+use super::choose::Sampled;
 use crate::usage::Noting;
 
 /// What goes when memory is full.

@@ -1,0 +1,258 @@
+//! Choosing: drawing a few entries, and letting the one go that ranks first.
+
+use std::cell::Cell;
+
+use smallvec::SmallVec;
+
+use super::room::{Step, VIEW, View};
+use super::{Order, Policy, SMALL_BYTES};
+use crate::db::Db;
+use crate::entry::Entry;
+use crate::keyspace;
+use crate::memory;
+use crate::reclaim::Guard;
+use crate::table::{DRAWN, Occupant, Occupied, Start, Table};
+use crate::usage::{Noting, Present, STAMPS, Usage};
+use crate::value;
+
+/// The small queue's share of the memory: 1 / 10.
+pub(super) const SMALL_PART: u64 = 10;
+/// Below this share of it the other queue serves where none of the wanted one was drawn: 1 / 6.
+pub(super) const SMALL_PART_MOST: u64 = 6;
+/// An entry gets so many chances to be spared in one eviction: then it goes in any case.
+pub(super) const ROUNDS_MAX: usize = 8;
+
+/// What goes with an entry. Of most all stands in their block.
+#[inline(always)]
+fn bytes_of(entry: Entry<'_>) -> usize {
+    match entry.is_flat() {
+        true => entry.memory_bytes(),
+        false => value::memory_bytes(entry),
+    }
+}
+
+#[inline(always)]
+fn space_time(entry: Entry<'_>, age: u32) -> u64 {
+    (u64::from(age) + 1) * bytes_of(entry) as u64
+}
+
+/// A drawn entry with what policies go by.
+#[derive(Debug)]
+pub(super) struct Sampled<'g> {
+    pub(super) entry: Entry<'g>,
+    pub(super) usage: Usage,
+    pub(super) age: u32,
+    pub(super) idle_ticks: u32,
+    pub(super) counter: u32,
+}
+
+impl Sampled<'_> {
+    /// What goes with it. Not every order asks.
+    pub(super) fn bytes(&self) -> usize {
+        bytes_of(self.entry)
+    }
+
+    /// How much of memory it has taken for how long without a use: what goes first in cache mode.
+    pub(super) fn space_time(&self) -> u64 {
+        space_time(self.entry, self.age)
+    }
+}
+
+impl Db<'_> {
+    pub(super) fn draw(&self, is_volatile: bool, samples: usize, drawn: &mut Drawn) {
+        let database = self.database();
+        if is_volatile {
+            if let Some(region) = database.expiring_regions.draw() {
+                database
+                    .table
+                    .draw_expiring(region, samples, self.guard(), drawn);
+            }
+            return;
+        }
+        // From two places, since what stands together may be of one mind.
+        let half = samples.div_ceil(2);
+        let starts = foresee(&database.table, half, self.guard());
+        for (start, len_max) in starts.into_iter().zip([half, samples]) {
+            database.table.draw(start, len_max, self.guard(), drawn);
+        }
+    }
+
+    /// Lets one of those that were drawn go, or promotes or spares one.
+    pub(super) fn evict_among(
+        &self,
+        policy: Policy,
+        drawn: &[Occupied],
+        is_last_round: bool,
+    ) -> Step {
+        let store = self.store();
+        let now = store.eviction().present(self.now_ms());
+        let expiring = drawn.iter().filter(|occupied| occupied.expires());
+        let is_expired = |entry: &Entry<'_>| entry.is_expired(self.now_ms());
+        if let Some(expired) = expiring.map(|&it| self.entry_of(it)).find(is_expired) {
+            let bytes = value::memory_bytes(expired) as u64;
+            return match self.take_expired(expired) {
+                true => Step::Freed(bytes),
+                false => Step::Again,
+            };
+        }
+        let has_queues =
+            policy == Policy::CacheMode && store.eviction().rivals.ruling() == Order::Fifo;
+        let first = match has_queues {
+            true => self.first_by_queue(drawn, is_last_round, now),
+            false => self.first(policy, drawn, now),
+        };
+        let Some(chosen) = first else {
+            return Step::Again;
+        };
+        if has_queues && chosen.usage.frequency() > 0 && !is_last_round {
+            keep_for_its_use(&chosen, now);
+            return Step::Again;
+        }
+        let bytes = chosen.bytes() as u64;
+        match self.let_go(&chosen, VIEW.with_borrow(View::keys)) {
+            true => Step::Freed(bytes),
+            false => Step::Again,
+        }
+    }
+
+    /// The first to go of the queue that has more than its share; if none of it was drawn, of the
+    /// other one, unless the small queue has much too much.
+    fn first_by_queue(
+        &self,
+        drawn: &[Occupied],
+        is_last_round: bool,
+        now: Present,
+    ) -> Option<Sampled<'_>> {
+        let (small, whole) = (SMALL_BYTES.sum(), memory::charged_bytes());
+        let wants_small = small * SMALL_PART >= whole;
+        let is_any = is_last_round || small * SMALL_PART_MOST < whole;
+        let of = |is_small| {
+            self.first_by(drawn, now, |entry, usage| {
+                let is_of_it = usage.is_small() == is_small;
+                is_of_it.then(|| space_time(entry, usage.age(now.stamp)))
+            })
+        };
+        of(wants_small).or_else(|| if is_any { of(!wants_small) } else { None })
+    }
+
+    /// The first to go of those that were drawn, without queues.
+    fn first(&self, policy: Policy, drawn: &[Occupied], now: Present) -> Option<Sampled<'_>> {
+        match policy {
+            Policy::CacheMode => self.first_by(drawn, now, |entry, usage| {
+                Some(space_time(entry, usage.age(now.stamp)))
+            }),
+            _ => self.first_by(drawn, now, |entry, usage| {
+                Some(policy.rank(&self.sampled_at(entry, usage, now)))
+            }),
+        }
+    }
+
+    /// The one with the highest rank, of those that have one.
+    #[inline(always)]
+    fn first_by<'e>(
+        &'e self,
+        drawn: &[Occupied],
+        now: Present,
+        rank: impl Fn(Entry<'e>, Usage) -> Option<u64>,
+    ) -> Option<Sampled<'e>> {
+        let mut first = None;
+        let mut highest = 0;
+        for &occupied in drawn {
+            let entry = self.entry_of(occupied);
+            let usage = clamped(entry, now);
+            if let Some(rank) = rank(entry, usage)
+                && (first.is_none() || rank >= highest)
+            {
+                (first, highest) = (Some((entry, usage)), rank);
+            }
+        }
+        first.map(|(entry, usage)| self.sampled_at(entry, usage, now))
+    }
+
+    pub(super) fn entry_of(&self, occupied: Occupied) -> Entry<'_> {
+        keyspace::entry_of(occupied, self.guard())
+    }
+
+    /// What policies go by.
+    pub(super) fn sampled<'e>(&self, entry: Entry<'e>, now: Present) -> Sampled<'e> {
+        self.sampled_at(entry, clamped(entry, now), now)
+    }
+
+    fn sampled_at<'e>(&self, entry: Entry<'e>, usage: Usage, now: Present) -> Sampled<'e> {
+        Sampled {
+            entry,
+            usage,
+            age: usage.age(now.stamp),
+            idle_ticks: usage.idle_ticks(now.tick),
+            counter: usage.counter(now),
+        }
+    }
+
+    /// Whether an entry, of about so many, is gone; not if somebody has changed the key meanwhile.
+    pub(super) fn let_go(&self, chosen: &Sampled<'_>, keys: u64) -> bool {
+        let Sampled { entry, usage, .. } = *chosen;
+        let hash = self.store().hash(entry.key());
+        if usage.is_small() {
+            self.store().eviction().foresee(hash, self.guard());
+        }
+        if !self.take_unless_changed(entry) {
+            return false;
+        }
+        if usage.is_small() {
+            self.store()
+                .eviction()
+                .remember(hash, keys.max(1), self.guard());
+        }
+        self.store().count_evicted(!usage.is_fetched());
+        true
+    }
+}
+
+/// What was drawn.
+type Drawn = SmallVec<[Occupied; DRAWN]>;
+
+/// Where to draw from, of which this thread fetched the slots two draws ago, and one draw ago what
+/// they name, about so many from each.
+fn foresee<O: Occupant>(table: &Table<O>, count: usize, guard: &Guard) -> [Start; 2] {
+    thread_local! {
+        static FORESEEN: Cell<[Option<[Start; 2]>; 2]> = const { Cell::new([None; 2]) };
+    }
+    let random = || [Start::random(), Start::random()];
+    let [this, next] = FORESEEN.get().map(|starts| starts.unwrap_or_else(random));
+    let last = random();
+    FORESEEN.set([Some(next), Some(last)]);
+    for (near, far) in next.into_iter().zip(last) {
+        table.foresee_drawn(near, count, guard);
+        table.foresee_draw(far, guard);
+    }
+    this
+}
+
+/// What is asked for stays: in the main queue, or for one of its uses.
+fn keep_for_its_use(chosen: &Sampled<'_>, now: Present) {
+    let Sampled { entry, usage, .. } = *chosen;
+    if !usage.is_small() {
+        entry.swap_usage(usage, usage.spared(now.stamp));
+    } else if entry.swap_usage(usage, usage.promoted(now.stamp)) {
+        SMALL_BYTES.add(-(entry.memory_bytes() as i64));
+    }
+}
+
+/// An entry's bits, with a stamp that does not wrap soon.
+#[inline(always)]
+fn clamped(entry: Entry<'_>, now: Present) -> Usage {
+    let usage = entry.usage();
+    if matches!(now.noting, Noting::Counter { .. }) || usage.age(now.stamp) < STAMPS / 4 * 3 {
+        return usage;
+    }
+    made_younger(entry, usage, now)
+}
+
+#[cold]
+fn made_younger(entry: Entry<'_>, usage: Usage, now: Present) -> Usage {
+    let younger = usage.with_stamp(now.stamp.wrapping_sub(STAMPS / 2) % STAMPS);
+    match entry.swap_usage(usage, younger) {
+        true => younger,
+        false => usage,
+    }
+}
