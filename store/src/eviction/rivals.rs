@@ -26,8 +26,10 @@
 //!
 //! # What it costs
 //!
-//! Nothing before the first eviction. Then a key that is not sampled costs a load and a test of
-//! its hash, and a sampled one some draws in two miniatures, one time out of as many as there are
+//! Nothing while memory is nearly empty. The race begins long before the first eviction, as one in
+//! a full cache: miniatures that begin empty in a full one find the same for as long as it takes
+//! to fill them. From then on a key that is not sampled costs a load and a test of its hash, and a
+//! sampled one some draws in two miniatures, one time out of as many as there are
 //! [`ITEMS`] among the keys. The miniatures stand behind a lock that nobody waits for: what comes
 //! while another thread is there is not counted, and what a thread that panicked left there is
 //! thrown away. Each has room for twice the items, at 18 bytes, and two bytes for each ghost,
@@ -82,6 +84,11 @@ const MISSES_PART: u64 = 50;
 const AWAITED: usize = 16;
 /// What a key takes in the table and among ghosts, about.
 const BYTES_PER_KEY: usize = 12;
+/// Miniatures are as large as if this part of the limit were taken, until it is: 31 / 32. What is
+/// left is about what is spared for garbage.
+const SPARED_PART: u64 = 32;
+/// The race begins when this part of the limit is taken: 1 / 8.
+const BEGIN_PART: u64 = 8;
 /// No key is sampled.
 const NONE_SAMPLED: u64 = u64::MAX;
 
@@ -91,6 +98,8 @@ pub(super) struct Rivals {
     /// A key is sampled if these bits of its hash are 0.
     mask: AtomicU64,
     ruling: AtomicU8,
+    /// As it was when somebody last looked.
+    limit_bytes: AtomicU64,
     race: Mutex<Option<Box<Race>>>,
 }
 
@@ -99,6 +108,7 @@ impl Rivals {
         Rivals {
             mask: AtomicU64::new(NONE_SAMPLED),
             ruling: AtomicU8::new(Order::Fifo as u8),
+            limit_bytes: AtomicU64::new(0),
             race: Mutex::new(None),
         }
     }
@@ -155,14 +165,30 @@ impl Rivals {
             return;
         }
         if note(race) {
-            race.forget(memory::usage().live_bytes);
+            let limit_bytes = self.limit_bytes.load(Ordering::Relaxed);
+            race.forget(full_live_bytes(limit_bytes));
         }
         let ruling = race.winner(self.ruling());
         self.ruling.store(ruling as u8, Ordering::Relaxed);
     }
 
+    /// As [`Rivals::follow`], for the keys that there will be when memory is full; not while that
+    /// is far away.
+    pub(super) fn begin_early(
+        &self,
+        keys: impl FnOnce() -> u64,
+        charged_bytes: u64,
+        limit_bytes: u64,
+    ) {
+        if charged_bytes >= limit_bytes / BEGIN_PART {
+            let keys = keys() as f64 * missing_factor(limit_bytes, charged_bytes);
+            self.follow(keys as u64, limit_bytes);
+        }
+    }
+
     /// Makes miniatures for about so many keys, unless there are some that do.
     pub(super) fn follow(&self, keys: u64, limit_bytes: u64) {
+        self.limit_bytes.store(limit_bytes, Ordering::Relaxed);
         let mask = self.mask.load(Ordering::Relaxed);
         let items = items_for(limit_bytes);
         let shift = shift_for(keys, items);
@@ -170,7 +196,7 @@ impl Rivals {
             return;
         }
         if let Some(mut race) = self.try_race() {
-            let live_bytes = memory::usage().live_bytes;
+            let live_bytes = full_live_bytes(limit_bytes);
             *race = Some(Box::new(Race::new(shift, items, live_bytes)));
             self.mask.store(mask_of(shift), Ordering::Relaxed);
         }
@@ -200,6 +226,18 @@ impl Rivals {
             }
         }
     }
+}
+
+/// By what the memory that is taken has to be multiplied to be full.
+fn missing_factor(limit_bytes: u64, charged_bytes: u64) -> f64 {
+    let full_bytes = limit_bytes - limit_bytes / SPARED_PART;
+    (full_bytes as f64 / charged_bytes.max(1) as f64).max(1.0)
+}
+
+/// How many live bytes there are, or will be, when memory is full.
+fn full_live_bytes(limit_bytes: u64) -> u64 {
+    let factor = missing_factor(limit_bytes, memory::charged_bytes());
+    (memory::usage().live_bytes as f64 * factor) as u64
 }
 
 /// How many items are sampled at most.
@@ -448,6 +486,20 @@ mod tests {
         assert_eq!((rivals.are_running(), sampled()), (false, 0));
         rivals.note(0, 100);
         assert!(rivals.race.lock().expect("no panic").is_none());
+    }
+
+    #[test]
+    fn a_race_begins_before_memory_is_full_as_if_it_were() {
+        let rivals = Rivals::new();
+        let sampled = || (0..32_768).filter(|&it| rivals.samples(hash(it))).count();
+        rivals.begin_early(|| unreachable!("nobody asks"), (1 << 30) / 9, 1 << 30);
+        assert!(!rivals.are_running());
+        let keys = 4_096;
+        rivals.begin_early(|| keys, 1 << 27, 1 << 30);
+        assert!(sampled().abs_diff(1_024) < 200, "of 8 times the keys");
+        rivals.begin_early(|| 2 * keys, 1 << 28, 1 << 30);
+        rivals.follow(7 * keys, 1 << 30);
+        assert!(sampled().abs_diff(1_024) < 200, "and it goes on");
     }
 
     #[test]
