@@ -11,12 +11,16 @@
     reason = "the time limits of a test are its own"
 )]
 
+mod ports;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use ports::free_port;
 
 const LIMIT_BYTES: u64 = 128 << 20;
 /// Sizes of values, one after the other and again from the start.
@@ -40,11 +44,6 @@ struct Running {
     child: Child,
     resp: u16,
     memcached: u16,
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 impl Running {
