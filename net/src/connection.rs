@@ -32,6 +32,8 @@ mod resp;
 const READ_BYTES_MIN: usize = 16 << 10;
 /// The most requests of a batch: what is prefetched beyond would be evicted before its turn.
 const BATCH_REQUESTS_MAX: usize = 64;
+/// So many keys are fetched into the cache together: more would wait long for their turn.
+const BATCH_KEYS: usize = 256;
 /// The most words that a connection's requests have until others get their turn: about a
 /// millisecond, if each word is an element of a large collection.
 const TURN_WORDS_MAX: usize = 1_000;

@@ -65,7 +65,7 @@ pub(crate) struct Call<'c> {
     pub(crate) limits: Limits,
     /// Whether documents are text: `json_bridge`.
     pub(crate) is_bridged: bool,
-    /// Whether what the first keys of requests lead to is on its way to the cache.
+    /// Whether what the request's keys lead to is on its way to the cache.
     pub(crate) is_fetched: bool,
     /// A reply that has become as long as this, in bytes, is sent before it grows further: a
     /// line of keys can ask for more than there is memory for.

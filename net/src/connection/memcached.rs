@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
+use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::clients::Client;
 use crate::command::memcached::{
     self, Call, ClientFacts, Facts, Outcome, SettingsFacts, Surroundings,
@@ -20,9 +20,6 @@ use crate::protocol::memcached::login::{self, Login};
 use crate::protocol::memcached::{self as protocol, Broken, Limits, Parser, Request};
 use crate::shared::Shared;
 use crate::users;
-
-/// So many keys are fetched into the cache together: more would wait long for their turn.
-const BATCH_KEYS: usize = 256;
 
 /// The database Memcached clients see.
 const DB_INDEX: usize = 0;

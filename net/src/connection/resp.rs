@@ -8,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
+use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock::{self, Moment};
 use crate::command::Flag;
 use crate::command::dispatch::{self, Entry, Outcome, Place};
@@ -22,9 +22,8 @@ mod run;
 
 use run::Ran;
 
-/// So many keys are fetched into the cache together: more would wait long for their turn ...
-const BATCH_KEYS: usize = 256;
-/// ... unless one request has more, up to so many: beyond, they would drive each other out.
+/// More keys than [`BATCH_KEYS`] are fetched together if one request has them, up to so many:
+/// beyond, they would drive each other out.
 const BATCH_KEYS_MAX: usize = 4096;
 /// The most elements of large collections that are fetched ahead.
 const BATCH_ELEMENTS_MAX: usize = 64;
