@@ -40,7 +40,7 @@ pub(super) const FANOUT_MIN: usize = 8;
 /// The most amendments of an inner node.
 pub(super) const AMENDMENTS_MAX: usize = 8;
 
-const CHILD_BYTES: usize = 16;
+const CHILD_BYTES: usize = size_of::<Child>();
 const AMENDED_AT: usize = HEADER_BYTES;
 const FIRSTS_AT: usize = AMENDED_AT + AMENDMENTS_MAX;
 
@@ -78,8 +78,6 @@ pub(super) struct Child {
     /// How many elements are below.
     count: u64,
 }
-
-const _: () = assert!(size_of::<Child>() == CHILD_BYTES);
 
 /// Which children the amendments are for, the first one in the lowest byte: their numbers plus
 /// one.
@@ -405,14 +403,9 @@ pub(super) fn allocate_inner(level: u8, slots: &[Slot], room: usize) -> Link {
     for (index, &Slot { link, count, first }) in slots.iter().enumerate() {
         // SAFETY: the layout of an inner node of `len` children.
         unsafe { write(block, FIRSTS_AT + 4 * index, first) };
+        let child_at = children_at(len) + CHILD_BYTES * index;
         // SAFETY: as above.
-        unsafe {
-            write(
-                block,
-                children_at(len) + CHILD_BYTES * index,
-                Child { link, count },
-            )
-        };
+        unsafe { write(block, child_at, Child { link, count }) };
     }
     Link::fresh(block)
 }
