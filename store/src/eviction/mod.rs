@@ -313,7 +313,7 @@ impl Store {
         self.forget_rivals();
     }
 
-    /// Cache mode begins anew with its first eviction.
+    /// Cache mode's race begins anew when memory fills again.
     pub(crate) fn forget_rivals(&self) {
         self.eviction().rivals.stop();
     }

@@ -197,15 +197,16 @@ impl Store {
             return false;
         }
         let guard = self.pin();
-        if self.policy() == Policy::CacheMode {
-            let charged = memory::charged_bytes();
-            let keys = |index| self.db(index, &guard, now_ms).len();
-            let all_keys = || (0..self.databases()).map(keys).sum();
-            self.eviction().rivals.begin_early(all_keys, charged, limit);
-        }
         let spared = reserve_bytes(limit) + compaction::excess_bytes(limit, 0);
         let over = self.over_bytes(0, spared, &guard);
         if over == 0 {
+            // Evictions see to the race themselves.
+            if self.policy() == Policy::CacheMode {
+                let charged = memory::charged_bytes();
+                let keys = |index| self.db(index, &guard, now_ms).len();
+                let all_keys = || (0..self.databases()).map(keys).sum();
+                self.eviction().rivals.begin_early(all_keys, charged, limit);
+            }
             return false;
         }
         let freed = self.db(0, &guard, now_ms).evict(over, VICTIMS);
