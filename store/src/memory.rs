@@ -87,18 +87,18 @@ impl Block {
     pub(crate) fn recycle_movable(bytes: usize) -> Block {
         match reclaim::take_due() {
             // Mostly what is written is as long as what was there before.
-            Some(due) if due.is_alike(bytes, Mobility::Movable) => due.recycled(),
-            Some(due) => Block::recycle_other(due, bytes, Mobility::Movable),
+            Some(due) if due.is_alike(bytes) => due.recycled(),
+            Some(due) => Block::recycle_other(due, bytes),
             None => Block::allocate_movable(bytes),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn recycle_other(due: Block, bytes: usize, mobility: Mobility) -> Block {
-        match reclaim::refit(due, bytes, mobility) {
-            Some(due) => Block::new(due.start, bytes, mobility).recycled(),
-            None => Block::allocate_as(bytes, mobility),
+    fn recycle_other(due: Block, bytes: usize) -> Block {
+        match reclaim::refit(due, bytes) {
+            Some(due) => Block::new(due.start, bytes, Mobility::Movable).recycled(),
+            None => Block::allocate_movable(bytes),
         }
     }
 
@@ -111,19 +111,20 @@ impl Block {
         self
     }
 
-    /// Whether the block, which is to be freed, can become a new one of the same length for sure.
+    /// Whether the block, which is to be freed, can become a movable one of `bytes` for sure, since
+    /// it was one.
     #[inline(always)]
-    fn is_alike(self, bytes: usize, mobility: Mobility) -> bool {
-        self == Block::new(self.start, bytes, mobility)
+    fn is_alike(self, bytes: usize) -> bool {
+        self == Block::new(self.start, bytes, Mobility::Movable)
             && bytes <= arena::BYTES_MAX
             && arena::is_none_evacuated()
     }
 
-    /// Whether the block, which is to be freed, can become a new one: of the same class, and not
-    /// where nothing new is to be.
-    pub(crate) fn may_become(self, bytes: usize, mobility: Mobility) -> bool {
-        let other = Block::new(self.start, bytes, mobility);
-        self.mobility() == mobility
+    /// Whether the block, which is to be freed, can become a movable one of `bytes`: of the same
+    /// class, and not where nothing new is to be.
+    pub(crate) fn may_become(self, bytes: usize) -> bool {
+        let other = Block::new(self.start, bytes, Mobility::Movable);
+        self.mobility() == other.mobility()
             && self.usable_bytes() == other.usable_bytes()
             && bytes <= arena::BYTES_MAX
             && !arena::is_evacuated(self.start)

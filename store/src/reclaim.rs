@@ -33,7 +33,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use crate::arena::{self, Mobility};
+use crate::arena;
 use crate::memory::{self, Block};
 use crate::sync::{IS_MODEL, epoch};
 use crate::transaction::overlay::Overlay;
@@ -126,10 +126,10 @@ impl Garbage {
         }
     }
 
-    /// Takes a due block that is to become one of `bytes`, if it can; else it is freed, and the
-    /// more others the less they fit, since freed together they cost less.
-    fn refit(&mut self, due: Block, bytes: usize, mobility: Mobility) -> Option<Block> {
-        if due.may_become(bytes, mobility) {
+    /// Takes a due block that is to become a movable one of `bytes`, if it can; else it is freed,
+    /// and the more others the less they fit, since freed together they cost less.
+    fn refit(&mut self, due: Block, bytes: usize) -> Option<Block> {
+        if due.may_become(bytes) {
             self.misfits = 0;
             return Some(due);
         }
@@ -174,11 +174,11 @@ pub(crate) fn take_due() -> Option<Block> {
     GARBAGE.try_with(take).ok().flatten()
 }
 
-/// Gives a due block to whoever wants one of `bytes`, still counted as retired, if it can become
-/// that; else it is freed.
+/// Gives a due block to whoever wants a movable one of `bytes`, still counted as retired, if it can
+/// become that; else it is freed.
 #[cold]
-pub(crate) fn refit(due: Block, bytes: usize, mobility: Mobility) -> Option<Block> {
-    GARBAGE.with_borrow_mut(|garbage| garbage.refit(due, bytes, mobility))
+pub(crate) fn refit(due: Block, bytes: usize) -> Option<Block> {
+    GARBAGE.with_borrow_mut(|garbage| garbage.refit(due, bytes))
 }
 
 impl Drop for Garbage {
