@@ -102,7 +102,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     loop {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
-        shared.store.note_process(process::for_store());
+        note_process(&shared);
         if gives_pages_back != is_memory_short(&shared, gives_pages_back) {
             gives_pages_back = !gives_pages_back;
             process::give_pages_back_at_once(gives_pages_back);
@@ -119,6 +119,11 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             end_silent_clients(&shared);
         }
     }
+}
+
+/// Lets what the process takes beside the engine's memory count against the limit.
+pub(crate) fn note_process(shared: &Shared) {
+    shared.store.note_process(process::for_store());
 }
 
 /// Whether the limit is near; `is_so` if it was before, so that it does not go to and fro.

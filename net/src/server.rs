@@ -256,6 +256,8 @@ fn run_thread(place: &Place, inbox: Receiver<Arrival>, doors: Option<Doors>) {
 impl Doors {
     /// Accepts from now on, until the server is asked to end: then all threads' inboxes close.
     fn open(self, shared: Arc<Shared>) -> io::Result<()> {
+        // The limit holds from the first request on.
+        housekeeping::note_process(&shared);
         let tcp = [
             (self.listeners.resp, Protocol::Resp),
             (self.listeners.memcached, Protocol::Memcached),

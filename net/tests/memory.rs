@@ -592,3 +592,16 @@ fn a_tiny_cache_makes_room_for_every_write() {
         assert!(client.set(&key, &value, None), "step {step}");
     }
 }
+
+/// What the process takes for itself counts before anybody can write.
+#[test]
+fn the_limit_holds_from_the_first_request_on() {
+    let server = Running::start(&["--maxmemory_policy=noeviction", "--maxmemory=300kb"]);
+    let mut client = Client::connect(&server, Protocol::Resp);
+    assert!(!client.set("key", b"value", None));
+    let used_bytes = figure(&info(&mut client), "used_memory");
+    assert!(
+        used_bytes > 300 << 10,
+        "it takes more by itself: {used_bytes}"
+    );
+}
