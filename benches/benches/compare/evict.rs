@@ -1,7 +1,8 @@
 //! What it costs to be full: sets of new keys, each of which evicts others, and gets.
 //!
-//! One server at a time, on a core of its own. It is filled with twice what its limit allows, so
-//! that it has been evicting for long when measuring begins. Servers evict before they answer, or
+//! Every server is filled with twice what its limit allows, so that it has been evicting for long
+//! when measuring begins. All share one core and are loaded by turns, one slice after the other, so
+//! that a change in the machine's mood meets all of them. Servers evict before they answer, or
 //! beside that: either way the quantiles and the longest wait show it.
 
 use std::io;
@@ -23,8 +24,15 @@ const PIPELINES: [usize; 2] = [1, 16];
 const GETS_PERCENT: u32 = 50;
 /// What an item takes beside key and value, about.
 const OVERHEAD_BYTES: usize = 50;
-/// Between two looks at the resident size.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long a server is loaded until the next one is.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// A server that evicts.
+struct Full {
+    name: String,
+    server: Server,
+    churn: Churn,
+}
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
@@ -44,22 +52,21 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
             "refused",
             "MB at most",
         ]);
-        for (name, peer, policy) in contenders(plan) {
-            let server = start_limited(peer, policy, limit_mb)?;
-            let mut churn = Churn::new(sizes, window(sizes, limit_mb));
-            overfill(&server, &mut churn)?;
-            for pipeline in PIPELINES {
-                let row = evict(plan, &server, &mut churn, pipeline)?;
-                let cells = [vec![name.clone(), pipeline.to_string()], row].concat();
-                eprintln!("{cells:?}");
-                table.row(cells);
+        let mut all_full = contenders(plan)
+            .into_iter()
+            .map(|contender| Full::new(contender, sizes, limit_mb))
+            .collect::<io::Result<Vec<_>>>()?;
+        for pipeline in PIPELINES {
+            for row in evict_by_turns(plan, &mut all_full, pipeline)? {
+                eprintln!("{row:?}");
+                table.row(row);
             }
         }
         println!(
             "### Full at {limit_mb} MB, values of {name}\n\n{CONNECTIONS} connections, \
              {GETS_PERCENT} percent GETs of recent keys, the rest SETs of new ones; 16-byte keys; \
-             CPU microseconds per request, milliseconds per batch; server on core {SERVER_CORE}, \
-             load on core {LOAD_CORE}:\n\n{table}"
+             CPU microseconds per request, milliseconds per batch; servers by turns on core \
+             {SERVER_CORE}, load on core {LOAD_CORE}:\n\n{table}"
         );
     }
     Ok(())
@@ -113,6 +120,24 @@ fn connect(
     Load::connect_each(address, (0..connections).map(|_| batch()))
 }
 
+impl Full {
+    fn new(
+        (name, peer, policy): (String, &Peer, Option<&'static str>),
+        sizes: Sizes,
+        limit_mb: u64,
+    ) -> io::Result<Full> {
+        let server = start_limited(peer, policy, limit_mb)?;
+        let mut churn = Churn::new(sizes, window(sizes, limit_mb));
+        overfill(&server, &mut churn)?;
+        churn.gets_percent = GETS_PERCENT;
+        Ok(Full {
+            name,
+            server,
+            churn,
+        })
+    }
+}
+
 fn overfill(server: &Server, churn: &mut Churn) -> io::Result<()> {
     let keys = 2 * churn.window;
     churn.gets_percent = 0;
@@ -127,42 +152,78 @@ fn overfill(server: &Server, churn: &mut Churn) -> io::Result<()> {
     Ok(())
 }
 
-fn evict(
+/// A row for each server.
+fn evict_by_turns(
     plan: &Plan,
-    server: &Server,
-    churn: &mut Churn,
+    all_full: &mut [Full],
     pipeline: usize,
-) -> io::Result<Vec<String>> {
-    churn.gets_percent = GETS_PERCENT;
-    let mut load = connect(server, churn.sizes, (CONNECTIONS, pipeline))?;
-    let (mut all, mut resident_max) = (None::<Outcome>, 0);
-    let before = server.cpu()?;
-    for _ in 0..(5 * plan.duration()).as_millis() / LOOK.as_millis() {
-        let outcome = load.run_with(LOOK, |batch, rng| {
+) -> io::Result<Vec<Vec<String>>> {
+    let mut turns = all_full
+        .iter_mut()
+        .map(|full| Turns::new(full, pipeline))
+        .collect::<io::Result<Vec<_>>>()?;
+    for _ in 0..(5 * plan.duration()).as_millis() / SLICE.as_millis() {
+        turns.iter_mut().try_for_each(Turns::take)?;
+    }
+    turns.into_iter().map(|turns| turns.row(pipeline)).collect()
+}
+
+/// What one server did in its slices.
+struct Turns<'f> {
+    full: &'f mut Full,
+    load: Load<ChurnBatch>,
+    outcome: Option<Outcome>,
+    cpu: Duration,
+    resident_bytes_max: u64,
+}
+
+impl Turns<'_> {
+    fn new(full: &mut Full, pipeline: usize) -> io::Result<Turns<'_>> {
+        let load = connect(&full.server, full.churn.sizes, (CONNECTIONS, pipeline))?;
+        Ok(Turns {
+            full,
+            load,
+            outcome: None,
+            cpu: Duration::ZERO,
+            resident_bytes_max: 0,
+        })
+    }
+
+    /// Loads the server for a slice.
+    fn take(&mut self) -> io::Result<()> {
+        let Full { server, churn, .. } = &mut *self.full;
+        let before = server.cpu()?;
+        let outcome = self.load.run_with(SLICE, |batch, rng| {
             churn.fill(batch, rng);
             true
         })?;
-        resident_max = server.resident_bytes()?.max(resident_max);
-        match &mut all {
+        self.cpu += server.cpu()? - before;
+        self.resident_bytes_max = server.resident_bytes()?.max(self.resident_bytes_max);
+        match &mut self.outcome {
             Some(all) => all.add(&outcome),
-            None => all = Some(outcome),
+            None => self.outcome = Some(outcome),
         }
+        Ok(())
     }
-    let cpu = server.cpu()? - before;
-    let outcome = all.ok_or(io::ErrorKind::InvalidInput)?;
-    let sum = |count: fn(&ChurnBatch) -> u64| load.exchanges().map(count).sum::<u64>();
-    let hits = sum(|batch| batch.hits) as f64 / sum(|batch| batch.gets).max(1) as f64;
-    let per_request_us = |time: Duration| time.as_secs_f64() * 1e6 / outcome.requests as f64;
-    Ok(vec![
-        format!("{:.0}", outcome.per_second() / 1e3),
-        format!("{:.2}", per_request_us(cpu)),
-        format!("{:.2}", per_request_us(outcome.load_cpu)),
-        format!("{:.2}", outcome.latency_ms(0.5)),
-        format!("{:.2}", outcome.latency_ms(0.99)),
-        format!("{:.2}", outcome.latency_ms(0.999)),
-        format!("{:.2}", outcome.latency_ms(1.0)),
-        format!("{:.1}%", 100.0 * hits),
-        sum(|batch| batch.refused).to_string(),
-        format!("{:.0}", resident_max as f64 / f64::from(1 << 20)),
-    ])
+
+    fn row(self, pipeline: usize) -> io::Result<Vec<String>> {
+        let outcome = self.outcome.ok_or(io::ErrorKind::InvalidInput)?;
+        let sum = |count: fn(&ChurnBatch) -> u64| self.load.exchanges().map(count).sum::<u64>();
+        let hits = sum(|batch| batch.hits) as f64 / sum(|batch| batch.gets).max(1) as f64;
+        let per_request_us = |time: Duration| time.as_secs_f64() * 1e6 / outcome.requests as f64;
+        Ok(vec![
+            self.full.name.clone(),
+            pipeline.to_string(),
+            format!("{:.0}", outcome.per_second() / 1e3),
+            format!("{:.2}", per_request_us(self.cpu)),
+            format!("{:.2}", per_request_us(outcome.load_cpu)),
+            format!("{:.2}", outcome.latency_ms(0.5)),
+            format!("{:.2}", outcome.latency_ms(0.99)),
+            format!("{:.2}", outcome.latency_ms(0.999)),
+            format!("{:.2}", outcome.latency_ms(1.0)),
+            format!("{:.1}%", 100.0 * hits),
+            sum(|batch| batch.refused).to_string(),
+            format!("{:.0}", self.resident_bytes_max as f64 / f64::from(1 << 20)),
+        ])
+    }
 }
