@@ -8,7 +8,7 @@ use store::Store;
 /// Fails unless so many bytes are live. A sum that is taken while the reaper thread frees, and is
 /// preempted at that, may be off until it goes on.
 pub(crate) fn assert_live_bytes(store: &Store, expected: u64) {
-    const LOOKS_MAX: usize = 8_000;
+    const LOOKS_MAX: usize = 6_000;
     let mut looks = 0;
     while store.memory().live_bytes != expected && looks < LOOKS_MAX {
         looks += 1;
