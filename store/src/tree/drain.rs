@@ -1,10 +1,13 @@
 //! The end of a whole tree: counted at once, freed in slices.
 
+use smallvec::SmallVec;
+
 use super::Root;
 use super::node::{Link, Node};
 use crate::entry::Entry;
-use crate::memory;
+use crate::memory::{self, Block};
 use crate::reclaim::{self, DROP_INLINE_BYTES, Drain, Guard};
+use crate::table::prefetch;
 
 /// How many blocks a slice frees, about.
 const SLICE_BLOCKS: usize = 256;
@@ -45,30 +48,24 @@ impl TreeDrain {
 
 impl Drain for TreeDrain {
     fn drain_slice(&mut self) -> bool {
-        let mut freed = 0;
-        while freed < SLICE_BLOCKS {
-            let Some(link) = self.nodes.pop() else {
-                return false;
-            };
+        let mut blocks: SmallVec<[Block; SLICE_BLOCKS]> = SmallVec::new();
+        while blocks.len() < SLICE_BLOCKS
+            && let Some(link) = self.nodes.pop()
+        {
             // SAFETY: the invariant.
             match unsafe { link.node() } {
-                Node::Inner(inner) => self
-                    .nodes
-                    .extend(inner.slots().iter().map(|slot| slot.link)),
-                Node::Leaf(items) => {
-                    for outside in items.all_outside() {
-                        // SAFETY: the invariant; only this leaf names the block.
-                        unsafe { outside.block.free_retired() };
-                        freed += 1;
-                    }
+                Node::Inner(inner) => {
+                    let links = inner.slots().into_iter().map(|slot| slot.link);
+                    self.nodes
+                        .extend(links.inspect(|link| prefetch(link.start().addr().get())));
                 }
+                Node::Leaf(items) => blocks.extend(items.all_outside().map(|it| it.block)),
             }
             // SAFETY: the invariant.
-            let block = unsafe { link.block() };
-            // SAFETY: as above, and the view of the node has ended.
-            unsafe { block.free_retired() };
-            freed += 1;
+            blocks.push(unsafe { link.block() });
         }
+        // SAFETY: the invariant: nothing else names these blocks, and no view of a node is left.
+        unsafe { Block::free_all_retired(&blocks) };
         !self.nodes.is_empty()
     }
 }
