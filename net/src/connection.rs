@@ -121,6 +121,9 @@ impl Connection {
 
     /// Between two reads: sends the replies, tells the others, and reads.
     async fn flush_and_fill(&mut self, bytes_needed: usize) -> Result<(), End> {
+        if self.sent < self.output.len() {
+            runtime::hold_back().await;
+        }
         self.send()?;
         self.session
             .client

@@ -37,6 +37,8 @@ use slab::Slab;
 pub(crate) use async_std::channel;
 
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use tasks::{MAIN, Mailbox, Tasks};
 
@@ -554,6 +556,21 @@ pub(crate) async fn yield_now() {
         has_waited = true;
         let local = Local::current();
         local.next_round.borrow_mut().push(context.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Lets the others carry out what they have before this task sends what came of it: see [`tasks`].
+pub(crate) async fn hold_back() {
+    let mut has_waited = false;
+    poll_fn(|_| {
+        let tasks = &Local::current().tasks;
+        if has_waited || tasks.are_waiting() {
+            return Poll::Ready(());
+        }
+        has_waited = true;
+        tasks.hold_back();
         Poll::Pending
     })
     .await;
