@@ -14,6 +14,9 @@ const STAMPS: u32 = 1 << 14;
 const FREQUENCY_MAX: u8 = 3;
 const SMALL_PART: u64 = 10;
 const SMALL_PART_MOST: u64 = 6;
+/// The share of the first of the small queue that stay, and how fast what tells them apart moves.
+const YOUNG_SHARE: f64 = 0.25;
+const YOUNG_STEP: f64 = 1.0 / 64.0;
 const ROUNDS_MAX: usize = 8;
 
 /// In which order objects go.
@@ -41,6 +44,8 @@ pub struct Ordered {
     is_ghost: Vec<bool>,
     ghosts_max: usize,
     has_evicted: bool,
+    /// What goes from the small queue ranks at least so high, if the other queue may serve.
+    ripe_from: f64,
 }
 
 impl Ordered {
@@ -67,6 +72,7 @@ impl Ordered {
             is_ghost: vec![false; objects],
             ghosts_max: items,
             has_evicted: false,
+            ripe_from: 0.0,
         }
     }
 
@@ -111,22 +117,49 @@ impl Ordered {
         }
     }
 
+    fn first(&mut self, drawn: &[u32], is_last: bool) -> Option<u32> {
+        let of = |wanted: Option<bool>| {
+            let is_of_it =
+                |object: u32| wanted.is_none_or(|small| self.is_small[object as usize] == small);
+            let queue = drawn.iter().copied().filter(|&object| is_of_it(object));
+            queue.max_by_key(|&object| self.rank(object))
+        };
+        if self.order == Order::LastUse {
+            return of(None);
+        }
+        let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
+        let (first, other) = (of(Some(wants_small)), of(Some(!wants_small)));
+        let is_young = match first {
+            Some(object) => wants_small && self.is_young(object),
+            None => true,
+        };
+        let is_any = is_last || self.small_bytes * SMALL_PART_MOST < self.capacity;
+        match is_any && is_young {
+            true => other.or(first),
+            false => first,
+        }
+    }
+
+    fn is_young(&mut self, object: u32) -> bool {
+        let rank = self.rank(object) as f64;
+        if self.ripe_from == 0.0 {
+            self.ripe_from = rank;
+        }
+        let is_young = rank < self.ripe_from;
+        self.ripe_from *= match is_young {
+            true => 1.0 - (1.0 - YOUNG_SHARE) * YOUNG_STEP,
+            false => 1.0 + YOUNG_SHARE * YOUNG_STEP,
+        };
+        is_young
+    }
+
     fn evict(&mut self) {
         for round in 0.. {
             let is_last = round >= ROUNDS_MAX || self.order == Order::LastUse;
             let drawn = [(); SAMPLES].map(|()| self.residents.draw());
-            let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
-            let goes_first = |object: u32| {
-                let is_small = self.is_small[object as usize];
-                let is_wanted = self.order == Order::Queues && is_small == wants_small;
-                (is_wanted, self.rank(object))
-            };
-            let first = drawn.into_iter().max_by_key(|&object| goes_first(object));
-            let object = first.expect("some were drawn");
-            let is_any = is_last || self.small_bytes * SMALL_PART_MOST < self.capacity;
-            if !is_any && self.is_small[object as usize] != wants_small {
+            let Some(object) = self.first(&drawn, is_last) else {
                 continue;
-            }
+            };
             if self.frequencies[object as usize] == 0 || is_last {
                 return self.let_go(object);
             }

@@ -115,8 +115,8 @@ impl Db<'_> {
         }
     }
 
-    /// The first to go of the queue that has more than its share; if none of it was drawn, of the
-    /// other one, unless the small queue has much too much.
+    /// The first to go of the queue that has more than its share; if none of it was drawn, or too
+    /// young a one, of the other queue, unless the small one has much too much.
     fn first_by_queue(
         &self,
         drawn: &[Occupied],
@@ -132,7 +132,14 @@ impl Db<'_> {
                 is_of_it.then(|| space_time(entry, usage.age(now.stamp)))
             })
         };
-        of(wants_small).or_else(|| if is_any { of(!wants_small) } else { None })
+        let first = of(wants_small);
+        let is_ripe = |first: &Sampled<'_>| {
+            !wants_small || VIEW.with_borrow_mut(|view| view.ripeness.judge(first.space_time()))
+        };
+        if !is_any || first.as_ref().is_some_and(is_ripe) {
+            return first;
+        }
+        of(!wants_small).or(first)
     }
 
     /// The first to go of those that were drawn, without queues.

@@ -5,6 +5,7 @@
 use super::GRAIN;
 use super::choose::{ROUNDS_MAX, SMALL_PART, SMALL_PART_MOST};
 use super::ghost::Ghosts;
+use super::ripeness::Ripeness;
 use super::rivals::Order;
 
 /// So many are drawn for each eviction.
@@ -110,6 +111,7 @@ pub(super) struct Miniature {
     small_bytes: u64,
     inserted_bytes: u64,
     clock: u32,
+    ripeness: Ripeness,
     ghosts: Ghosts,
 }
 
@@ -123,6 +125,7 @@ impl Miniature {
             small_bytes: 0,
             inserted_bytes: 0,
             clock: 0,
+            ripeness: Ripeness::default(),
             ghosts: Ghosts::new(items_max as u64 / 2),
         }
     }
@@ -257,22 +260,30 @@ impl Miniature {
     }
 
     /// The first to go of some that are drawn.
-    fn first_drawn(&self, is_last_round: bool) -> Option<usize> {
+    fn first_drawn(&mut self, is_last_round: bool) -> Option<usize> {
         let items = &self.residents.items;
         let drawn = [(); DRAWN].map(|()| fastrand::usize(..items.len()));
-        let wants_small = self.small_bytes * SMALL_PART >= self.capacity_bytes;
         let rank = |at: usize| {
             let age = self.clock.wrapping_sub(items[at].stamp);
             (u64::from(age) + 1) * u64::from(items[at].bytes)
         };
+        if self.order == Order::Lru {
+            return drawn.into_iter().max_by_key(|&at| rank(at));
+        }
+        let wants_small = self.small_bytes * SMALL_PART >= self.capacity_bytes;
         let is_any = is_last_round || self.small_bytes * SMALL_PART_MOST < self.capacity_bytes;
-        let goes_first = |at: usize| match self.order {
-            Order::Fifo => (items[at].is_small == wants_small, rank(at)),
-            Order::Lru => (false, rank(at)),
+        let of = |is_small| {
+            let queue = drawn
+                .into_iter()
+                .filter(|&at| items[at].is_small == is_small);
+            queue.max_by_key(|&at| rank(at))
         };
-        let first = drawn.into_iter().max_by_key(|&at| goes_first(at))?;
-        let is_it = self.order == Order::Lru || items[first].is_small == wants_small;
-        (is_it || is_any).then_some(first)
+        let first = of(wants_small);
+        let is_ripe = |at| !wants_small || self.ripeness.judge(rank(at));
+        if !is_any || first.is_some_and(is_ripe) {
+            return first;
+        }
+        of(!wants_small).or(first)
     }
 
     fn keep(&mut self, at: usize) {

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::Policy;
 use super::choose::ROUNDS_MAX;
+use super::ripeness::Ripeness;
 use crate::compaction;
 use crate::db::Db;
 use crate::error::Error;
@@ -42,6 +43,8 @@ pub(super) struct View {
     left: u32,
     /// Databases with such keys, and how many those and all before them have.
     databases: Vec<(usize, u64)>,
+    /// Of those of the small queue that this thread would let go.
+    pub(super) ripeness: Ripeness,
 }
 
 impl View {
@@ -250,6 +253,9 @@ impl Store {
                     if keys > 0 {
                         view.databases.push((index, sum));
                     }
+                }
+                if view.of != of {
+                    view.ripeness = Ripeness::default();
                 }
                 view.of = of;
                 view.left = VIEW_EVICTIONS;
