@@ -43,7 +43,6 @@ pub struct Ordered {
     ghosts: VecDeque<u32>,
     is_ghost: Vec<bool>,
     ghosts_max: usize,
-    has_evicted: bool,
     /// What goes from the small queue ranks at least so high, if the other queue may serve.
     ripe_from: f64,
 }
@@ -71,7 +70,6 @@ impl Ordered {
             ghosts: VecDeque::new(),
             is_ghost: vec![false; objects],
             ghosts_max: items,
-            has_evicted: false,
             ripe_from: 0.0,
         }
     }
@@ -93,9 +91,9 @@ impl Ordered {
         self.capacity
     }
 
-    /// Whether anything had to go yet.
-    pub(super) fn has_evicted(&self) -> bool {
-        self.has_evicted
+    /// The bytes of what is in it.
+    pub(super) fn bytes(&self) -> u64 {
+        self.residents.sum()
     }
 
     /// How many objects there is a place for, that of each at its number.
@@ -192,7 +190,6 @@ impl Ordered {
             }
         }
         self.residents.remove(object);
-        self.has_evicted = true;
     }
 }
 

@@ -5,6 +5,8 @@ use super::ordered::{Order, Ordered};
 
 /// How many objects are sampled, at most.
 const ITEMS: usize = 1024;
+/// The comparison begins when so much of the cache is in use: 1 / 8.
+const BEGIN_PART: u64 = 8;
 /// So many requests until what was counted is worth half.
 const WINDOW: u32 = 16_384;
 const ORDERS: [Order; 2] = [Order::Queues, Order::LastUse];
@@ -35,9 +37,10 @@ impl CacheMode {
         }
     }
 
-    /// Begins to compare, when the first object has to go.
+    /// Begins to compare, in miniatures of the cache as it will be when it is full.
     fn begin(&mut self) -> [Ordered; 2] {
-        let parts = self.cache.len().div_ceil(ITEMS).next_power_of_two();
+        let items = self.cache.len() as u64 * self.cache.capacity() / self.cache.bytes().max(1);
+        let parts = (items as usize).div_ceil(ITEMS).next_power_of_two();
         self.mask = parts as u64 - 1;
         let capacity = self.cache.capacity() / parts as u64;
         let objects = self.cache.objects();
@@ -67,7 +70,7 @@ impl Cache for CacheMode {
     fn ask(&mut self, object: u32, bytes: u32) -> bool {
         let is_hit = self.cache.ask(object, bytes);
         let miniatures = match self.miniatures.take() {
-            None if !self.cache.has_evicted() => return is_hit,
+            None if self.cache.bytes() * BEGIN_PART < self.cache.capacity() => return is_hit,
             None => self.begin(),
             Some(miniatures) => miniatures,
         };

@@ -42,7 +42,7 @@
 //! | S3-FIFO, exact | -6.9% (+16.2) | -6.8% (+16.2) |
 //! | the queues, by age alone | -6.9% (+16.6) | -6.9% (+16.5) |
 //! | the queues | as above | -17.2% (+3.6) |
-//! | cache mode | **-7.6% (+1.3)** | **-17.9% (+0.4)** |
+//! | cache mode | **-7.6% (+1.3)** | **-18.1% (+0.3)** |
 //!
 //! Not worth their cost, on the recorded traces, where the queues have -4.8: a pool of candidates
 //! as Redis has (-4.9), twice the samples (-4.9); ordering the main queue by last use (-4.3), a
@@ -52,7 +52,7 @@
 //! it is), and groups of keys in the cache itself, by each order, instead of miniatures: they pay
 //! for the order that loses. What still loses against LRU does by the time it takes to be seen,
 //! or by less than what is seen: `cphys_w106` at 30 percent (+1.3), a moving popularity at 30
-//! percent (+1.0), `corda_vault` at 1 (+0.6).
+//! percent (+0.6), `corda_vault` at 1 (+0.6).
 //!
 //! # Clocks
 //!
