@@ -379,6 +379,8 @@ fn reaper() -> &'static Sender<Box<dyn Drain>> {
 /// Other threads must not hold guards.
 #[doc(hidden)]
 pub fn settle() -> bool {
+    #[cfg(test)]
+    let _freeing = freeing();
     for _ in 0..10_000 {
         pin().flush();
         if memory::usage().retired_bytes == 0 {
@@ -387,6 +389,16 @@ pub fn settle() -> bool {
         std::thread::sleep(Duration::from_millis(1));
     }
     false
+}
+
+/// For tests that wait until all garbage is freed, and for those that make garbage all the time or
+/// wait for their own to be due: whoever collects frees the garbage of all.
+#[cfg(test)]
+pub(crate) fn freeing() -> std::sync::MutexGuard<'static, ()> {
+    static FREEING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    FREEING
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -449,6 +461,7 @@ mod tests {
 
     #[test]
     fn who_overwrites_what_is_as_long_writes_to_the_same_blocks() {
+        let _freeing = freeing();
         let alike = || overwrite(50_000, |_| 100);
         let is_again = std::thread::spawn(alike).join().expect("no panic");
         assert!(is_again || !arena::recycles());

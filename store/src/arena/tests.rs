@@ -547,6 +547,7 @@ fn look_at_quiet_slabs(bytes: usize, blocks: usize, own: &Mutex<HashSet<NonZeroU
 
 #[test]
 fn nobody_writes_to_what_stands_in_a_quiet_slab() {
+    let _freeing = reclaim::freeing();
     note_limit(0);
     const BYTES: usize = 616;
     const BLOCKS: usize = 200_000;
@@ -584,6 +585,7 @@ fn nobody_writes_to_what_stands_in_a_quiet_slab() {
 
 #[test]
 fn nobody_makes_a_block_again_in_a_quiet_slab() {
+    let _freeing = reclaim::freeing();
     note_limit(0);
     const BYTES: usize = 628;
     const BLOCKS: usize = 20_000;
