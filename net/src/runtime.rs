@@ -459,7 +459,7 @@ pub(crate) struct Idle {
 const IDLE_AFTER: Duration = Duration::from_millis(20);
 
 /// Makes this thread a runtime thread and runs `main` on it together with all it spawns; what is
-/// still running when `main` is done is dropped.
+/// still running when `main` is done is dropped, but what holds back goes on once more before.
 ///
 /// # Errors
 /// What the kernel says about the poll.
@@ -503,6 +503,7 @@ fn drive<T>(
                     ticket.begin();
                     let polled = main.as_mut().poll(&mut Context::from_waker(&waker));
                     if let Poll::Ready(output) = polled {
+                        tasks.release_all();
                         return Ok(output);
                     }
                 }

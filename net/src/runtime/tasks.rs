@@ -159,6 +159,13 @@ impl Tasks {
         self.held_back.borrow_mut().push_back(self.running.get());
     }
 
+    /// Lets those that hold back go on, and no others: what was executed is answered.
+    pub(super) fn release_all(&self) {
+        let held_back = self.held_back.take();
+        self.released.set(0);
+        held_back.into_iter().for_each(|number| self.run(number));
+    }
+
     /// Takes the number of one that can go on.
     pub(super) fn next_ready(&self) -> Option<usize> {
         let (mut ready, mut held_back) = (self.ready.borrow_mut(), self.held_back.borrow_mut());

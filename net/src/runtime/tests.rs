@@ -70,3 +70,29 @@ fn who_is_alone_does_not_hold_back() {
     run(main, NO_IDLE_WORK).expect("a poll");
     assert_eq!(polls.get(), 1);
 }
+
+#[test]
+fn what_was_executed_is_sent_when_all_ends() {
+    let done = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&done);
+    let mut has_spawned = false;
+    let main = poll_fn(move |context| {
+        if std::mem::replace(&mut has_spawned, true) {
+            return Poll::Ready(());
+        }
+        for number in 0..2 {
+            let log = Rc::clone(&log);
+            spawn_local(async move {
+                log.borrow_mut().push(Half::Executed(number));
+                hold_back().await;
+                log.borrow_mut().push(Half::Sent(number));
+            });
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    run(main, NO_IDLE_WORK).expect("a poll");
+    let executed = [0, 1].map(Half::Executed);
+    let sent = [0, 1].map(Half::Sent);
+    assert_eq!(done.take(), [executed, sent].concat());
+}
