@@ -16,11 +16,46 @@ use crate::usage::{Noting, Present, STAMPS, Usage};
 use crate::value;
 
 /// The small queue's share of the memory: 1 / 10.
-pub(super) const SMALL_PART: u64 = 10;
+const SMALL_PART: u64 = 10;
 /// Below this share of it the other queue serves where none of the wanted one was drawn: 1 / 6.
-pub(super) const SMALL_PART_MOST: u64 = 6;
+const SMALL_PART_MOST: u64 = 6;
 /// An entry gets so many chances to be spared in one eviction: then it goes in any case.
 pub(super) const ROUNDS_MAX: usize = 8;
+
+/// Of which queue the next one goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// Of the small one, which has more than its share.
+    is_small: bool,
+    /// One of the other queue may go instead: the small one has not much too much.
+    is_either: bool,
+}
+
+impl Turn {
+    /// By how many bytes are small, and how many there are.
+    pub(super) fn of(small_bytes: u64, whole_bytes: u64, is_last_round: bool) -> Turn {
+        Turn {
+            is_small: small_bytes * SMALL_PART >= whole_bytes,
+            is_either: is_last_round || small_bytes * SMALL_PART_MOST < whole_bytes,
+        }
+    }
+
+    /// The `first` of the queue whose turn it is, by whether it is the small one; if there is none,
+    /// or of the small one too young a one, of the other queue, if that may be.
+    #[inline(always)]
+    pub(super) fn first<T>(
+        self,
+        first: impl Fn(bool) -> Option<T>,
+        is_ripe: impl FnOnce(&T) -> bool,
+    ) -> Option<T> {
+        let wanted = first(self.is_small);
+        let is_ripe = |it: &T| !self.is_small || is_ripe(it);
+        if !self.is_either || wanted.as_ref().is_some_and(is_ripe) {
+            return wanted;
+        }
+        first(!self.is_small).or(wanted)
+    }
+}
 
 /// What goes with an entry. Of most all stands in their block.
 #[inline(always)]
@@ -115,31 +150,23 @@ impl Db<'_> {
         }
     }
 
-    /// The first to go of the queue that has more than its share; if none of it was drawn, or too
-    /// young a one, of the other queue, unless the small one has much too much.
+    /// The first to go, by the queues.
     fn first_by_queue(
         &self,
         drawn: &[Occupied],
         is_last_round: bool,
         now: Present,
     ) -> Option<Sampled<'_>> {
-        let (small, whole) = (SMALL_BYTES.sum(), memory::charged_bytes());
-        let wants_small = small * SMALL_PART >= whole;
-        let is_any = is_last_round || small * SMALL_PART_MOST < whole;
-        let of = |is_small| {
+        let turn = Turn::of(SMALL_BYTES.sum(), memory::charged_bytes(), is_last_round);
+        let first = |is_small| {
             self.first_by(drawn, now, |entry, usage| {
                 let is_of_it = usage.is_small() == is_small;
                 is_of_it.then(|| space_time(entry, usage.age(now.stamp)))
             })
         };
-        let first = of(wants_small);
-        let is_ripe = |first: &Sampled<'_>| {
-            !wants_small || VIEW.with_borrow_mut(|view| view.ripeness.judge(first.space_time()))
-        };
-        if !is_any || first.as_ref().is_some_and(is_ripe) {
-            return first;
-        }
-        of(!wants_small).or(first)
+        turn.first(first, |first| {
+            VIEW.with_borrow_mut(|view| view.ripeness.judge(first.space_time()))
+        })
     }
 
     /// The first to go of those that were drawn, without queues.

@@ -3,7 +3,7 @@
 //! Keys are told apart by 32 bits of their hashes; two that share them are taken for one.
 
 use super::GRAIN;
-use super::choose::{ROUNDS_MAX, SMALL_PART, SMALL_PART_MOST};
+use super::choose::{ROUNDS_MAX, Turn};
 use super::ghost::Ghosts;
 use super::ripeness::Ripeness;
 use super::rivals::Order;
@@ -270,20 +270,14 @@ impl Miniature {
         if self.order == Order::Lru {
             return drawn.into_iter().max_by_key(|&at| rank(at));
         }
-        let wants_small = self.small_bytes * SMALL_PART >= self.capacity_bytes;
-        let is_any = is_last_round || self.small_bytes * SMALL_PART_MOST < self.capacity_bytes;
-        let of = |is_small| {
+        let turn = Turn::of(self.small_bytes, self.capacity_bytes, is_last_round);
+        let first = |is_small| {
             let queue = drawn
                 .into_iter()
                 .filter(|&at| items[at].is_small == is_small);
             queue.max_by_key(|&at| rank(at))
         };
-        let first = of(wants_small);
-        let is_ripe = |at| !wants_small || self.ripeness.judge(rank(at));
-        if !is_any || first.is_some_and(is_ripe) {
-            return first;
-        }
-        of(!wants_small).or(first)
+        turn.first(first, |&at| self.ripeness.judge(rank(at)))
     }
 
     fn keep(&mut self, at: usize) {
