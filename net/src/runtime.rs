@@ -39,8 +39,11 @@ pub(crate) use async_std::channel;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod wakeups;
 
 use tasks::{MAIN, Mailbox, Tasks};
+pub(crate) use wakeups::Competing;
+use wakeups::Wakeups;
 
 /// The token of a thread's own waker; sockets' tokens are indexes of its slab.
 const ALARM: Token = Token(usize::MAX);
@@ -495,6 +498,7 @@ fn drive<T>(
     let ticket = tasks.main_ticket();
     let waker = Waker::from(Arc::clone(&ticket));
     let mut events = Events::with_capacity(EVENTS_MAX);
+    let mut wakeups = Wakeups::new();
     loop {
         for _ in 0..ROUND_TASKS_MAX {
             match tasks.next_ready() {
@@ -516,7 +520,12 @@ fn drive<T>(
             true => None,
             false => Some(Duration::ZERO),
         };
+        let waited = match timeout {
+            Some(Duration::ZERO) => None,
+            _ => wakeups.before_sleep(),
+        };
         let polled = poll.poll(&mut events, timeout);
+        wakeups.after_sleep(waited);
         // What is delivered wakes tasks of this very thread, for which no signal is needed.
         if alarm.wake_up() {
             tasks.take_mail();

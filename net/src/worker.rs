@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 
+use crate::runtime::Competing;
 use crate::runtime::channel::{self, Receiver, Sender};
 
 /// The lowest priority there is: Linux gives each thread its own.
@@ -69,6 +70,7 @@ fn work(inbox: &Receiver<Job>) {
         log::warn!("heavy commands run at normal priority: {error}");
     }
     while let Ok(job) = inbox.recv_blocking() {
+        let _competing = Competing::begin();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
         if outcome.is_err() {
             log::error!("a heavy command panicked; its connection is closed");

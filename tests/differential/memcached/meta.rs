@@ -79,7 +79,7 @@ fn flags(verb: &str, is_base64: bool, random: &mut Rng) -> Vec<String> {
     };
     let mut flags = Vec::new();
     for (flag, tenths) in may.split(' ').map(|flag| flag.split_at(1)) {
-        if random.u8(..10) >= tenths.parse().expect("a digit") {
+        if random.u8(..10) >= tenths.parse::<u8>().expect("a digit") {
             continue;
         }
         flags.push(match flag {
