@@ -58,11 +58,18 @@ pub(crate) fn flat<'g>((key, version): (&[u8], u64), draft: &Draft<'_>, usage: U
 /// As [`Provisional::published`], of an entry in which all of its value stands; `is_small` says
 /// whether it was made as a part of the small queue.
 #[inline(always)]
-pub(crate) fn published_flat((entry, is_small): (Entry<'_>, bool), old: Entry<'_>, guard: &Guard) {
+pub(crate) fn published_flat(
+    (entry, is_small): (Entry<'_>, bool),
+    old: Option<Entry<'_>>,
+    guard: &Guard,
+) {
     // An entry that is out of the small queue does not come back into it.
-    if is_small || old.usage().is_small() {
-        eviction::count_small(is_small.then_some(entry), Some(old));
+    if is_small || old.is_some_and(|old| old.usage().is_small()) {
+        eviction::count_small(is_small.then_some(entry), old);
     }
+    let Some(old) = old else {
+        return;
+    };
     value::drop_value(old, guard);
     // SAFETY: whoever takes an entry out of its slot calls this once.
     unsafe { guard.retire(old.block()) };

@@ -36,12 +36,16 @@ impl<'g> Db<'g> {
             return Ok(self.put_privately(*key, draft));
         }
         self.store.eviction().foresee(key.hash, self.guard);
-        match self.database.table.find(key, self.guard) {
-            Look::Present(spot) if !spot.occupied().is_descriptor() && draft.value.is_flat() => {
+        let is_flat = draft.value.is_flat();
+        // What was found is passed on where it stands: to copy at once what has just been written
+        // in pieces takes as long as to find it.
+        match &self.database.table.find(key, self.guard) {
+            Look::Present(spot) if !spot.occupied().is_descriptor() && is_flat => {
                 self.put_flat(key, spot, draft)
             }
             Look::Present(_) => self.put_over(*key, draft),
-            Look::Absent(absence) => self.put_new(*key, absence, draft),
+            Look::Absent(absence) if is_flat => self.put_new_flat(key, absence, draft),
+            Look::Absent(absence) => self.put_new(*key, *absence, draft),
         }
     }
 
@@ -50,10 +54,10 @@ impl<'g> Db<'g> {
     fn put_flat(
         &self,
         key: &Key<'_>,
-        spot: Spot<'g>,
+        spot: &Spot<'g>,
         draft: &Draft<'_>,
     ) -> Result<Entry<'g>, Error> {
-        self.replace_flat(key, &spot, draft)
+        self.replace_flat(key, spot, draft)
             .or_else(|made| self.put_again(*key, made))
     }
 
@@ -90,8 +94,41 @@ impl<'g> Db<'g> {
             return Err(Provisional::of_flat(entry));
         }
         self.database.count(Some(old), Some(entry));
-        publish::published_flat((entry, is_small), old, self.guard);
+        publish::published_flat((entry, is_small), Some(old), self.guard);
         Ok(entry)
+    }
+
+    /// As [`Db::put`], of a flat value where there is no entry.
+    #[inline(never)]
+    fn put_new_flat(
+        &self,
+        key: &Key<'_>,
+        absence: &Absence<'g>,
+        draft: &Draft<'_>,
+    ) -> Result<Entry<'g>, Error> {
+        let version = thread::next_version(absence.removed_version_max());
+        let usage = self
+            .store
+            .eviction()
+            .admit(key.hash, self.present(), self.guard);
+        let entry = publish::flat((key.bytes, version), draft, usage);
+        self.note_new(key, entry);
+        let new = keyspace::occupied(entry);
+        let table = &self.database.table;
+        if table.insert(absence, new, self.guard).is_none() {
+            return self.put_again(*key, Provisional::of_flat(entry));
+        }
+        self.database.count(None, Some(entry));
+        publish::published_flat((entry, usage.is_small()), None, self.guard);
+        Ok(entry)
+    }
+
+    /// Tells the eviction of an entry that was made for a key without one.
+    #[inline(always)]
+    fn note_new(&self, key: &Key<'_>, entry: Entry<'g>) {
+        let eviction = self.store.eviction();
+        eviction.note_insertion(entry.memory_bytes(), self.store.memory_bytes_max());
+        eviction.note_request(key.hash, entry);
     }
 
     /// As [`Db::put`], where there is none.
@@ -196,11 +233,10 @@ impl<'g> Db<'g> {
             None => eviction.admit(key.hash, now, self.guard),
         };
         let made = publish::provisional(self.guard, (key.bytes, version), draft, usage);
-        if old.is_none() {
-            let limit = self.store.memory_bytes_max();
-            eviction.note_insertion(made.entry.memory_bytes(), limit);
+        match old {
+            Some(_) => eviction.note_request(key.hash, made.entry),
+            None => self.note_new(key, made.entry),
         }
-        eviction.note_request(key.hash, made.entry);
         made
     }
 
