@@ -29,7 +29,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     let mut table = Table::new(columns);
     for trace in traces(plan)? {
         let whole: u64 = (0..trace.objects as u32).map(item_bytes).sum();
-        for (size, limit) in limits(whole) {
+        for (size, limit) in limits(plan, whole) {
             let mut cells = vec![trace.name.clone(), size.clone()];
             for (name, peer, policy) in &contenders {
                 let cell = replay(peer, *policy, &trace, limit)?;
@@ -47,12 +47,16 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Parts of all there is, and one size for all traces that need more.
-fn limits(whole: u64) -> Vec<(String, u64)> {
+/// Parts of all there is, and one size for all traces that need more; or what was asked for.
+fn limits(plan: &Plan, whole: u64) -> Vec<(String, u64)> {
     let part = |percent| (format!("{percent}%, "), whole / 100 * percent);
     let mut limits = [1, 10, 30].map(part).to_vec();
     if whole > BYTES {
         limits.push((String::new(), BYTES));
+    }
+    if !plan.cache_megabytes.is_empty() {
+        let asked = plan.cache_megabytes.iter();
+        limits = asked.map(|size| (String::new(), size << 20)).collect();
     }
     for (name, limit) in &mut limits {
         name.push_str(&format!("{:.1} MB", megabytes(*limit)));

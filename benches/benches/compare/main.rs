@@ -50,6 +50,9 @@ struct Options {
     /// One more server: name=command line.
     #[structopt(long)]
     other: Vec<String>,
+    /// Hits: caches of so many megabytes instead of parts of what a trace asks for.
+    #[structopt(long = "cache_megabytes", use_delimiter = true)]
+    cache_megabytes: Vec<u64>,
     /// Shorter runs over fewer keys: for a first look.
     #[structopt(long)]
     quick: bool,
@@ -64,6 +67,7 @@ struct Options {
 struct Plan {
     peers: Vec<Peer>,
     ops: Vec<String>,
+    cache_megabytes: Vec<u64>,
     is_quick: bool,
 }
 
@@ -142,6 +146,7 @@ fn run(options: Options) -> io::Result<()> {
     let plan = Plan {
         peers,
         ops: options.ops,
+        cache_megabytes: options.cache_megabytes,
         is_quick: options.quick,
     };
     for (name, mode) in modes {
