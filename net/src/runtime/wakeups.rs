@@ -61,6 +61,11 @@ pub(super) struct Waited {
     turns: u64,
 }
 
+fn waits_where_policy_is_ours() -> Option<kernel::Waits> {
+    let is_ours = kernel::has_usual_policy();
+    is_ours.then(kernel::Waits::of_this_thread).flatten()
+}
+
 /// The calling thread's policy, and its reasons.
 pub(super) struct Wakeups {
     /// None where the policy is not ours to choose.
@@ -75,9 +80,7 @@ impl Wakeups {
     /// Of the calling thread, which is patient from now on.
     pub(super) fn new() -> Wakeups {
         let mut wakeups = Wakeups {
-            waits: kernel::has_usual_policy()
-                .then(kernel::Waits::of_this_thread)
-                .flatten(),
+            waits: waits_where_policy_is_ours(),
             patience: Patience::default(),
             began: Moment::now(),
             sleeps: 0,
@@ -327,26 +330,49 @@ mod tests {
         assert!(patience.regain(now + PAUSE_MIN));
     }
 
+    /// Runs `test` on a thread whose policy is ours to choose, if those who run the tests leave it
+    /// to us.
+    #[cfg(target_os = "linux")]
+    fn on_thread_of_ours(test: impl FnOnce() + Send + 'static) {
+        let run = || {
+            if waits_where_policy_is_ours().is_some() {
+                test();
+            }
+        };
+        std::thread::spawn(run).join().expect("a test that passes");
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_patient() -> bool {
+        use thread_priority::{NormalThreadSchedulePolicy::Batch, ThreadSchedulePolicy::Normal};
+        thread_priority::thread_schedule_policy() == Ok(Normal(Batch))
+    }
+
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_thread_is_patient_but_beside_competitors() {
-        use thread_priority::{NormalThreadSchedulePolicy::*, ThreadSchedulePolicy::Normal};
+    fn threads_of_the_runtime_are_patient() {
+        on_thread_of_ours(|| {
+            let idle = super::super::Idle {
+                is_due: || false,
+                work: || {},
+            };
+            let during = super::super::run(async { is_patient() }, idle);
+            assert!(during.expect("a poll"));
+        });
+    }
 
-        let policy = || thread_priority::thread_schedule_policy().expect("a policy");
-        let thread = std::thread::spawn(move || {
-            if policy() != Normal(Other) {
-                // The one who runs the tests has chosen another.
-                return;
-            }
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_is_not_patient_beside_competitors() {
+        on_thread_of_ours(|| {
             let mut wakeups = Wakeups::new();
-            assert_eq!(policy(), Normal(Batch));
+            assert!(is_patient());
             let competing = Competing::begin();
             wakeups.before_sleep();
-            assert_eq!(policy(), Normal(Other));
+            assert!(!is_patient());
             drop(competing);
             wakeups.before_sleep();
-            assert_eq!(policy(), Normal(Other), "for a while");
+            assert!(!is_patient(), "for a while");
         });
-        thread.join().expect("the policies as said");
     }
 }
