@@ -22,14 +22,17 @@ const LONG_WAIT_STRAIN: u32 = 32;
 /// The strain at which patience is lost: two long waits among some thirty, or one in thirty on and
 /// on.
 const STRAIN_MAX: u32 = 2 * LONG_WAIT_STRAIN - 1;
-/// How long it is lost at first, and at most: twice as long each time that it did not last.
+/// How long it is lost if it had lasted, and at most; else twice as long as the time before.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(64);
 /// It has lasted after so long.
 const LASTING: Duration = Duration::from_secs(10);
 
-/// How often the time is looked at, in sleeps, and how often a sleep is sampled: a sample is two
-/// system calls.
+/// So many sleeps are sampled one after the other when patience is new: where all waits are long it
+/// is lost after two.
+const TRIAL_SLEEPS: u32 = 16;
+/// How often the time is looked at afterwards, in sleeps, and how often a sleep is sampled: a
+/// sample is two system calls.
 const SLEEPS_PER_LOOK: u32 = 16;
 const SAMPLE_EVERY: Duration = Duration::from_millis(4);
 
@@ -72,6 +75,7 @@ pub(super) struct Wakeups {
     waits: Option<kernel::Waits>,
     patience: Patience,
     began: Moment,
+    trial_sleeps_left: u32,
     sleeps: u32,
     sampled_at: Duration,
 }
@@ -83,6 +87,7 @@ impl Wakeups {
             waits: waits_where_policy_is_ours(),
             patience: Patience::default(),
             began: Moment::now(),
+            trial_sleeps_left: TRIAL_SLEEPS,
             sleeps: 0,
             sampled_at: Duration::ZERO,
         };
@@ -92,21 +97,35 @@ impl Wakeups {
 
     /// To be called before a sleep; gives what [`Wakeups::after_sleep`] takes.
     pub(super) fn before_sleep(&mut self) -> Option<Waited> {
-        self.waits.as_ref()?;
+        let waits = self.waits.as_ref()?;
         let has_competitors = COMPETITORS.load(Ordering::Relaxed) > 0;
         if has_competitors && self.patience.is_patient {
             self.patience.lose(self.began.elapsed());
             self.follow_patience();
+            return None;
+        }
+        if self.patience.is_patient && self.trial_sleeps_left > 0 {
+            self.trial_sleeps_left -= 1;
+            return waits.so_far();
         }
         self.sleeps = self.sleeps.wrapping_add(1);
         if !self.sleeps.is_multiple_of(SLEEPS_PER_LOOK) {
             return None;
         }
+        self.look(has_competitors)
+    }
+
+    /// Regains patience if it is time, or samples the coming sleep if that is due.
+    fn look(&mut self, has_competitors: bool) -> Option<Waited> {
         let now = self.began.elapsed();
-        if !has_competitors && self.patience.regain(now) {
-            self.follow_patience();
+        if !self.patience.is_patient {
+            if !has_competitors && self.patience.regain(now) {
+                self.trial_sleeps_left = TRIAL_SLEEPS;
+                self.follow_patience();
+            }
+            return None;
         }
-        if !self.patience.is_patient || now < self.sampled_at + SAMPLE_EVERY {
+        if now < self.sampled_at + SAMPLE_EVERY {
             return None;
         }
         self.sampled_at = now;
@@ -147,7 +166,7 @@ struct Patience {
     /// When that last changed.
     changed_at: Duration,
     strain: u32,
-    /// How long it is lost next.
+    /// How long it was lost the last time.
     pause: Duration,
 }
 
@@ -358,6 +377,17 @@ mod tests {
             };
             let during = super::super::run(async { is_patient() }, idle);
             assert!(during.expect("a poll"));
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_first_sleeps_are_sampled() {
+        on_thread_of_ours(|| {
+            let mut wakeups = Wakeups::new();
+            // Not while another test competes.
+            let sampled = |_| wakeups.before_sleep().is_some() || !wakeups.patience.is_patient;
+            assert!((0..TRIAL_SLEEPS).all(sampled));
         });
     }
 
