@@ -42,17 +42,10 @@ type Words = Vec<Vec<u8>>;
 
 #[test]
 fn answers_as_redis_or_valkey_does() {
-    let peers: Vec<(Kind, Peer)> = [Kind::Redis, Kind::Valkey]
-        .into_iter()
-        .filter_map(|kind| Some((kind, Peer::start(kind, "the differential test")?)))
-        .collect();
-    let Some((first, _)) = peers.first() else {
+    let Some(peers) = Peer::start_redis_and_valkey("the differential test") else {
         return;
     };
-    let mut lines = commands::REDIS_7_0.to_vec();
-    if peers.len() > 1 || *first == Kind::Valkey {
-        lines.extend_from_slice(commands::SINCE);
-    }
+    let lines = [commands::REDIS_7_0, commands::SINCE].concat();
     let grammar = Grammar::new(&lines);
     let subject = Subject::start();
     let seed = seed();

@@ -52,6 +52,13 @@ impl Peer {
         Peer::start_with(kind, &[], test)
     }
 
+    /// Redis and Valkey, between whose ages Mayfly stands: what one of them says is right. None
+    /// unless both are installed, since what one alone says may be of another age.
+    pub fn start_redis_and_valkey(test: &str) -> Option<[(Kind, Peer); 2]> {
+        let start = |kind| Some((kind, Peer::start(kind, test)?));
+        Some([start(Kind::Redis)?, start(Kind::Valkey)?])
+    }
+
     /// As [`Peer::start`], with further words of its command line.
     pub fn start_with(kind: Kind, words: &[&str], test: &str) -> Option<Peer> {
         let Some(program) = find(kind) else {
