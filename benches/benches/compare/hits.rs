@@ -47,16 +47,14 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Parts of all there is, and one size for all traces that need more; or what was asked for.
+/// What was asked for, or else parts of all there is, and one size for all traces that need more.
 fn limits(plan: &Plan, whole: u64) -> Vec<(String, u64)> {
-    let part = |percent| (format!("{percent}%, "), whole / 100 * percent);
-    let mut limits = [1, 10, 30].map(part).to_vec();
-    if whole > BYTES {
-        limits.push((String::new(), BYTES));
-    }
-    if !plan.cache_megabytes.is_empty() {
-        let asked = plan.cache_megabytes.iter();
-        limits = asked.map(|size| (String::new(), size << 20)).collect();
+    let asked = plan.cache_megabytes.iter();
+    let mut limits: Vec<_> = asked.map(|size| (String::new(), size << 20)).collect();
+    if limits.is_empty() {
+        let part = |percent| (format!("{percent}%, "), whole / 100 * percent);
+        limits.extend([1, 10, 30].map(part));
+        limits.extend((whole > BYTES).then_some((String::new(), BYTES)));
     }
     for (name, limit) in &mut limits {
         name.push_str(&format!("{:.1} MB", megabytes(*limit)));
