@@ -511,9 +511,14 @@ const EXCESS_CHARGED_MAX: u64 = 8;
 /// one writes counts at once, so that it evicts as steadily as it writes. A few loads of words that
 /// seldom change, or are the thread's own: cheap enough for every write.
 pub(crate) fn charged_bytes() -> u64 {
+    engine_bytes() + BESIDE_BYTES.load(Ordering::Relaxed)
+}
+
+/// Of what is charged, the engine's own part: keys, values and tables.
+pub(crate) fn engine_bytes() -> u64 {
     let own = own();
     let told = own.arena.now(&TOLD.arena) + own.elsewhere.now(&TOLD.elsewhere);
-    told.max(0) as u64 + BESIDE_BYTES.load(Ordering::Relaxed)
+    told.max(0) as u64
 }
 
 /// What is charged now.

@@ -157,7 +157,7 @@ impl Db<'_> {
         is_last_round: bool,
         now: Present,
     ) -> Option<Sampled<'_>> {
-        let turn = Turn::of(SMALL_BYTES.sum(), memory::charged_bytes(), is_last_round);
+        let turn = Turn::of(SMALL_BYTES.sum(), memory::engine_bytes(), is_last_round);
         let first = |is_small| {
             self.first_by(drawn, now, |entry, usage| {
                 let is_of_it = usage.is_small() == is_small;
