@@ -238,6 +238,28 @@ fn cache_mode_hears_of_reads_in_vain_that_nobody_writes_for() {
 }
 
 #[test]
+fn cache_mode_keeps_what_is_large_until_it_may_be_asked_for() {
+    const LARGE_EVERY: usize = 100;
+    const ASKED_AFTER: usize = 24;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    let mut lost = 0;
+    each(&store, 1, 0..200_000, |db, number| {
+        let bytes = match number % LARGE_EVERY {
+            0 => 16_000,
+            ASKED_AFTER => {
+                lost += usize::from(db.read(&key(number - ASKED_AFTER)).is_none());
+                300
+            }
+            _ => 300,
+        };
+        put(db, number, bytes, None).expect("room is made");
+    });
+    assert!(store.counts().evicted_keys > 100_000);
+    assert!(lost < 10, "{lost} of {}", 200_000 / LARGE_EVERY);
+}
+
+#[test]
 fn expired_keys_go_before_live_ones() {
     for policy in [Policy::AllkeysLru, Policy::CacheMode, Policy::VolatileTtl] {
         let _turn = turn();

@@ -13,9 +13,11 @@ const GRAIN: u64 = 2048;
 const STAMPS: u32 = 1 << 14;
 const FREQUENCY_MAX: u8 = 3;
 const SMALL_PART: u64 = 10;
-const SMALL_PART_MOST: u64 = 6;
+const SMALL_PART_MOST: u64 = 5;
+/// In the small queue, what is no older than this goes by age alone.
+const YOUNG_STAMPS: u64 = GRAIN / 32;
 /// The share of the first of the small queue that stay, and how fast what tells them apart moves.
-const YOUNG_SHARE: f64 = 0.25;
+const YOUNG_SHARE: f64 = 1.0 / 3.0;
 const YOUNG_STEP: f64 = 1.0 / 64.0;
 const ROUNDS_MAX: usize = 8;
 
@@ -109,7 +111,9 @@ impl Ordered {
     fn rank(&self, object: u32) -> u64 {
         let stamp = self.stamps[object as usize];
         let age = u64::from(self.stamp_now().wrapping_sub(stamp) % STAMPS) + 1;
-        match self.by_size {
+        let has_queue = self.order == Order::Queues;
+        let is_young = has_queue && self.is_small[object as usize] && age <= YOUNG_STAMPS;
+        match self.by_size && !is_young {
             true => age * self.residents.bytes(object),
             false => age,
         }
@@ -127,14 +131,11 @@ impl Ordered {
         }
         let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
         let (first, other) = (of(Some(wants_small)), of(Some(!wants_small)));
-        let is_young = match first {
-            Some(object) => wants_small && self.is_young(object),
-            None => true,
-        };
         let is_any = is_last || self.small_bytes * SMALL_PART_MOST < self.capacity;
-        match is_any && is_young {
-            true => other.or(first),
-            false => first,
+        match first {
+            Some(object) if !wants_small || !self.is_young(object) => first,
+            _ if is_any => other.or(first),
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use smallvec::SmallVec;
 
 use super::room::{Step, VIEW, View};
-use super::{Order, Policy, SMALL_BYTES};
+use super::{GRAIN, Order, Policy, SMALL_BYTES};
 use crate::db::Db;
 use crate::entry::Entry;
 use crate::keyspace;
@@ -17,8 +17,10 @@ use crate::value;
 
 /// The small queue's share of the memory: 1 / 10.
 const SMALL_PART: u64 = 10;
-/// Below this share of it the other queue serves where none of the wanted one was drawn: 1 / 6.
-const SMALL_PART_MOST: u64 = 6;
+/// Below this share of it the other queue serves where none of the wanted one was drawn: 1 / 5.
+const SMALL_PART_MOST: u64 = 5;
+/// What came in while so much of the limit was written is young: 1 / 32.
+const YOUNG_STAMPS: u32 = GRAIN as u32 / 32;
 /// An entry gets so many chances to be spared in one eviction: then it goes in any case.
 pub(super) const ROUNDS_MAX: usize = 8;
 
@@ -40,20 +42,19 @@ impl Turn {
         }
     }
 
-    /// The `first` of the queue whose turn it is, by whether it is the small one; if there is none,
-    /// or of the small one too young a one, of the other queue, if that may be.
+    /// The `first` of the queue whose turn it is, by whether it is the small one, unless that is
+    /// too young a small one; then of the other queue, if that may be.
     #[inline(always)]
     pub(super) fn first<T>(
         self,
         first: impl Fn(bool) -> Option<T>,
         is_ripe: impl FnOnce(&T) -> bool,
     ) -> Option<T> {
-        let wanted = first(self.is_small);
-        let is_ripe = |it: &T| !self.is_small || is_ripe(it);
-        if !self.is_either || wanted.as_ref().is_some_and(is_ripe) {
-            return wanted;
+        match first(self.is_small) {
+            Some(wanted) if !self.is_small || is_ripe(&wanted) => Some(wanted),
+            unripe if self.is_either => first(!self.is_small).or(unripe),
+            _ => None,
         }
-        first(!self.is_small).or(wanted)
     }
 }
 
@@ -66,9 +67,20 @@ fn bytes_of(entry: Entry<'_>) -> usize {
     }
 }
 
+/// How much of memory something has taken for how long.
 #[inline(always)]
-fn space_time(entry: Entry<'_>, age: u32) -> u64 {
-    (u64::from(age) + 1) * bytes_of(entry) as u64
+pub(super) fn space_time(age: u32, bytes: impl FnOnce() -> usize) -> u64 {
+    (u64::from(age) + 1) * bytes() as u64
+}
+
+/// The same for what is in one of the queues; in the small one so small for the youngest as if
+/// they took next to nothing, so that what is large has time to be asked for, too.
+#[inline(always)]
+pub(super) fn rank_in_queue(is_small: bool, age: u32, bytes: impl FnOnce() -> usize) -> u64 {
+    match is_small && age < YOUNG_STAMPS {
+        true => space_time(age, || 1),
+        false => space_time(age, bytes),
+    }
 }
 
 /// A drawn entry with what policies go by.
@@ -89,7 +101,7 @@ impl Sampled<'_> {
 
     /// How much of memory it has taken for how long without a use: what goes first in cache mode.
     pub(super) fn space_time(&self) -> u64 {
-        space_time(self.entry, self.age)
+        space_time(self.age, || self.bytes())
     }
 }
 
@@ -161,11 +173,12 @@ impl Db<'_> {
         let first = |is_small| {
             self.first_by(drawn, now, |entry, usage| {
                 let is_of_it = usage.is_small() == is_small;
-                is_of_it.then(|| space_time(entry, usage.age(now.stamp)))
+                is_of_it.then(|| rank_in_queue(is_small, usage.age(now.stamp), || bytes_of(entry)))
             })
         };
         turn.first(first, |first| {
-            VIEW.with_borrow_mut(|view| view.ripeness.judge(first.space_time()))
+            let rank = rank_in_queue(first.usage.is_small(), first.age, || first.bytes());
+            VIEW.with_borrow_mut(|view| view.ripeness.judge(rank))
         })
     }
 
@@ -173,7 +186,7 @@ impl Db<'_> {
     fn first(&self, policy: Policy, drawn: &[Occupied], now: Present) -> Option<Sampled<'_>> {
         match policy {
             Policy::CacheMode => self.first_by(drawn, now, |entry, usage| {
-                Some(space_time(entry, usage.age(now.stamp)))
+                Some(space_time(usage.age(now.stamp), || bytes_of(entry)))
             }),
             _ => self.first_by(drawn, now, |entry, usage| {
                 Some(policy.rank(&self.sampled_at(entry, usage, now)))
@@ -288,5 +301,42 @@ fn made_younger(entry: Entry<'_>, usage: Usage, now: Present) -> Usage {
     match entry.swap_usage(usage, younger) {
         true => younger,
         false => usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_young_a_small_one_makes_way_for_a_main_one_or_for_another_draw() {
+        let both = |is_small| Some(is_small);
+        let few = Turn::of(10, 100, false);
+        assert_eq!(few.first(both, |_| true), Some(true));
+        assert_eq!(few.first(both, |_| false), Some(false));
+        let many = Turn::of(20, 100, false);
+        assert_eq!(many.first(both, |_| true), Some(true));
+        assert_eq!(many.first(both, |_| false), None);
+        let small_alone = |is_small: bool| is_small.then_some(true);
+        assert_eq!(few.first(small_alone, |_| false), Some(true));
+        let last = Turn::of(20, 100, true);
+        assert_eq!(last.first(small_alone, |_| false), Some(true));
+    }
+
+    #[test]
+    fn the_first_of_the_main_queue_goes_at_any_age() {
+        let main = Turn::of(9, 100, false);
+        let first = main.first(Some, |_| unreachable!("nobody asks for its age"));
+        assert_eq!(first, Some(false));
+    }
+
+    #[test]
+    fn what_is_young_and_small_goes_by_its_age_alone() {
+        let rank = |is_small, age, bytes| rank_in_queue(is_small, age, || bytes);
+        let young = YOUNG_STAMPS - 1;
+        assert_eq!(rank(true, young, 1_000_000), rank(true, young, 50));
+        assert!(rank(true, young, 1_000_000) < rank(true, YOUNG_STAMPS, 50));
+        assert!(rank(true, YOUNG_STAMPS, 100) > rank(true, YOUNG_STAMPS, 50));
+        assert!(rank(false, 0, 100) > rank(false, 0, 50));
     }
 }

@@ -3,7 +3,7 @@
 //! Keys are told apart by 32 bits of their hashes; two that share them are taken for one.
 
 use super::GRAIN;
-use super::choose::{ROUNDS_MAX, Turn};
+use super::choose::{ROUNDS_MAX, Turn, rank_in_queue, space_time};
 use super::ghost::Ghosts;
 use super::ripeness::Ripeness;
 use super::rivals::Order;
@@ -263,13 +263,13 @@ impl Miniature {
     fn first_drawn(&mut self, is_last_round: bool) -> Option<usize> {
         let items = &self.residents.items;
         let drawn = [(); DRAWN].map(|()| fastrand::usize(..items.len()));
-        let rank = |at: usize| {
-            let age = self.clock.wrapping_sub(items[at].stamp);
-            (u64::from(age) + 1) * u64::from(items[at].bytes)
-        };
+        let age = |at: usize| self.clock.wrapping_sub(items[at].stamp);
+        let bytes = |at: usize| items[at].bytes as usize;
         if self.order == Order::Lru {
+            let rank = |at: usize| space_time(age(at), || bytes(at));
             return drawn.into_iter().max_by_key(|&at| rank(at));
         }
+        let rank = |at: usize| rank_in_queue(items[at].is_small, age(at), || bytes(at));
         let turn = Turn::of(self.small_bytes, self.capacity_bytes, is_last_round);
         let first = |is_small| {
             let queue = drawn

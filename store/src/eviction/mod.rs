@@ -15,17 +15,20 @@
 //! While small entries take a tenth of the memory or more, the first of the small ones drawn
 //! goes; if it was used since it came, it moves to the main queue instead: the bit is taken off.
 //! Else the first of the main ones goes, unless it was used: then it stays for one of its (at
-//! most three) uses. Where none of the one queue was drawn the other one serves, unless small
-//! entries take a sixth by then: to draw again costs more than it is worth. It serves, too, where
-//! the first of the small ones is too young to go: few of those drawn are small, so that the first
-//! of them is the best of one or two, and a quarter of these firsts stay (`ripeness`). A key that
-//! went from the small queue leaves a fingerprint of two bytes (`ghost`), and if it comes back soon
-//! it belongs to the main queue at once. So what is asked for once passes through a tenth to a
-//! sixth of the memory, and scans take no more than that.
+//! most three) uses. A key that went from the small queue leaves a fingerprint of two bytes
+//! (`ghost`), and if it comes back soon it belongs to the main queue at once. So what is asked for
+//! once passes through a tenth to a fifth of the memory, and scans take no more than that.
+//!
+//! Where none of the one queue was drawn the other one serves, unless small entries take a fifth
+//! by then; from there on it is drawn again. The same is done where the first of the small ones is
+//! too young to go: few of those drawn are small, so that it is the best of one or two, and a
+//! third of these firsts stay (`ripeness`).
 //!
 //! First among several is the one with the highest product of size and age in its queue: the
 //! memory that it has taken over its time there without being asked for. That is what makes
-//! sizes count; with sizes of a published distribution it is worth more than all the rest.
+//! sizes count; with sizes of a published distribution it is worth more than all the rest. What
+//! came into the small queue while the last 32nd of the memory was written goes by its age alone,
+//! or something large would be gone before it can be asked for.
 //!
 //! Where popularity moves on the queues lose: what was asked for often a moment ago keeps its place
 //! too long. So there is a second order, without queues: the first of all drawn goes, by its size
@@ -40,9 +43,9 @@
 //! |---|---|---|
 //! | Redis's LFU | -2.6% (+28.9) | -2.6% (+28.7) |
 //! | S3-FIFO, exact | -6.9% (+16.2) | -6.8% (+16.2) |
-//! | the queues, by age alone | -6.9% (+16.6) | -6.9% (+16.5) |
-//! | the queues | as above | -17.2% (+3.6) |
-//! | cache mode | **-7.6% (+1.3)** | **-18.1% (+0.3)** |
+//! | the queues, by age alone | -6.7% (+16.4) | -6.6% (+16.2) |
+//! | the queues | as above | -17.8% (+0.1) |
+//! | cache mode | **-7.3% (+0.8)** | **-18.5% (+0.1)** |
 //!
 //! Not worth their cost, on the recorded traces, where the queues have -4.8: a pool of candidates
 //! as Redis has (-4.9), twice the samples (-4.9); ordering the main queue by last use (-4.3), a
@@ -51,8 +54,8 @@
 //! third order, by the last use over the number of uses (-7.5 and -16.8, before the sample was as
 //! it is), and groups of keys in the cache itself, by each order, instead of miniatures: they pay
 //! for the order that loses. What still loses against LRU does by the time it takes to be seen,
-//! or by less than what is seen: `cphys_w106` at 30 percent (+1.3), a moving popularity at 30
-//! percent (+0.6), `corda_vault` at 1 (+0.6).
+//! or by less than what is seen: `cphys_w106` at 30 percent (+0.8), a moving popularity at 30
+//! percent (+0.7).
 //!
 //! # Clocks
 //!
