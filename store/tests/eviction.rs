@@ -320,6 +320,30 @@ fn physical_bytes() -> u64 {
     usage.bytes() - usage.arena_bytes + arena.resident_bytes - arena.free_bytes
 }
 
+/// As memory fills up for the first time one in twenty bytes is a hole. What has to go for these is
+/// chosen as well as all else: the largest, a few, and not half of what is in some slabs.
+#[test]
+fn few_keys_go_for_holes() {
+    const LIMIT: u64 = 176 << 20;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    store.set_memory_bytes_max(store.charged_bytes() + LIMIT);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut bytes = move || (200.0 / (1.0 - random.f64()).powf(0.35)) as usize;
+    let mut put_bytes = 0;
+    let mut keys = 0;
+    while put_bytes < LIMIT as usize {
+        each(&store, 1, keys..keys + 1, |db, number| {
+            let bytes = bytes();
+            put_bytes += bytes + 40;
+            put(db, number, bytes, None).expect("room is made");
+        });
+        keys += 1;
+    }
+    let evicted = store.counts().evicted_keys;
+    assert!(evicted * 30 < keys as u64, "{evicted} of {keys}");
+}
+
 /// Small values have to go by the thousand, on threads that never drew a victim.
 #[test]
 fn large_values_find_room_among_small_ones() {

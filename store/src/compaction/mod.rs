@@ -419,14 +419,15 @@ fn are_many_holes(used: u64, in_arena: u64) -> bool {
 /// so many bytes are about to be written.
 ///
 /// What is physical goes up and down by whole slabs. What is too much is therefore followed slowly
-/// by each thread, so that it evicts as steadily as it writes.
-pub(crate) fn excess_bytes(limit: u64, bytes: u64) -> u64 {
+/// by each thread, so that it evicts as steadily as it writes; but at once as far as there is
+/// `room`, which takes no eviction.
+pub(crate) fn excess_bytes(limit: u64, bytes: u64, room: u64) -> u64 {
     let physical = memory::physical_bytes();
     let excess = EXCESS_GAIN * physical.saturating_sub(PRESSED.above(limit));
     let step = bytes / EXCESS_STEP_PART;
     let before = EXCESS_BYTES.get();
     let now = excess
-        .clamp(before.saturating_sub(step), before + step)
+        .clamp(before.saturating_sub(step), room.max(before + step))
         .min(limit / EXCESS_PART_MAX);
     EXCESS_BYTES.set(now);
     now

@@ -107,7 +107,7 @@ impl Db<'_> {
                 false => Ok(()),
             };
         }
-        let spared = reserve_bytes(limit) + compaction::excess_bytes(limit, bytes);
+        let spared = spared_bytes(limit, charged, bytes);
         if charged + bytes + spared <= limit || self.is_in_transaction() {
             return Ok(());
         }
@@ -177,6 +177,14 @@ fn reserve_bytes(limit: u64) -> u64 {
         .min(limit / 8)
 }
 
+/// How much is to stay free of the limit, when so much is charged and `bytes` come: the reserve,
+/// and what holes between entries take.
+fn spared_bytes(limit: u64, charged: u64, bytes: u64) -> u64 {
+    let reserve = reserve_bytes(limit);
+    let room = limit.saturating_sub(charged + bytes + reserve);
+    reserve + compaction::excess_bytes(limit, bytes, room)
+}
+
 impl Store {
     /// How much has to go so that `bytes` more leave `spared` free. What is retired does not
     /// count: it goes by itself, and if there is more of it than the reserve, it is pushed.
@@ -200,7 +208,7 @@ impl Store {
             return false;
         }
         let guard = self.pin();
-        let spared = reserve_bytes(limit) + compaction::excess_bytes(limit, 0);
+        let spared = spared_bytes(limit, memory::charged_bytes(), 0);
         let over = self.over_bytes(0, spared, &guard);
         if over == 0 {
             // Evictions see to the race themselves.
