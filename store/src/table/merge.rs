@@ -253,8 +253,7 @@ impl<O: Occupant> Table<O> {
 
     /// Finds a slot in a private segment for every word of a frozen one; false if there is none.
     fn copy_into(&self, half: &Segment, target: &Segment) -> bool {
-        half.prefetch_occupants();
-        half.committed().all(|(_, word)| {
+        half.committed_foreseen().all(|(_, word)| {
             // SAFETY: a committed word of a segment without successors, seen under a guard.
             let home = Segment::home_of(unsafe { self.hash_of(word) });
             let mut free = Segment::buckets_of(home)

@@ -41,6 +41,9 @@ pub(super) const CAPACITY: usize = BUCKETS * SLOTS;
 const STRIDE: usize = SLOTS.next_power_of_two();
 /// All positions lie below this; not every number below is one.
 const POSITIONS_END: usize = BUCKETS * STRIDE;
+/// So many words before it is wanted what a word names is fetched: about as many as a core fetches
+/// at once.
+const WORDS_FORESEEN: usize = 16;
 const FIRST_STASH: usize = HOMES + 1;
 const _: () = assert!(SLOTS <= 8, "the likeliest slot is one of eight");
 
@@ -307,9 +310,16 @@ impl Segment {
             })
     }
 
-    /// Fetches what the slots name into the cache, so that their hashes are soon known.
-    pub(super) fn prefetch_occupants(&self) {
-        Segment::positions().for_each(|position| self.word(position).prefetch_start());
+    /// As [`Segment::committed`], for who wants the hashes of what the words name: that is fetched
+    /// a few words before. Were it fetched all at once, it would not stay in the nearest cache.
+    pub(super) fn committed_foreseen(&self) -> impl Iterator<Item = (usize, Word)> {
+        let words: Vec<_> = self.committed().collect();
+        let foresee = |(_, word): &(usize, Word)| word.prefetch_start();
+        words.iter().take(WORDS_FORESEEN).for_each(foresee);
+        (0..words.len()).map(move |at| {
+            words.get(at + WORDS_FORESEEN).into_iter().for_each(foresee);
+            words[at]
+        })
     }
 
     /// Says where the keys have gone; false if somebody else did before.

@@ -61,8 +61,7 @@ impl<O: Occupant> Table<O> {
         let by_bit = children.map(|child| unsafe { child.as_ref() });
         let mut stashed = [[0; HOMES]; 2];
         let mut displaced = Vec::with_capacity(CAPACITY);
-        segment.prefetch_occupants();
-        for (position, word) in segment.committed() {
+        for (position, word) in segment.committed_foreseen() {
             // SAFETY: a committed word of a segment without successors, seen under a guard.
             let hash = unsafe { self.hash_of(word) };
             let bit = (place_of(hash) << segment.depth >> 63) as usize;
