@@ -25,9 +25,10 @@
 //!   bring: the periodic task alone is too slow for a load that changes its sizes at full speed.
 //! - *Pressed*: when what is physical ([`memory::physical_bytes`]) comes near a 64th above the
 //!   limit, writers take part. How much they do for each byte grows with what is too much, and so
-//!   does what eviction lets go beyond the limit ([`excess_bytes`]): entries that are gone make
-//!   slabs sparse, and sparse ones are cheap to empty. Between the two there is a balance, without
-//!   a threshold at which a writer suddenly has much to do.
+//!   does, a little sooner, what eviction lets go beyond the limit ([`excess_bytes`]): entries that
+//!   are gone make slabs sparse, and sparse ones are cheap to empty. Between the two there is a
+//!   balance, without a threshold at which a writer suddenly has much to do. It is found before it
+//!   comes to the next: what goes there is chosen less well.
 //! - *Hard pressed*: when it exceeds the limit by more, or a large value comes, while there are few
 //!   holes. Then slabs that are nearly full are set aside too, and half of what is in them goes for
 //!   good, if the policy has such ([`Verdict`]); the rest moves, but for
@@ -104,7 +105,12 @@ const IDLE_PART_FOR_LONGER: u64 = 12;
 const IDLE_PART_FOR_WRITERS: u64 = 12;
 /// ... but some are always there.
 const IDLE_BYTES_MIN: u64 = 4 << 20;
-/// From so much above the limit on writers are pressed, ...
+/// From so much above the limit on more goes than has to for what is charged; ...
+const EXCESSIVE: Excess = Excess {
+    part: 256,
+    bytes_min: 512 << 10,
+};
+/// ... at so much writers are pressed, ...
 const PRESSED: Excess = Excess {
     part: 128,
     bytes_min: 512 << 10,
@@ -129,10 +135,8 @@ const REFUSED: Excess = Excess {
 const CHARGED_QUARTERS_MIN: u64 = 3;
 /// Where much is physical that is too much, so many times more goes than that, ...
 const EXCESS_GAIN: u64 = 4;
-/// ... but no more than this part of the limit, ...
+/// ... but no more than this part of the limit.
 const EXCESS_PART_MAX: u64 = 16;
-/// ... and by one byte more or less for so many that are written.
-const EXCESS_STEP_PART: u64 = 4;
 /// A pressed pass takes one slab in so many, and not less than ...
 const PASS_PART: usize = 32;
 /// ... so many.
@@ -418,16 +422,15 @@ fn are_many_holes(used: u64, in_arena: u64) -> bool {
 /// By how much less may be charged, so that slabs become sparse enough for what is physical, when
 /// so many bytes are about to be written.
 ///
-/// What is physical goes up and down by whole slabs. What is too much is therefore followed slowly
-/// by each thread, so that it evicts as steadily as it writes; but at once as far as there is
-/// `room`, which takes no eviction.
+/// What is physical goes up and down by whole slabs. What is too much is therefore followed by each
+/// thread at the pace at which it writes, so that it evicts as steadily; but at once as far as there
+/// is `room`, which takes no eviction.
 pub(crate) fn excess_bytes(limit: u64, bytes: u64, room: u64) -> u64 {
     let physical = memory::physical_bytes();
-    let excess = EXCESS_GAIN * physical.saturating_sub(PRESSED.above(limit));
-    let step = bytes / EXCESS_STEP_PART;
+    let excess = EXCESS_GAIN * physical.saturating_sub(EXCESSIVE.above(limit));
     let before = EXCESS_BYTES.get();
     let now = excess
-        .clamp(before.saturating_sub(step), room.max(before + step))
+        .clamp(before.saturating_sub(bytes), room.max(before + bytes))
         .min(limit / EXCESS_PART_MAX);
     EXCESS_BYTES.set(now);
     now
