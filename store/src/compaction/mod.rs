@@ -422,9 +422,9 @@ fn are_many_holes(used: u64, in_arena: u64) -> bool {
 /// By how much less may be charged, so that slabs become sparse enough for what is physical, when
 /// so many bytes are about to be written.
 ///
-/// What is physical goes up and down by whole slabs. What is too much is therefore followed by each
-/// thread at the pace at which it writes, so that it evicts as steadily; but at once as far as there
-/// is `room`, which takes no eviction.
+/// What is physical goes up and down by whole slabs. What is too much is therefore followed by
+/// each thread at the pace at which it writes, so that it evicts as steadily; but at once as far as
+/// there is `room`, which takes no eviction.
 pub(crate) fn excess_bytes(limit: u64, bytes: u64, room: u64) -> u64 {
     let physical = memory::physical_bytes();
     let excess = EXCESS_GAIN * physical.saturating_sub(EXCESSIVE.above(limit));
