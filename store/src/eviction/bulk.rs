@@ -80,9 +80,11 @@ impl Db<'_> {
 }
 
 fn rank(policy: Policy, ruling: Order, sampled: &Sampled<'_>) -> Rank {
-    let unused = match (policy, ruling) {
-        (Policy::CacheMode, Order::Fifo) => USES_MAX - sampled.usage.frequency(),
-        _ => 0,
-    };
-    (unused, policy.rank(sampled))
+    match (policy, ruling) {
+        (Policy::CacheMode, Order::Fifo) => {
+            let unused = USES_MAX - sampled.usage.frequency();
+            (unused, sampled.rank_in_queue())
+        }
+        _ => (0, policy.rank(sampled)),
+    }
 }

@@ -103,6 +103,11 @@ impl Sampled<'_> {
     pub(super) fn space_time(&self) -> u64 {
         space_time(self.age, || self.bytes())
     }
+
+    /// The same while cache mode goes by its queues.
+    pub(super) fn rank_in_queue(&self) -> u64 {
+        rank_in_queue(self.usage.is_small(), self.age, || self.bytes())
+    }
 }
 
 impl Db<'_> {
@@ -177,8 +182,7 @@ impl Db<'_> {
             })
         };
         turn.first(first, |first| {
-            let rank = rank_in_queue(first.usage.is_small(), first.age, || first.bytes());
-            VIEW.with_borrow_mut(|view| view.ripeness.judge(rank))
+            VIEW.with_borrow_mut(|view| view.ripeness.judge(first.rank_in_queue()))
         })
     }
 
