@@ -41,10 +41,10 @@ pub(super) const CAPACITY: usize = BUCKETS * SLOTS;
 const STRIDE: usize = SLOTS.next_power_of_two();
 /// All positions lie below this; not every number below is one.
 const POSITIONS_END: usize = BUCKETS * STRIDE;
+const FIRST_STASH: usize = HOMES + 1;
 /// So many words before it is wanted what a word names is fetched: about as many as a core fetches
 /// at once.
 const WORDS_FORESEEN: usize = 16;
-const FIRST_STASH: usize = HOMES + 1;
 const _: () = assert!(SLOTS <= 8, "the likeliest slot is one of eight");
 
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
