@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use store::memory::Process;
 use store::value::string;
 use store::{CacheOrder, Db, Draft, Error, Options, Policy, Store, reclaim};
 
@@ -257,6 +258,56 @@ fn cache_mode_keeps_what_is_large_until_it_may_be_asked_for() {
     });
     assert!(store.counts().evicted_keys > 100_000);
     assert!(lost < 10, "{lost} of {}", 200_000 / LARGE_EVERY);
+}
+
+#[test]
+fn cache_mode_keeps_a_part_of_what_is_asked_for_in_turn() {
+    const ROUND: usize = 16_000;
+    const ROUNDS: usize = 12;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    let mut found = 0;
+    each(&store, 1, 0..ROUNDS * ROUND, |db, number| {
+        let object = number % ROUND;
+        match db.read(&key(object)) {
+            Some(_) => found += usize::from(number >= ROUNDS / 2 * ROUND),
+            None => put(db, object, 1_000, None).expect("room is made"),
+        }
+    });
+    // Memory has room for about 3,800 keys: of those used last none would be there.
+    let percent = found * 100 / (ROUNDS / 2 * ROUND);
+    assert!((12..25).contains(&percent), "{percent}");
+}
+
+#[test]
+fn what_clients_have_for_a_moment_lets_no_key_go() {
+    const HEAP: u64 = 2 << 20;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    each(&store, 1, 0..3_000, |db, number| {
+        put(db, number, 1_000, None).expect("there is room");
+    });
+    let note = |heap| {
+        let usage = store::memory::usage();
+        store.note_process(Process {
+            resident_bytes: 0,
+            allocated_bytes: usage.bytes() - usage.arena_bytes + heap,
+        });
+    };
+    let evicted_by_writes = || {
+        let before = store.counts().evicted_keys;
+        each(&store, 1, 0..500, |db, number| {
+            put(db, number, 1_000, None).expect("room is made");
+        });
+        store.counts().evicted_keys - before
+    };
+    note(0);
+    note(HEAP);
+    assert_eq!(evicted_by_writes(), 0);
+    note(HEAP);
+    assert!(evicted_by_writes() > 500, "it lasts");
+    note(0);
+    assert_eq!(evicted_by_writes(), 0, "it is gone");
 }
 
 #[test]

@@ -14,6 +14,8 @@ const STAMPS: u32 = 1 << 14;
 const FREQUENCY_MAX: u8 = 3;
 const SMALL_PART: u64 = 10;
 const SMALL_PART_MOST: u64 = 5;
+/// Beyond this share the last one drawn moves to the main queue with each that goes.
+const SMALL_PART_ROOMY: u64 = 3;
 /// In the small queue, what is no older than this goes by age alone.
 const YOUNG_STAMPS: u64 = GRAIN / 32;
 /// The share of the first of the small queue that stay, and how fast what tells them apart moves.
@@ -160,9 +162,23 @@ impl Ordered {
                 continue;
             };
             if self.frequencies[object as usize] == 0 || is_last {
+                self.fill_main(&drawn, object);
                 return self.let_go(object);
             }
             self.keep(object);
+        }
+    }
+
+    fn fill_main(&mut self, drawn: &[u32], going: u32) {
+        let is_small = |object: u32| self.is_small[object as usize];
+        let is_roomy = self.small_bytes * SMALL_PART_ROOMY > self.capacity;
+        if self.order == Order::LastUse || !is_small(going) || !is_roomy {
+            return;
+        }
+        let others = drawn.iter().copied().filter(|&object| object != going);
+        let small = others.filter(|&object| is_small(object));
+        if let Some(last) = small.min_by_key(|&object| self.rank(object)) {
+            self.keep(last);
         }
     }
 

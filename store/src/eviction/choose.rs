@@ -19,6 +19,8 @@ use crate::value;
 const SMALL_PART: u64 = 10;
 /// Below this share of it the other queue serves where none of the wanted one was drawn: 1 / 5.
 const SMALL_PART_MOST: u64 = 5;
+/// Beyond this share of it the other queue has room for what nobody has asked for: 1 / 3.
+const SMALL_PART_ROOMY: u64 = 3;
 /// What came in while so much of the limit was written is young: 1 / 32.
 const YOUNG_STAMPS: u32 = GRAIN as u32 / 32;
 /// An entry gets so many chances to be spared in one eviction: then it goes in any case.
@@ -31,6 +33,8 @@ pub(super) struct Turn {
     is_small: bool,
     /// One of the other queue may go instead: the small one has not much too much.
     is_either: bool,
+    /// With a small one that goes another one moves to the main queue, which has little.
+    pub(super) fills_main: bool,
 }
 
 impl Turn {
@@ -39,6 +43,7 @@ impl Turn {
         Turn {
             is_small: small_bytes * SMALL_PART >= whole_bytes,
             is_either: is_last_round || small_bytes * SMALL_PART_MOST < whole_bytes,
+            fills_main: small_bytes * SMALL_PART_ROOMY > whole_bytes,
         }
     }
 
@@ -149,32 +154,54 @@ impl Db<'_> {
         }
         let has_queues =
             policy == Policy::CacheMode && store.eviction().rivals.ruling() == Order::Fifo;
-        let first = match has_queues {
-            true => self.first_by_queue(drawn, is_last_round, now),
-            false => self.first(policy, drawn, now),
-        };
-        let Some(chosen) = first else {
+        match has_queues {
+            true => self.evict_by_queue(drawn, is_last_round, now),
+            false => match self.first(policy, drawn, now) {
+                Some(chosen) => self.evict_chosen(&chosen),
+                None => Step::Again,
+            },
+        }
+    }
+
+    fn evict_by_queue(&self, drawn: &[Occupied], is_last_round: bool, now: Present) -> Step {
+        let turn = Turn::of(SMALL_BYTES.sum(), memory::engine_bytes(), is_last_round);
+        let Some(chosen) = self.first_by_queue(drawn, turn, now) else {
             return Step::Again;
         };
-        if has_queues && chosen.usage.frequency() > 0 && !is_last_round {
-            keep_for_its_use(&chosen, now);
+        if chosen.usage.frequency() > 0 && !is_last_round {
+            keep_for_its_use(chosen.entry, chosen.usage, now);
             return Step::Again;
         }
+        if turn.fills_main && chosen.usage.is_small() {
+            self.promote_last(drawn, chosen.entry, now);
+        }
+        self.evict_chosen(&chosen)
+    }
+
+    fn evict_chosen(&self, chosen: &Sampled<'_>) -> Step {
         let bytes = chosen.bytes() as u64;
-        match self.let_go(&chosen, VIEW.with_borrow(View::keys)) {
+        match self.let_go(chosen, VIEW.with_borrow(View::keys)) {
             true => Step::Freed(bytes),
             false => Step::Again,
         }
     }
 
+    /// Moves the last of the small ones to the main queue, though nobody asked for it.
+    fn promote_last(&self, drawn: &[Occupied], going: Entry<'_>, now: Present) {
+        let entries = drawn.iter().map(|&occupied| self.entry_of(occupied));
+        let others = entries.filter(|entry| entry.address() != going.address());
+        let small = others.map(|entry| (entry, clamped(entry, now)));
+        let small = small.filter(|(_, usage)| usage.is_small());
+        let last = small.min_by_key(|&(entry, usage)| {
+            rank_in_queue(true, usage.age(now.stamp), || bytes_of(entry))
+        });
+        if let Some((entry, usage)) = last {
+            keep_for_its_use(entry, usage, now);
+        }
+    }
+
     /// The first to go, by the queues.
-    fn first_by_queue(
-        &self,
-        drawn: &[Occupied],
-        is_last_round: bool,
-        now: Present,
-    ) -> Option<Sampled<'_>> {
-        let turn = Turn::of(SMALL_BYTES.sum(), memory::engine_bytes(), is_last_round);
+    fn first_by_queue(&self, drawn: &[Occupied], turn: Turn, now: Present) -> Option<Sampled<'_>> {
         let first = |is_small| {
             self.first_by(drawn, now, |entry, usage| {
                 let is_of_it = usage.is_small() == is_small;
@@ -280,8 +307,7 @@ fn foresee<O: Occupant>(table: &Table<O>, count: usize, guard: &Guard) -> [Start
 }
 
 /// What is asked for stays: in the main queue, or for one of its uses.
-fn keep_for_its_use(chosen: &Sampled<'_>, now: Present) {
-    let Sampled { entry, usage, .. } = *chosen;
+fn keep_for_its_use(entry: Entry<'_>, usage: Usage, now: Present) {
     if !usage.is_small() {
         entry.swap_usage(usage, usage.spared(now.stamp));
     } else if entry.swap_usage(usage, usage.promoted(now.stamp)) {
@@ -325,6 +351,12 @@ mod tests {
         assert_eq!(few.first(small_alone, |_| false), Some(true));
         let last = Turn::of(20, 100, true);
         assert_eq!(last.first(small_alone, |_| false), Some(true));
+    }
+
+    #[test]
+    fn the_main_queue_is_filled_until_it_has_two_thirds() {
+        assert!(Turn::of(34, 100, false).fills_main);
+        assert!(!Turn::of(33, 100, false).fills_main);
     }
 
     #[test]

@@ -248,36 +248,71 @@ impl Miniature {
     fn evict(&mut self) {
         for round in 0..=ROUNDS_MAX {
             let is_last = round == ROUNDS_MAX;
-            let Some(at) = self.first_drawn(is_last) else {
+            let items = self.residents.items.len();
+            let drawn = [(); DRAWN].map(|()| fastrand::usize(..items));
+            let turn = Turn::of(self.small_bytes, self.capacity_bytes, is_last);
+            let Some(at) = self.first(&drawn, turn) else {
                 continue;
             };
-            let is_used = self.residents.items[at].frequency > 0;
-            if self.order == Order::Lru || !is_used || is_last {
+            let Item {
+                frequency,
+                is_small,
+                ..
+            } = self.residents.items[at];
+            if self.order == Order::Lru {
+                return self.let_go(at);
+            }
+            if frequency == 0 || is_last {
+                if turn.fills_main && is_small {
+                    self.promote_last(&drawn, at);
+                }
                 return self.let_go(at);
             }
             self.keep(at);
         }
     }
 
-    /// The first to go of some that are drawn.
-    fn first_drawn(&mut self, is_last_round: bool) -> Option<usize> {
-        let items = &self.residents.items;
-        let drawn = [(); DRAWN].map(|()| fastrand::usize(..items.len()));
-        let age = |at: usize| self.clock.wrapping_sub(items[at].stamp);
-        let bytes = |at: usize| items[at].bytes as usize;
+    /// The first to go of those that were drawn.
+    fn first(&mut self, drawn: &[usize], turn: Turn) -> Option<usize> {
         if self.order == Order::Lru {
-            let rank = |at: usize| space_time(age(at), || bytes(at));
-            return drawn.into_iter().max_by_key(|&at| rank(at));
+            let rank = |at: usize| {
+                let item = &self.residents.items[at];
+                space_time(self.age(item), || item.bytes as usize)
+            };
+            return drawn.iter().copied().max_by_key(|&at| rank(at));
         }
-        let rank = |at: usize| rank_in_queue(items[at].is_small, age(at), || bytes(at));
-        let turn = Turn::of(self.small_bytes, self.capacity_bytes, is_last_round);
         let first = |is_small| {
-            let queue = drawn
-                .into_iter()
-                .filter(|&at| items[at].is_small == is_small);
-            queue.max_by_key(|&at| rank(at))
+            let queue = self.of_queue(drawn, is_small);
+            queue.max_by_key(|&at| self.rank_in_queue(at))
         };
-        turn.first(first, |&at| self.ripeness.judge(rank(at)))
+        let mut ripeness = self.ripeness;
+        let first = turn.first(first, |&at| ripeness.judge(self.rank_in_queue(at)));
+        self.ripeness = ripeness;
+        first
+    }
+
+    /// Moves the last of the small ones to the main queue, though nobody asked for it.
+    fn promote_last(&mut self, drawn: &[usize], going: usize) {
+        let others = self.of_queue(drawn, true).filter(|&at| at != going);
+        let last = others.min_by_key(|&at| self.rank_in_queue(at));
+        if let Some(last) = last {
+            self.keep(last);
+        }
+    }
+
+    /// Those that were drawn of one of the queues.
+    fn of_queue(&self, drawn: &[usize], is_small: bool) -> impl Iterator<Item = usize> {
+        let is_of_it = move |at: usize| self.residents.items[at].is_small == is_small;
+        drawn.iter().copied().filter(move |&at| is_of_it(at))
+    }
+
+    fn rank_in_queue(&self, at: usize) -> u64 {
+        let item = &self.residents.items[at];
+        rank_in_queue(item.is_small, self.age(item), || item.bytes as usize)
+    }
+
+    fn age(&self, item: &Item) -> u32 {
+        self.clock.wrapping_sub(item.stamp)
     }
 
     fn keep(&mut self, at: usize) {
