@@ -472,6 +472,10 @@ struct Told {
 /// What the process takes beside the engine's memory, as far as it is charged.
 static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
 
+/// What others had of the heap at the last note. Only what two notes find counts: a client's buffer
+/// of a moment is no reason to let keys go.
+static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(0);
+
 /// What the operating system and the allocator say about the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Process {
@@ -493,7 +497,8 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
         .resident_bytes
         .saturating_sub(outside + slab_bytes());
     let excess = slack.saturating_sub((limit_bytes / SLACK_ALLOWED).max(SLACK_BYTES_ALLOWED));
-    let beside = heap + excess.min(own / EXCESS_CHARGED_MAX);
+    let lasting_heap = heap.min(LAST_HEAP_BYTES.swap(heap, Ordering::Relaxed));
+    let beside = lasting_heap + excess.min(own / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
     own + heap
 }

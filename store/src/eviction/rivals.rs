@@ -34,7 +34,7 @@
 //! while another thread is there is not counted, and what a thread that panicked left there is
 //! thrown away. Each has room for twice the items, at 18 bytes, and two bytes for each ghost,
 //! together 76 bytes for each sampled key that is aimed at: 78 kB at most, no more than a
-//! thousandth of the limit, but 19 kB where that is less.
+//! thousandth of the limit; where that is less than 19 kB a hundredth, up to those 19, but 5.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -64,11 +64,14 @@ impl Order {
     }
 }
 
-/// The keys that are sampled, at most, and where memory is small.
+/// The keys that are sampled, at most, where memory is small, and where it is tiny.
 const ITEMS: u64 = 1024;
-const ITEMS_MIN: u64 = 256;
-/// The miniatures have no more than this part of the limit: 1 / 1000.
+const ITEMS_SMALL: u64 = 256;
+const ITEMS_MIN: u64 = 64;
+/// The miniatures have no more than this part of the limit, 1 / 1000, ...
 const LIMIT_PART: u64 = 1000;
+/// ... where memory is small no more than 1 / 100.
+const SMALL_LIMIT_PART: u64 = 100;
 /// The bits of a hash below do not say whether a key is sampled.
 const SAMPLED_FROM_BIT: u32 = 16;
 const SHIFT_MAX: u32 = 24;
@@ -242,13 +245,11 @@ fn full_live_bytes(limit_bytes: u64) -> u64 {
 
 /// How many items are sampled at most.
 fn items_for(limit_bytes: u64) -> u64 {
-    let items = limit_bytes / LIMIT_PART / BYTES_PER_ITEM as u64;
-    match items {
-        ITEMS.. => ITEMS,
-        // A power of two, rounded down.
-        ITEMS_MIN.. => 1 << items.ilog2(),
-        _ => ITEMS_MIN,
-    }
+    let items = |part| limit_bytes / part / BYTES_PER_ITEM as u64;
+    let small = items(SMALL_LIMIT_PART).clamp(ITEMS_MIN, ITEMS_SMALL);
+    let items = items(LIMIT_PART).clamp(small, ITEMS);
+    // A power of two, rounded down.
+    1 << items.ilog2()
 }
 
 /// One key out of this power of two is sampled.
@@ -391,12 +392,12 @@ mod tests {
     /// Asks for what popularity makes of the numbers of requests; who rules in the end.
     fn ruling_after(requests: u64, ruling: Order, object: impl Fn(u64) -> u64) -> Order {
         const SHIFT: u32 = 3;
-        let mut race = Race::new(SHIFT, ITEMS_MIN, (100 * ITEMS_MIN) << SHIFT);
+        let mut race = Race::new(SHIFT, ITEMS_SMALL, (100 * ITEMS_SMALL) << SHIFT);
         let mut ruling = ruling;
         for at in 0..requests {
             let hash = hash(object(at));
             if race.samples(hash) && race.note(hash, 100) {
-                race.forget((100 * ITEMS_MIN) << SHIFT);
+                race.forget((100 * ITEMS_SMALL) << SHIFT);
             }
             ruling = race.winner(ruling);
         }
@@ -425,7 +426,7 @@ mod tests {
 
     #[test]
     fn a_read_in_vain_and_its_write_are_one_request() {
-        let mut race = Race::new(0, ITEMS_MIN, 100 * ITEMS_MIN);
+        let mut race = Race::new(0, ITEMS_SMALL, 100 * ITEMS_SMALL);
         race.note_absence(1);
         race.note(1, 100);
         assert_eq!((race.asked, race.misses), (1, [1, 1]), "nobody knew it");
@@ -463,9 +464,10 @@ mod tests {
 
     #[test]
     fn memory_is_a_thousandth_of_the_limit_or_little() {
-        for limit_bytes in [1, 10 << 20, 30 << 20, 100 << 20, 1 << 40] {
+        for limit_bytes in [1, 1 << 20, 10 << 20, 30 << 20, 100 << 20, 1 << 40] {
             let bytes = items_for(limit_bytes) * BYTES_PER_ITEM as u64;
-            assert!(bytes <= 80_000 && bytes <= (limit_bytes / LIMIT_PART).max(20_000));
+            let small = (limit_bytes / SMALL_LIMIT_PART).clamp(5_000, 20_000);
+            assert!(bytes <= 80_000 && bytes <= (limit_bytes / LIMIT_PART).max(small));
         }
     }
 

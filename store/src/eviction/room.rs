@@ -25,7 +25,7 @@ const BYTES_PER_VICTIM: u64 = 4096;
 const EXTRA_BYTES: u64 = 512;
 /// Between the limit and where evicting begins: a 64th of the limit, within bounds.
 const RESERVE_PART: u64 = 64;
-const RESERVE_BYTES_MIN: u64 = 32 << 10;
+const RESERVE_BYTES_MIN: u64 = 8 << 10;
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
 /// So many keys are evicted until a thread looks anew where there are any.
 const VIEW_EVICTIONS: u32 = 64;
