@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 
 use crate::request::Protocol;
-use crate::traces::Trace;
 
-/// Requests in flight.
-const BATCH: usize = 64;
+/// Requests in flight, at least and at most.
+const BATCH: RangeInclusive<usize> = 4..=64;
 
 /// One connection.
 #[derive(Debug)]
 pub struct Replay {
     stream: BufReader<TcpStream>,
     protocol: Protocol,
+    batch: usize,
     value: Vec<u8>,
     /// What is sent next, and the reply's line that was read last: kept for their allocations,
     /// since the server waits while the client works.
@@ -35,31 +36,32 @@ pub struct Counts {
 pub const KEY_BYTES: usize = 16;
 
 impl Replay {
-    /// Connects.
+    /// Connects, for so many requests in flight, or as many as are sensible.
     ///
     /// # Errors
     /// What the system says.
-    pub fn connect(address: SocketAddr, protocol: Protocol) -> io::Result<Replay> {
+    pub fn connect(address: SocketAddr, protocol: Protocol, batch: usize) -> io::Result<Replay> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         Ok(Replay {
             stream: BufReader::with_capacity(1 << 18, stream),
             protocol,
+            batch: batch.clamp(*BATCH.start(), *BATCH.end()),
             value: vec![b'v'; 1 << 20],
             requests: Vec::new(),
             line: Vec::new(),
         })
     }
 
-    /// Asks for all objects of a trace, a few at a time.
+    /// Asks for objects, a few at a time.
     ///
     /// # Errors
     /// What the system says, and any reply that is not expected.
-    pub fn run(&mut self, trace: &Trace, bytes: impl Fn(u32) -> u32) -> io::Result<Counts> {
+    pub fn run(&mut self, requests: &[u32], bytes: impl Fn(u32) -> u32) -> io::Result<Counts> {
         let mut counts = Counts::default();
         let mut missed = Vec::new();
         let mut once = HashSet::new();
-        for batch in trace.requests.chunks(BATCH) {
+        for batch in requests.chunks(self.batch) {
             missed.clear();
             self.get(batch, &mut missed)?;
             counts.misses += missed.len() as u64;

@@ -1,9 +1,12 @@
 //! Hit ratios: traces replayed over the network, at the same memory for every server.
 //!
-//! A server gets so many bytes beyond what it takes when it is empty; how much its resident size
-//! really grew stands beside its misses. Values have sizes of a published distribution.
+//! A server gets so many bytes beyond what it takes when it is empty, with its client's buffers as
+//! they are after some requests; how much its resident size really grew since its start stands
+//! beside its misses. Values have sizes of a published distribution.
 
 use std::io;
+use std::thread::sleep;
+use std::time::Duration;
 
 use benches::admin::{Admin, Answer};
 use benches::replay::{KEY_BYTES, Replay};
@@ -20,6 +23,13 @@ const MEMCACHED_BYTES_MIN: u64 = 16 << 20;
 const BYTES: u64 = 256 << 20;
 /// What tells an entry's size from its key's and value's, about.
 const OVERHEAD_BYTES: u64 = 40;
+/// What is in flight is no more than this part of a cache, about, so that its client's buffers are
+/// little beside it.
+const IN_FLIGHT_PART: u64 = 32;
+/// So many requests make a connection's buffers what they will be.
+const REQUESTS_AT_FIRST: usize = 2_048;
+/// Until what a server no longer needs is given back, and its account is up to date.
+const SETTLING: Duration = Duration::from_millis(500);
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
@@ -32,7 +42,8 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         for (size, limit) in limits(plan, whole) {
             let mut cells = vec![trace.name.clone(), size.clone()];
             for (name, peer, policy) in &contenders {
-                let cell = replay(peer, *policy, &trace, limit)?;
+                let batch = limit / IN_FLIGHT_PART * trace.objects as u64 / whole;
+                let cell = replay(peer, *policy, &trace, limit, batch as usize)?;
                 eprintln!("{} {size}: {name} {cell}", trace.name);
                 cells.push(cell);
             }
@@ -106,7 +117,13 @@ fn item_bytes(object: u32) -> u64 {
     u64::from(value_bytes(object)) + KEY_BYTES as u64 + OVERHEAD_BYTES
 }
 
-fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::Result<String> {
+fn replay(
+    peer: &Peer,
+    policy: Option<&str>,
+    trace: &Trace,
+    limit: u64,
+    batch: usize,
+) -> io::Result<String> {
     if policy.is_none() && limit < MEMCACHED_BYTES_MIN {
         return Ok("-".to_owned());
     }
@@ -117,15 +134,20 @@ fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::R
             (limited.start(1, &[SERVER_CORE])?, Protocol::Memcached)
         }
     };
-    if let Some(policy) = policy {
-        let mut admin = server.admin()?;
-        let used = admin.info("used_memory")?;
-        admin.call(&["CONFIG", "SET", "maxmemory-policy", policy])?;
-        admin.call(&["CONFIG", "SET", "maxmemory", &(used + limit).to_string()])?;
-    }
     let before = server.resident_bytes()?;
     let address = server.address(protocol).ok_or(io::ErrorKind::Unsupported)?;
-    let counts = Replay::connect(address, protocol)?.run(trace, value_bytes)?;
+    let mut client = Replay::connect(address, protocol, batch)?;
+    if let Some(policy) = policy {
+        let mut admin = server.admin()?;
+        admin.call(&["CONFIG", "SET", "maxmemory-policy", policy])?;
+        limit_memory(&mut admin, limit)?;
+        let first = REQUESTS_AT_FIRST.min(trace.requests.len());
+        client.run(&trace.requests[..first], value_bytes)?;
+        admin.call(&["FLUSHALL"])?;
+        sleep(SETTLING);
+        limit_memory(&mut admin, limit)?;
+    }
+    let counts = client.run(&trace.requests, value_bytes)?;
     let after = server.resident_bytes()?;
     if policy.is_some() {
         eprintln!("{}", held(&mut server.admin()?, (before, after))?);
@@ -137,6 +159,15 @@ fn replay(peer: &Peer, policy: Option<&str>, trace: &Trace, limit: u64) -> io::R
         refused => format!(", {refused} refused"),
     };
     Ok(format!("{misses:.2} ({:.1}{refused})", megabytes(grown)))
+}
+
+/// Lets a server take so many bytes beyond what it takes now.
+fn limit_memory(admin: &mut Admin, bytes: u64) -> io::Result<()> {
+    let used = admin.info("used_memory")?;
+    let limit = (used + bytes).to_string();
+    admin
+        .call(&["CONFIG", "SET", "maxmemory", &limit])
+        .map(drop)
 }
 
 /// What a server holds at the end, for who looks for the reason of its misses.
