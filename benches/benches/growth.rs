@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use benches::clock::thread_cpu;
 use benches::report::Table;
-use benches::request::KEY_BYTES;
+use benches::request::{KEY_BYTES, key_of};
 use contenders::{Contender, Dashmap, Flurry, Mayfly, Papaya, VALUE_BYTES};
 use tikv_jemalloc_ctl::{epoch, stats};
 
@@ -72,8 +72,9 @@ fn measure<C: Contender>() -> [String; 5] {
     let map = C::empty();
     let (mut worst, mut best, mut slowest, mut slow) = ((0.0, 0), f64::MAX, Duration::ZERO, 0);
     for number in 0..KEYS {
+        let key = [key_of(number)];
         let start = thread_cpu();
-        map.write(&[number]);
+        map.write(&key);
         let took = thread_cpu() - start;
         slowest = slowest.max(took);
         slow += usize::from(took > Duration::from_millis(1));

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use benches::clock::thread_cpu;
+use benches::request::key_of;
 use contenders::{BATCH, Contender, Dashmap, Flurry, Mayfly, Papaya, Prefetching, fill};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -84,13 +85,14 @@ fn grow<C: Contender>(criterion: &mut Criterion) {
 /// One thread's part.
 fn run(map: &impl Contender, keys: u32, batches_per_write: u64, batches: u64, seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut numbers = [0; BATCH];
+    let mut wanted = [key_of(0); BATCH];
     for batch in 1..=batches {
-        numbers.fill_with(|| rng.u32(..keys));
+        wanted.fill_with(|| key_of(rng.u32(..keys)));
+        let wanted = black_box(&wanted);
         if batch % batches_per_write == 0 {
-            map.write(&numbers);
+            map.write(wanted);
         } else {
-            black_box(map.read(&numbers));
+            black_box(map.read(wanted));
         }
     }
 }

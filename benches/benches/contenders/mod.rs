@@ -2,7 +2,8 @@
 //!
 //! All hold what a cache must: keys and values of any length, so the maps box theirs. All hash
 //! with rapidhash, and all may use one guard for a whole batch, as a server does for the requests
-//! of one read.
+//! of one read. Keys stand in memory as requests do: who hashes one that was written a moment ago,
+//! byte by byte, waits for that, unless it is inlined where the key is made.
 
 use std::ops::Deref;
 
@@ -16,6 +17,9 @@ pub(crate) const VALUE_BYTES: usize = 32;
 /// Keys under one guard.
 pub(crate) const BATCH: usize = 16;
 
+/// What is looked up.
+pub(crate) type Key = [u8; KEY_BYTES];
+
 /// A map of 16-byte keys and 32-byte values that threads share.
 pub(crate) trait Contender: Sync {
     /// What reports call it.
@@ -23,9 +27,9 @@ pub(crate) trait Contender: Sync {
     /// An empty one.
     fn empty() -> Self;
     /// Reads up to [`BATCH`] keys; the sum of their values' first bytes.
-    fn read(&self, numbers: &[u32]) -> usize;
+    fn read(&self, keys: &[Key]) -> usize;
     /// Writes up to [`BATCH`] keys.
-    fn write(&self, numbers: &[u32]);
+    fn write(&self, keys: &[Key]);
 }
 
 const VALUE: [u8; VALUE_BYTES] = [b'x'; VALUE_BYTES];
@@ -41,22 +45,22 @@ impl Contender for Mayfly {
         Mayfly(Store::new(&Options::default()))
     }
 
-    fn read(&self, numbers: &[u32]) -> usize {
+    fn read(&self, keys: &[Key]) -> usize {
         let guard = self.0.pin();
         let db = self.0.db(0, &guard, 1);
-        let first = |&number: &u32| {
-            let entry = db.read(&key_of(number))?;
+        let first = |key: &Key| {
+            let entry = db.read(key)?;
             Some(usize::from(Str::of(entry).ok()?.byte(0)?))
         };
-        numbers.iter().filter_map(first).sum()
+        keys.iter().filter_map(first).sum()
     }
 
-    fn write(&self, numbers: &[u32]) {
+    fn write(&self, keys: &[Key]) {
         let guard = self.0.pin();
         let db = self.0.db(0, &guard, 1);
-        for &number in numbers {
+        for key in keys {
             let draft = Draft::new(string::bytes(&VALUE));
-            db.put(&key_of(number), draft).expect("no transaction runs");
+            db.put(key, draft).expect("no transaction runs");
         }
     }
 }
@@ -66,14 +70,9 @@ impl Contender for Mayfly {
 pub(crate) struct Prefetching(Mayfly);
 
 impl Prefetching {
-    fn prefetch(&self, numbers: &[u32]) {
+    fn prefetch(&self, keys: &[Key]) {
         let guard = self.0.0.pin();
         let db = self.0.0.db(0, &guard, 1);
-        let mut keys = [[0; KEY_BYTES]; BATCH];
-        let keys = &mut keys[..numbers.len()];
-        keys.iter_mut()
-            .zip(numbers)
-            .for_each(|(key, &number)| *key = key_of(number));
         db.prefetch(keys.iter().map(|key| &key[..]));
     }
 }
@@ -85,14 +84,14 @@ impl Contender for Prefetching {
         Prefetching(Mayfly::empty())
     }
 
-    fn read(&self, numbers: &[u32]) -> usize {
-        self.prefetch(numbers);
-        self.0.read(numbers)
+    fn read(&self, keys: &[Key]) -> usize {
+        self.prefetch(keys);
+        self.0.read(keys)
     }
 
-    fn write(&self, numbers: &[u32]) {
-        self.prefetch(numbers);
-        self.0.write(numbers);
+    fn write(&self, keys: &[Key]) {
+        self.prefetch(keys);
+        self.0.write(keys);
     }
 }
 
@@ -107,16 +106,16 @@ impl Contender for Flurry {
         Flurry(flurry::HashMap::with_hasher(RandomState::new()))
     }
 
-    fn read(&self, numbers: &[u32]) -> usize {
+    fn read(&self, keys: &[Key]) -> usize {
         let guard = self.0.guard();
-        let value = |&number: &u32| self.0.get(&key_of(number)[..], &guard);
-        sum_of_firsts(numbers.iter().filter_map(value))
+        let value = |key: &Key| self.0.get(&key[..], &guard);
+        sum_of_firsts(keys.iter().filter_map(value))
     }
 
-    fn write(&self, numbers: &[u32]) {
+    fn write(&self, keys: &[Key]) {
         let guard = self.0.guard();
-        for &number in numbers {
-            self.0.insert(key_of(number).into(), VALUE.into(), &guard);
+        for &key in keys {
+            self.0.insert(key.into(), VALUE.into(), &guard);
         }
     }
 }
@@ -132,16 +131,16 @@ impl Contender for Papaya {
         Papaya(papaya::HashMap::with_hasher(RandomState::new()))
     }
 
-    fn read(&self, numbers: &[u32]) -> usize {
+    fn read(&self, keys: &[Key]) -> usize {
         let map = self.0.pin();
-        let value = |&number: &u32| map.get(&key_of(number)[..]);
-        sum_of_firsts(numbers.iter().filter_map(value))
+        let value = |key: &Key| map.get(&key[..]);
+        sum_of_firsts(keys.iter().filter_map(value))
     }
 
-    fn write(&self, numbers: &[u32]) {
+    fn write(&self, keys: &[Key]) {
         let map = self.0.pin();
-        for &number in numbers {
-            map.insert(key_of(number).into(), VALUE.into());
+        for &key in keys {
+            map.insert(key.into(), VALUE.into());
         }
     }
 }
@@ -157,14 +156,14 @@ impl Contender for Dashmap {
         Dashmap(dashmap::DashMap::with_hasher(RandomState::new()))
     }
 
-    fn read(&self, numbers: &[u32]) -> usize {
-        let value = |&number: &u32| self.0.get(&key_of(number)[..]);
-        sum_of_firsts(numbers.iter().filter_map(value))
+    fn read(&self, keys: &[Key]) -> usize {
+        let value = |key: &Key| self.0.get(&key[..]);
+        sum_of_firsts(keys.iter().filter_map(value))
     }
 
-    fn write(&self, numbers: &[u32]) {
-        for &number in numbers {
-            self.0.insert(key_of(number).into(), VALUE.into());
+    fn write(&self, keys: &[Key]) {
+        for &key in keys {
+            self.0.insert(key.into(), VALUE.into());
         }
     }
 }
@@ -176,10 +175,10 @@ fn sum_of_firsts(values: impl Iterator<Item = impl Deref<Target = Box<[u8]>>>) -
 
 /// Writes the keys from 0 to before `keys`.
 pub(crate) fn fill(map: &impl Contender, keys: u32) {
-    let mut numbers = Vec::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(BATCH);
     for from in (0..keys).step_by(BATCH) {
-        numbers.clear();
-        numbers.extend(from..keys.min(from + BATCH as u32));
-        map.write(&numbers);
+        batch.clear();
+        batch.extend((from..keys.min(from + BATCH as u32)).map(key_of));
+        map.write(&batch);
     }
 }
