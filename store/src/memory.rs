@@ -458,6 +458,8 @@ pub fn arena() -> Extent {
 /// A thread tells the others what it allocated and freed, of each part, in steps of this many
 /// bytes.
 const STEP_BYTES: i64 = 1 << 14;
+/// Under a lower limit that is a large part of what is kept free.
+const EXACT_BELOW_BYTES: u64 = 4 << 20;
 /// Live and retired bytes of all threads, but for what each has not told yet.
 static TOLD: CachePadded<Told> = CachePadded::new(Told {
     arena: AtomicI64::new(0),
@@ -474,7 +476,7 @@ static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// What others had of the heap at the last note. Only what two notes find counts: a client's buffer
 /// of a moment is no reason to let keys go.
-static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(0);
+static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// What the operating system and the allocator say about the process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -517,6 +519,20 @@ const EXCESS_CHARGED_MAX: u64 = 8;
 /// seldom change, or are the thread's own: cheap enough for every write.
 pub(crate) fn charged_bytes() -> u64 {
     engine_bytes() + BESIDE_BYTES.load(Ordering::Relaxed)
+}
+
+/// Whether what [`charged_bytes_under`] says of such a limit is exact.
+pub(crate) fn is_exact_under(limit_bytes: u64) -> bool {
+    limit_bytes < EXACT_BELOW_BYTES
+}
+
+/// As [`charged_bytes`] if that is exact enough under a limit of so many bytes: under a small one
+/// all threads' counters are looked at.
+pub(crate) fn charged_bytes_under(limit_bytes: u64) -> u64 {
+    match is_exact_under(limit_bytes) {
+        true => usage().bytes() + BESIDE_BYTES.load(Ordering::Relaxed),
+        false => charged_bytes(),
+    }
 }
 
 /// Of what is charged, the engine's own part: keys, values and tables.

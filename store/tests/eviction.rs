@@ -3,7 +3,7 @@
 //! Memory is counted for the whole process: the tests here take turns.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Barrier, Mutex, MutexGuard};
 use std::time::Duration;
 
 use store::memory::Process;
@@ -308,6 +308,35 @@ fn what_clients_have_for_a_moment_lets_no_key_go() {
     assert!(evicted_by_writes() > 500, "it lasts");
     note(0);
     assert_eq!(evicted_by_writes(), 0, "it is gone");
+}
+
+#[test]
+fn a_small_limit_holds_to_the_kilobyte_whoever_writes() {
+    const LIMIT: u64 = 200_000;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    let limit = store.charged_bytes() + LIMIT;
+    store.set_memory_bytes_max(limit);
+    let (written, wait) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        // Less than what a thread tells the others at once.
+        let other = || {
+            put(&store.db(0, &store.pin(), 1), 0, 8_000, None).expect("there is room");
+            written.wait();
+            wait.wait();
+        };
+        let other = scope.spawn(other);
+        written.wait();
+        each(&store, 1, 1..1_000, |db, number| {
+            put(db, number, 1_000, None).expect("room is made");
+        });
+        reclaim::settle();
+        let charged = store::memory::usage().bytes();
+        wait.wait();
+        other.join().expect("no panic");
+        assert!(charged <= limit, "{charged} of {limit}");
+        assert!(charged > limit - 10_000, "{charged} of {limit}");
+    });
 }
 
 #[test]

@@ -23,9 +23,11 @@ const VICTIMS_MAX: usize = 64;
 const BYTES_PER_VICTIM: u64 = 4096;
 /// A writer evicts twice what it brings and this, while more has to go.
 const EXTRA_BYTES: u64 = 512;
-/// Between the limit and where evicting begins: a 64th of the limit, within bounds.
+/// Between the limit and where evicting begins: a 64th of the limit, within bounds, or a 128th
+/// where what is charged is known exactly.
 const RESERVE_PART: u64 = 64;
-const RESERVE_BYTES_MIN: u64 = 8 << 10;
+const RESERVE_PART_EXACT: u64 = 128;
+const RESERVE_BYTES_MIN: u64 = 1 << 10;
 const RESERVE_BYTES_MAX: u64 = 64 << 20;
 /// So many keys are evicted until a thread looks anew where there are any.
 const VIEW_EVICTIONS: u32 = 64;
@@ -100,7 +102,7 @@ impl Db<'_> {
         if limit == 0 {
             return Ok(());
         }
-        let charged = memory::charged_bytes();
+        let charged = memory::charged_bytes_under(limit);
         if store.policy() == Policy::NoEviction {
             return match charged > limit || is_tight {
                 true => Err(Error::OutOfMemory),
@@ -172,7 +174,11 @@ fn forget_view() {
 
 /// How far below the limit evicting begins.
 fn reserve_bytes(limit: u64) -> u64 {
-    (limit / RESERVE_PART)
+    let part = match memory::is_exact_under(limit) {
+        true => RESERVE_PART_EXACT,
+        false => RESERVE_PART,
+    };
+    (limit / part)
         .clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX)
         .min(limit / 8)
 }
@@ -191,7 +197,7 @@ impl Store {
     fn over_bytes(&self, bytes: u64, spared: u64, guard: &Guard) -> u64 {
         let limit = self.memory_bytes_max();
         // In this order: what is freed in between is not taken off twice.
-        let charged = memory::charged_bytes();
+        let charged = memory::charged_bytes_under(limit);
         let retired = memory::retired_bytes();
         if retired > reserve_bytes(limit) {
             guard.flush();
@@ -208,7 +214,7 @@ impl Store {
             return false;
         }
         let guard = self.pin();
-        let spared = spared_bytes(limit, memory::charged_bytes(), 0);
+        let spared = spared_bytes(limit, memory::charged_bytes_under(limit), 0);
         let over = self.over_bytes(0, spared, &guard);
         if over == 0 {
             // Evictions see to the race themselves.
