@@ -72,6 +72,16 @@ impl Replay {
         Ok(counts)
     }
 
+    /// Whether an object is there.
+    ///
+    /// # Errors
+    /// As for [`Replay::run`].
+    pub fn has(&mut self, object: u32) -> io::Result<bool> {
+        let mut missed = Vec::new();
+        self.get(&[object], &mut missed)?;
+        Ok(missed.is_empty())
+    }
+
     fn get(&mut self, objects: &[u32], missed: &mut Vec<u32>) -> io::Result<()> {
         self.requests.clear();
         for &object in objects {

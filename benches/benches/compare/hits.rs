@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use benches::admin::{Admin, Answer};
+use benches::clock::Moment;
 use benches::replay::{KEY_BYTES, Replay};
 use benches::report::Table;
 use benches::request::Protocol;
@@ -28,8 +29,10 @@ const OVERHEAD_BYTES: u64 = 40;
 const IN_FLIGHT_PART: u64 = 32;
 /// So many requests make a connection's buffers what they will be.
 const REQUESTS_AT_FIRST: usize = 2_048;
-/// Until what a server no longer needs is given back, and its account is up to date.
+/// Until what a server no longer needs is given back, and its account is up to date; and between
+/// two requests meanwhile.
 const SETTLING: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
@@ -144,7 +147,12 @@ fn replay(
         let first = REQUESTS_AT_FIRST.min(trace.requests.len());
         client.run(&trace.requests[..first], value_bytes)?;
         admin.call(&["FLUSHALL"])?;
-        sleep(SETTLING);
+        // Who rests has no buffers.
+        let flushed = Moment::now();
+        while flushed.elapsed() < SETTLING {
+            client.has(0)?;
+            sleep(PAUSE);
+        }
         limit_memory(&mut admin, limit)?;
     }
     let counts = client.run(&trace.requests, value_bytes)?;
