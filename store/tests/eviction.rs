@@ -280,6 +280,23 @@ fn cache_mode_keeps_a_part_of_what_is_asked_for_in_turn() {
 }
 
 #[test]
+fn what_nobody_has_asked_for_takes_no_room_from_what_came_last() {
+    const KEYS: usize = 12_000;
+    // Memory has room for about 3,800.
+    const LATEST: usize = 1_900;
+    let _turn = turn();
+    let store = store(Policy::CacheMode);
+    each(&store, 1, 0..KEYS, |db, number| {
+        put(db, number, 1_000, None).expect("room is made");
+    });
+    let mut found = 0;
+    each(&store, 1, KEYS - LATEST..KEYS, |db, number| {
+        found += usize::from(db.read(&key(number)).is_some());
+    });
+    assert!(found > LATEST * 19 / 20, "{found}");
+}
+
+#[test]
 fn what_clients_have_for_a_moment_lets_no_key_go() {
     const HEAP: u64 = 2 << 20;
     let _turn = turn();

@@ -132,7 +132,7 @@ impl<'g> Db<'g> {
 
     fn note_use_at(&self, hash: u64, entry: Entry<'g>) {
         self.touch(entry);
-        self.store.eviction().note_request(hash, entry);
+        self.store.eviction().note_read(hash, entry);
     }
 
     #[inline(always)]

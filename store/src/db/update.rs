@@ -259,6 +259,6 @@ impl<'g> Db<'g> {
     fn note_rewrite(&self, hash: u64, entry: Entry<'g>) {
         let eviction = self.store.eviction();
         entry.rewrite(self.present());
-        eviction.note_request(hash, entry);
+        eviction.note_write(hash, entry);
     }
 }

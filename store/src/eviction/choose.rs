@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use smallvec::SmallVec;
 
+use super::demand::Demand;
 use super::room::{Step, VIEW, View};
 use super::{GRAIN, Order, Policy, SMALL_BYTES};
 use crate::db::Db;
@@ -172,7 +173,7 @@ impl Db<'_> {
             keep_for_its_use(chosen.entry, chosen.usage, now);
             return Step::Again;
         }
-        if turn.fills_main && chosen.usage.is_small() {
+        if turn.fills_main && chosen.usage.is_small() && take_read_in_vain() {
             self.promote_last(drawn, chosen.entry, now);
         }
         self.evict_chosen(&chosen)
@@ -304,6 +305,24 @@ fn foresee<O: Occupant>(table: &Table<O>, count: usize, guard: &Guard) -> [Start
         table.foresee_draw(far, guard);
     }
     this
+}
+
+thread_local! {
+    static DEMAND: Cell<Demand> = const { Cell::new(Demand::new()) };
+}
+
+/// Notes that this thread read what is not there.
+pub(super) fn note_read_in_vain() {
+    let mut demand = DEMAND.get();
+    demand.note();
+    DEMAND.set(demand);
+}
+
+fn take_read_in_vain() -> bool {
+    let mut demand = DEMAND.get();
+    let is_any = demand.take();
+    DEMAND.set(demand);
+    is_any
 }
 
 /// What is asked for stays: in the main queue, or for one of its uses.

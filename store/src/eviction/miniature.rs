@@ -4,6 +4,7 @@
 
 use super::GRAIN;
 use super::choose::{ROUNDS_MAX, Turn, rank_in_queue, space_time};
+use super::demand::Demand;
 use super::ghost::Ghosts;
 use super::ripeness::Ripeness;
 use super::rivals::Order;
@@ -102,6 +103,13 @@ impl Residents {
     }
 }
 
+/// What is done with a key that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
 /// A cache without values, under one of the orders of cache mode.
 #[derive(Debug)]
 pub(super) struct Miniature {
@@ -112,6 +120,7 @@ pub(super) struct Miniature {
     inserted_bytes: u64,
     clock: u32,
     ripeness: Ripeness,
+    demand: Demand,
     ghosts: Ghosts,
 }
 
@@ -126,6 +135,7 @@ impl Miniature {
             inserted_bytes: 0,
             clock: 0,
             ripeness: Ripeness::default(),
+            demand: Demand::new(),
             ghosts: Ghosts::new(items_max as u64 / 2),
         }
     }
@@ -139,7 +149,7 @@ impl Miniature {
 
     /// Asks for a key, which is put in if it was not there; whether it was. None: it is too large
     /// to say anything.
-    pub(super) fn ask(&mut self, hash: u64, bytes: u32) -> Option<bool> {
+    pub(super) fn ask(&mut self, hash: u64, bytes: u32, access: Access) -> Option<bool> {
         if u64::from(bytes) * LARGEST_PART > self.capacity_bytes {
             return None;
         }
@@ -149,6 +159,9 @@ impl Miniature {
             self.resize(at, bytes);
             return Some(true);
         }
+        if access == Access::Read {
+            self.demand.note();
+        }
         self.put_in(print, bytes);
         Some(false)
     }
@@ -156,8 +169,9 @@ impl Miniature {
     /// Looks for a key that is not put in: whether it is there.
     pub(super) fn look(&mut self, hash: u64) -> bool {
         let found = self.residents.find(print_of(hash));
-        if let Some(at) = found {
-            self.note_use(at);
+        match found {
+            Some(at) => self.note_use(at),
+            None => self.demand.note(),
         }
         found.is_some()
     }
@@ -263,7 +277,7 @@ impl Miniature {
                 return self.let_go(at);
             }
             if frequency == 0 || is_last {
-                if turn.fills_main && is_small {
+                if turn.fills_main && is_small && self.demand.take() {
                     self.promote_last(&drawn, at);
                 }
                 return self.let_go(at);
@@ -446,7 +460,8 @@ mod tests {
             (Order::Fifo, misses_of_fifo(&requests, ROOM)),
         ] {
             let mut miniature = Miniature::new(order, 2 * ROOM, 100 * ROOM as u64);
-            let is_miss = |&&object: &&u64| miniature.ask(hash(object), 100) == Some(false);
+            let is_miss =
+                |&&object: &&u64| miniature.ask(hash(object), 100, Access::Read) == Some(false);
             let misses = requests.iter().filter(is_miss).count();
             assert!(
                 misses.abs_diff(naive) * 25 < naive,
@@ -462,7 +477,7 @@ mod tests {
         miniature.put(hash(0), 100);
         for other in 1..5_000 {
             assert!(miniature.look(hash(0)), "it was used last");
-            assert_eq!(miniature.ask(hash(other), 100), Some(false));
+            assert_eq!(miniature.ask(hash(other), 100, Access::Read), Some(false));
         }
         miniature.forget(hash(0));
         assert!(!miniature.look(hash(0)));
@@ -472,7 +487,7 @@ mod tests {
     fn neither_bytes_nor_items_are_more_than_there_is_room_for() {
         for order in Order::ALL {
             let mut miniature = Miniature::new(order, 256, 100_000);
-            assert_eq!(miniature.ask(1, 12_501), None);
+            assert_eq!(miniature.ask(1, 12_501, Access::Read), None);
             for at in 0..50_000 {
                 let bytes = match at % 20_000 < 10_000 {
                     true => fastrand::u32(1..100),
@@ -482,7 +497,7 @@ mod tests {
                 match at % 5 {
                     0 => miniature.forget(hash),
                     1 => miniature.put(hash, bytes),
-                    _ => assert!(miniature.ask(hash, bytes).is_some()),
+                    _ => assert!(miniature.ask(hash, bytes, Access::Read).is_some()),
                 }
                 let Residents { items, bytes, .. } = &miniature.residents;
                 let sum: u64 = items.iter().map(|item| u64::from(item.bytes)).sum();

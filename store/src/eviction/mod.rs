@@ -23,7 +23,8 @@
 //! main queue with each that goes, though nobody asked for it. If keys are asked for in turn, again
 //! and again, and there are more of them than memory has room for, none would be there when its
 //! turn comes; so two thirds of the memory find theirs. What comes to be asked for lets these go,
-//! since they are the oldest of their queue.
+//! since they are the oldest of their queue. It takes a read in vain for each (`demand`): where
+//! keys are written before anybody asks, those written last are as good as any.
 //!
 //! Where none of the one queue was drawn the other one serves, unless small entries take a fifth
 //! by then; from there on it is drawn again. The same is done where the first of the small ones is
@@ -87,6 +88,7 @@
 
 mod bulk;
 mod choose;
+mod demand;
 mod ghost;
 mod miniature;
 #[cfg(test)]
@@ -111,6 +113,7 @@ use crate::sync::AtomicPtr;
 use crate::usage::{Present, STAMPS, Usage, tick_of};
 use crate::value;
 use ghost::Ghosts;
+use miniature::Access;
 use rivals::{Order, Rivals};
 
 /// Stamps for each time the limit's worth of bytes is inserted.
@@ -233,17 +236,28 @@ impl Eviction {
         self.clock.fetch_add(step, Ordering::Relaxed);
     }
 
-    /// Notes a request for a key at which `entry` stands.
+    /// Notes a read of a key at which `entry` stands.
     #[inline]
-    pub(crate) fn note_request(&self, hash: u64, entry: Entry<'_>) {
+    pub(crate) fn note_read(&self, hash: u64, entry: Entry<'_>) {
         if self.rivals.samples(hash) {
-            self.rivals.note(hash, value::memory_bytes(entry));
+            self.rivals
+                .note(hash, value::memory_bytes(entry), Access::Read);
+        }
+    }
+
+    /// Notes that `entry` is written at a key.
+    #[inline]
+    pub(crate) fn note_write(&self, hash: u64, entry: Entry<'_>) {
+        if self.rivals.samples(hash) {
+            self.rivals
+                .note(hash, value::memory_bytes(entry), Access::Write);
         }
     }
 
     /// Notes a read of a key at which there is nothing.
     #[inline]
     pub(crate) fn note_absence(&self, hash: u64) {
+        choose::note_read_in_vain();
         if self.rivals.samples(hash) {
             self.rivals.note_absence(hash);
         }

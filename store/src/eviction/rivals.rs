@@ -40,7 +40,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use super::miniature::Miniature;
+use super::miniature::{Access, Miniature};
 use crate::memory;
 
 /// An order in which cache mode lets entries go.
@@ -135,8 +135,8 @@ impl Rivals {
 
     /// Notes a request for a sampled key that takes so many bytes.
     #[cold]
-    pub(super) fn note(&self, hash: u64, bytes: usize) {
-        self.race_for(hash, |race| race.note(hash, bytes + BYTES_PER_KEY));
+    pub(super) fn note(&self, hash: u64, bytes: usize, access: Access) {
+        self.race_for(hash, |race| race.note(hash, bytes + BYTES_PER_KEY, access));
     }
 
     /// Notes a read of a sampled key that found nothing.
@@ -306,7 +306,7 @@ impl Race {
     }
 
     /// Asks both; whether it is time to forget.
-    fn note(&mut self, hash: u64, bytes: usize) -> bool {
+    fn note(&mut self, hash: u64, bytes: usize, access: Access) -> bool {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if let Some(at) = self.awaited.iter().position(|&it| it == hash) {
             self.awaited.remove(at);
@@ -316,10 +316,10 @@ impl Race {
             return false;
         }
         let [fifo, lru] = &mut self.miniatures;
-        let (Some(fifo_hit), Some(lru_hit)) = (fifo.ask(hash, bytes), lru.ask(hash, bytes)) else {
-            return false;
-        };
-        self.count([fifo_hit, lru_hit])
+        match [fifo, lru].map(|it| it.ask(hash, bytes, access)) {
+            [Some(fifo_hit), Some(lru_hit)] => self.count([fifo_hit, lru_hit]),
+            _ => false,
+        }
     }
 
     /// Looks for a key that the cache itself does not have; whether it is time to forget.
@@ -396,7 +396,7 @@ mod tests {
         let mut ruling = ruling;
         for at in 0..requests {
             let hash = hash(object(at));
-            if race.samples(hash) && race.note(hash, 100) {
+            if race.samples(hash) && race.note(hash, 100, Access::Read) {
                 race.forget((100 * ITEMS_SMALL) << SHIFT);
             }
             ruling = race.winner(ruling);
@@ -428,14 +428,14 @@ mod tests {
     fn a_read_in_vain_and_its_write_are_one_request() {
         let mut race = Race::new(0, ITEMS_SMALL, 100 * ITEMS_SMALL);
         race.note_absence(1);
-        race.note(1, 100);
+        race.note(1, 100, Access::Write);
         assert_eq!((race.asked, race.misses), (1, [1, 1]), "nobody knew it");
         let [fifo, lru] = &mut race.miniatures;
         assert!(fifo.look(1) && lru.look(1));
         fifo.forget(1);
         for _ in 0..2 {
             race.note_absence(1);
-            race.note(1, 100);
+            race.note(1, 100, Access::Write);
             assert!(race.miniatures[0].look(1), "it was written");
         }
         assert_eq!((race.asked, race.misses, race.lost), (3, [2, 1], [1, 0]));
@@ -443,7 +443,7 @@ mod tests {
         race.note_absence(1);
         assert_eq!((race.asked, race.awaited.len()), (3, 0));
         (0..2 * AWAITED as u64).for_each(|hash| {
-            race.note(hash, 100);
+            race.note(hash, 100, Access::Write);
             race.note_absence(hash);
         });
         assert_eq!(race.awaited.len(), AWAITED);
@@ -482,11 +482,11 @@ mod tests {
         assert_eq!(sampled(), 4_096, "not for a key or two");
         rivals.follow(4_096, 1 << 30);
         assert!(sampled().abs_diff(1_024) < 200);
-        rivals.note(0, 100);
+        rivals.note(0, 100, Access::Read);
         assert!(rivals.race.lock().expect("no panic").is_some());
         rivals.stop();
         assert_eq!((rivals.are_running(), sampled()), (false, 0));
-        rivals.note(0, 100);
+        rivals.note(0, 100, Access::Read);
         assert!(rivals.race.lock().expect("no panic").is_none());
     }
 
@@ -510,7 +510,7 @@ mod tests {
         rivals.follow(1_000, 1 << 30);
         let panics = AssertUnwindSafe(|| rivals.race_for(0, |_| panic!("as a bug would")));
         assert!(catch_unwind(panics).is_err());
-        rivals.note(0, 100);
+        rivals.note(0, 100, Access::Read);
         assert!(!rivals.are_running(), "half a race counts for nothing");
         rivals.follow(1_000, 1 << 30);
         assert!(rivals.are_running());
