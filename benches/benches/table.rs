@@ -2,7 +2,8 @@
 //!
 //! The time is that of the threads' CPU clocks (with two threads, of the one that took longer, over
 //! the operations of both), so that what else the machine does is not in it. Waiting for a lock
-//! without spinning is not in it either: it flatters dashmap, the only one that waits.
+//! without spinning is not in it either: it flatters dashmap, the only one that waits. Each thread
+//! has a core of its own: two that take turns on one have nothing to fetch from each other.
 
 mod contenders;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use benches::clock::thread_cpu;
 use benches::request::key_of;
+use benches::server::pin_to;
 use contenders::{BATCH, Contender, Dashmap, Flurry, Mayfly, Papaya, Prefetching, fill};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -106,6 +108,7 @@ fn filled_with<C: Contender>(keys: u32) -> C {
 /// The CPU time of the thread that took the longest.
 fn time_of(threads: u64, work: impl Fn(u64) + Sync) -> Duration {
     let timed = &|seed| {
+        pin_to(&[seed as usize - 1]).expect("a core for each thread");
         let start = thread_cpu();
         work(seed);
         thread_cpu() - start
