@@ -2,9 +2,10 @@
 //!
 //! A lookup waits for two cache lines one after the other: its home bucket, then the entry that
 //! a word there names. For a batch these waits can overlap: all homes are asked for, then, as
-//! they arrive, all entries. A key that is not at home has its word in the next bucket, or in the
-//! stash; those lines are asked for in further steps, rather than at once for every key: how many
-//! lines can be on their way at the same time is what limits all this.
+//! they arrive, all entries. A key that is not at home has its word in the next bucket, which is
+//! asked for beside the home, since four keys of ten are there, or in the stash. That line is
+//! asked for in a further step, rather than at once for every key: how many lines can be on their
+//! way at the same time is what limits all this.
 //!
 //! How long an entry is stands in the entry. To wait for that before asking for the rest takes
 //! longer than to guess, so each thread goes by the entries it met lately ([`Extent`]).
@@ -75,11 +76,12 @@ pub(crate) struct Foreseen<'g> {
 }
 
 impl<O: Occupant> Table<O> {
-    /// The first step: asks for the key's home.
+    /// The first step: asks for the key's home and the bucket behind it.
     pub(crate) fn foresee<'g>(&self, key: &Key<'_>, guard: &'g Guard) -> Foreseen<'g> {
         let segment = self.segment(key.place, guard);
         let home = Segment::home_of(key.hash);
         segment.prefetch_bucket(home);
+        segment.prefetch_bucket(home + 1);
         Foreseen {
             segment,
             home,
@@ -95,19 +97,13 @@ impl Foreseen<'_> {
         let lines = EXTENT.get().lines();
         let mut elsewhere: SmallVec<[Foreseen<'_>; 16]> = SmallVec::new();
         for key in batch {
-            if !key.prefetch_named_in(key.home, lines) {
-                key.segment.prefetch_bucket(key.home + 1);
+            let is_near = key.prefetch_named_in(key.home, lines)
+                || key.prefetch_named_in(key.home + 1, lines);
+            if !is_near && key.segment.control(key.home).stashed() > 0 {
+                key.segment.prefetch_bucket(key.first_stash());
                 elsewhere.push(*key);
             }
         }
-        elsewhere.retain(|key| {
-            let is_stashed = !key.prefetch_named_in(key.home + 1, lines)
-                && key.segment.control(key.home).stashed() > 0;
-            if is_stashed {
-                key.segment.prefetch_bucket(key.first_stash());
-            }
-            is_stashed
-        });
         for key in elsewhere {
             key.prefetch_named_in(key.first_stash(), lines);
         }
