@@ -7,6 +7,7 @@ const REMEMBERED: u8 = 64;
 ///
 /// Where every key that comes was asked for before, there are as many of them as evictions. Where
 /// keys are written and nobody asks there are none: nothing says then that they will be wanted.
+/// Each thread counts its own. One that serves only writers moves nothing, as if nobody asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     reads_in_vain: u8,
