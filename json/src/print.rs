@@ -144,10 +144,21 @@ pub fn print_number(number: Number, out: &mut Vec<u8>) {
     match number {
         Number::Int(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         Number::Uint(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-        Number::Float(value) => {
-            out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
-        }
+        Number::Float(value) => print_float(value, out),
     }
+}
+
+fn print_float(value: f64, out: &mut Vec<u8>) {
+    /// From here on there is an exponent, of which RedisJSON does not print the plus.
+    const EXPONENT_MIN: f64 = 1e16;
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    if value.abs() < EXPONENT_MIN {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let (mantissa, exponent) = text.split_once('+').unwrap_or((text, ""));
+    out.extend_from_slice(mantissa.as_bytes());
+    out.extend_from_slice(exponent.as_bytes());
 }
 
 /// Appends a string in quotes, escaping what JSON says must be.

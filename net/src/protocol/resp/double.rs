@@ -29,10 +29,10 @@ pub(super) fn push_double(value: f64, out: &mut Vec<u8>) {
 
 /// The shortest digits of a float, and the power of ten of the last of them.
 fn decimal(magnitude: f64) -> (Vec<u8>, i32) {
-    let mut buffer = ryu::Buffer::new();
+    let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(magnitude);
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let exponent: i32 = exponent.parse().expect("ryu writes numbers");
+    let exponent: i32 = exponent.parse().expect("zmij writes numbers");
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let mut digits = [whole.as_bytes(), fraction.as_bytes()].concat();
     let mut exponent = exponent - fraction.len() as i32;
