@@ -176,6 +176,16 @@ pub(crate) fn split_name(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// The mantissa and scale of the float at the front of `bytes`, if it is written as a decimal.
+#[inline]
+pub(crate) fn decimal_at(bytes: &[u8]) -> Option<(i64, u8)> {
+    let width = match bytes[0] {
+        tag @ DECIMAL_1..=DECIMAL_6 => usize::from(tag - DECIMAL_1) + 1,
+        _ => return None,
+    };
+    Some((signed_at(bytes, 2, width), bytes[1]))
+}
+
 /// The number at the front of `bytes`, if that is one.
 #[inline(always)] // Into registers: what is passed on through memory is waited for.
 pub(crate) fn number(bytes: &[u8]) -> Option<Number> {

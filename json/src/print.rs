@@ -66,6 +66,11 @@ impl Value<'_> {
 
 /// Appends a packed value as compact text: its strings are taken for the UTF-8 they are.
 fn print_packed(bytes: &[u8], out: &mut Vec<u8>) {
+    if let Some((mantissa, scale)) = packed::decimal_at(bytes)
+        && print_decimal(mantissa, usize::from(scale), out)
+    {
+        return;
+    }
     match packed::item(bytes) {
         Item::Null => out.extend_from_slice(b"null"),
         Item::Bool(true) => out.extend_from_slice(b"true"),
@@ -146,6 +151,28 @@ pub fn print_number(number: Number, out: &mut Vec<u8>) {
         Number::Uint(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         Number::Float(value) => print_float(value, out),
     }
+}
+
+/// Appends what [`print_float`] would for a float that is kept as a decimal, whose digits are the
+/// shortest already; not if it is so small that it has an exponent.
+fn print_decimal(mantissa: i64, scale: usize, out: &mut Vec<u8>) -> bool {
+    /// So many zeros stand between the point and the first digit of 1e-5, the smallest without.
+    const ZEROS_MAX: usize = 4;
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(mantissa.unsigned_abs()).as_bytes();
+    let zeros = scale.saturating_sub(digits.len());
+    if zeros > ZEROS_MAX {
+        return false;
+    }
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+    if mantissa < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
+    out.push(b'.');
+    out.extend_from_slice(&b"0000"[..zeros]);
+    out.extend_from_slice(if fraction.is_empty() { b"0" } else { fraction });
+    true
 }
 
 fn print_float(value: f64, out: &mut Vec<u8>) {

@@ -27,6 +27,22 @@ fn what_is_read_is_printed() {
     assert_eq!(reprint(" [ 1e16 , 1E-7 ] "), "[1e16,1e-7]");
 }
 
+proptest::proptest! {
+    #[test]
+    fn floats_are_printed_in_their_shortest_form(
+        mantissa in -99_999_999_i64..99_999_999,
+        scale in 0..24_i32,
+        bits: u64,
+    ) {
+        let short = mantissa as f64 / 10_f64.powi(scale);
+        let any = Some(f64::from_bits(bits)).filter(|any| any.is_finite());
+        for float in [short, -short, short.trunc(), any.unwrap_or(0.1)] {
+            let shortest = zmij::Buffer::new().format_finite(float).replace('+', "");
+            proptest::prop_assert_eq!(reprint(&shortest), shortest);
+        }
+    }
+}
+
 #[test]
 fn short_scalars_are_read_as_in_a_document() {
     let scalars = [
