@@ -11,7 +11,7 @@ use benches::clock::Moment;
 use benches::report::Table;
 use benches::server::{Peer, pin_to};
 
-use crate::shifts::{Cache, Gauge, LIVE_BYTES, LIVE_BYTES_QUICK, PHASES, start};
+use crate::shifts::{Cache, Gauge, LIVE_BYTES, LIVE_BYTES_QUICK, PHASES, Ratios, start};
 use crate::{LOAD_CORE, Plan, SERVER_CORE};
 
 const MINUTES: u64 = 60;
@@ -44,14 +44,18 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         cells.extend(histories.iter().map(|history| history[phase].to_string()));
         table.row(cells);
     }
-    let mut cells = vec!["worst".to_owned(), "from the second phase on".to_owned()];
-    cells.extend(histories.iter().map(|history| {
-        let worst = history[1..]
-            .iter()
-            .fold(0_f64, |worst, stretch| worst.max(stretch.worst));
-        format!("{worst:.2}")
-    }));
-    table.row(cells);
+    let worst = histories.iter().map(|history| {
+        let worst = history[1..].iter().map(|stretch| stretch.worst);
+        worst.fold(Ratios::default(), Ratios::max)
+    });
+    let worst: Vec<Ratios> = worst.collect();
+    for (by, print) in [
+        ("by keys and values", by_content as fn(&Ratios) -> String),
+        ("by what the server counts", |worst| worst.counted()),
+    ] {
+        let heading = ["worst from the second phase on", by].map(str::to_owned);
+        table.row(heading.into_iter().chain(worst.iter().map(print)));
+    }
     println!(
         "Resident bytes by live bytes of keys and values, {} MB live: worst of a phase, at its \
          end (two of live bytes are written per phase, evenly; all servers at once on core \
@@ -61,15 +65,19 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// One phase of a server: its worst ratio of resident to live bytes, and the last.
+fn by_content(ratios: &Ratios) -> String {
+    format!("{:.2}", ratios.by_content)
+}
+
+/// One phase of a server: its worst ratios of resident to other bytes, and the last.
 struct Stretch {
-    worst: f64,
-    last: f64,
+    worst: Ratios,
+    last: Ratios,
 }
 
 impl std::fmt::Display for Stretch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.2}, {:.2}", self.worst, self.last)
+        write!(f, "{}, {}", by_content(&self.worst), by_content(&self.last))
     }
 }
 
@@ -88,8 +96,8 @@ fn watch(
         let sizes = PHASES[phase % PHASES.len()];
         let (mut written, bytes) = (0, 2 * live_bytes);
         let mut stretch = Stretch {
-            worst: 0.0,
-            last: 0.0,
+            worst: Ratios::default(),
+            last: Ratios::default(),
         };
         while written < bytes {
             for _ in 0..BATCHES_PER_LOOK {
@@ -98,7 +106,7 @@ fn watch(
             let share = (written as f64 / bytes as f64).min(1.0);
             let due = phase_time.mul_f64(phase as f64 + share);
             sleep(due.saturating_sub(begin.elapsed()));
-            stretch.last = gauge.ratios(cache.bytes)?.by_content;
+            stretch.last = gauge.ratios(cache.bytes)?;
             stretch.worst = stretch.worst.max(stretch.last);
         }
         eprintln!("{} after phase {phase}: {stretch}", peer.name);

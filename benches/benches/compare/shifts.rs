@@ -81,8 +81,7 @@ fn shift(peer: &Peer, live_bytes: usize) -> io::Result<Vec<String>> {
         cells.push(format!("{:.2}", gauge.ratios(cache.bytes)?.by_content));
     }
     cells.push(format!("{:.2}", worst.by_content));
-    let counted = worst.by_count.map(|ratio| format!("{ratio:.2}"));
-    cells.push(counted.unwrap_or_else(|| "-".to_owned()));
+    cells.push(worst.counted());
     cells.push(format!("{:.1}", server.cpu()?.as_secs_f64()));
     Ok(cells)
 }
@@ -110,7 +109,14 @@ pub(crate) struct Ratios {
 }
 
 impl Ratios {
-    fn max(self, other: Ratios) -> Ratios {
+    /// What to print of the second.
+    pub(crate) fn counted(self) -> String {
+        let ratio = self.by_count.map(|ratio| format!("{ratio:.2}"));
+        ratio.unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// The greater of each.
+    pub(crate) fn max(self, other: Ratios) -> Ratios {
         Ratios {
             by_content: self.by_content.max(other.by_content),
             by_count: self
