@@ -3,6 +3,7 @@
 use super::{Db, Draft};
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::eviction::Access;
 use crate::keyspace;
 use crate::publish::{self, Provisional};
 use crate::table::{Absence, Key, Look, Spot};
@@ -87,7 +88,9 @@ impl<'g> Db<'g> {
         (spot, old): (&Spot<'g>, Entry<'g>),
         (entry, is_small): (Entry<'g>, bool),
     ) -> Result<Entry<'g>, Provisional<'g>> {
-        self.store.eviction().note_write(key.hash, entry);
+        self.store
+            .eviction()
+            .note_request(key.hash, entry, Access::Write);
         let new = keyspace::occupied(entry);
         let table = &self.database.table;
         if table.replace(spot, new, self.guard).is_none() {
@@ -128,7 +131,7 @@ impl<'g> Db<'g> {
     fn note_new(&self, key: &Key<'_>, entry: Entry<'g>) {
         let eviction = self.store.eviction();
         eviction.note_insertion(entry.memory_bytes(), self.store.memory_bytes_max());
-        eviction.note_write(key.hash, entry);
+        eviction.note_request(key.hash, entry, Access::Write);
     }
 
     /// As [`Db::put`], where there is none.
@@ -234,7 +237,7 @@ impl<'g> Db<'g> {
         };
         let made = publish::provisional(self.guard, (key.bytes, version), draft, usage);
         match old {
-            Some(_) => eviction.note_write(key.hash, made.entry),
+            Some(_) => eviction.note_request(key.hash, made.entry, Access::Write),
             None => self.note_new(key, made.entry),
         }
         made

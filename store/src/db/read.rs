@@ -6,6 +6,7 @@ use super::Db;
 use super::atomic::ATTEMPTS_WITHOUT_TICKET;
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::eviction::Access;
 use crate::table::{Foreseen, Key, note_entry_bytes};
 use crate::thread;
 use crate::transaction::commit::{Scope, resolve_visited};
@@ -132,7 +133,9 @@ impl<'g> Db<'g> {
 
     fn note_use_at(&self, hash: u64, entry: Entry<'g>) {
         self.touch(entry);
-        self.store.eviction().note_read(hash, entry);
+        self.store
+            .eviction()
+            .note_request(hash, entry, Access::Read);
     }
 
     #[inline(always)]

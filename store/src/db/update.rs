@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Change, Db, Draft};
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::eviction::Access;
 use crate::keyspace;
 use crate::publish::Provisional;
 use crate::table::{Key, Look};
@@ -259,6 +260,6 @@ impl<'g> Db<'g> {
     fn note_rewrite(&self, hash: u64, entry: Entry<'g>) {
         let eviction = self.store.eviction();
         entry.rewrite(self.present());
-        eviction.note_write(hash, entry);
+        eviction.note_request(hash, entry, Access::Write);
     }
 }

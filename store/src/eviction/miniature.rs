@@ -103,9 +103,9 @@ impl Residents {
     }
 }
 
-/// What is done with a key that is there.
+/// What a request does with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     Read,
     Write,
 }
