@@ -50,11 +50,14 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     });
     let worst: Vec<Ratios> = worst.collect();
     for (by, print) in [
-        ("by keys and values", by_content as fn(&Ratios) -> String),
-        ("by what the server counts", |worst| worst.counted()),
+        (
+            "by keys and values",
+            Ratios::content as fn(Ratios) -> String,
+        ),
+        ("by what the server counts", Ratios::counted),
     ] {
         let heading = ["worst from the second phase on", by].map(str::to_owned);
-        table.row(heading.into_iter().chain(worst.iter().map(print)));
+        table.row(heading.into_iter().chain(worst.iter().copied().map(print)));
     }
     println!(
         "Resident bytes by live bytes of keys and values, {} MB live: worst of a phase, at its \
@@ -65,10 +68,6 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-fn by_content(ratios: &Ratios) -> String {
-    format!("{:.2}", ratios.by_content)
-}
-
 /// One phase of a server: its worst ratios of resident to other bytes, and the last.
 struct Stretch {
     worst: Ratios,
@@ -77,7 +76,7 @@ struct Stretch {
 
 impl std::fmt::Display for Stretch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}, {}", by_content(&self.worst), by_content(&self.last))
+        write!(f, "{}, {}", self.worst.content(), self.last.content())
     }
 }
 

@@ -78,9 +78,9 @@ fn shift(peer: &Peer, live_bytes: usize) -> io::Result<Vec<String>> {
             }
         }
         sleep(REST);
-        cells.push(format!("{:.2}", gauge.ratios(cache.bytes)?.by_content));
+        cells.push(gauge.ratios(cache.bytes)?.content());
     }
-    cells.push(format!("{:.2}", worst.by_content));
+    cells.push(worst.content());
     cells.push(worst.counted());
     cells.push(format!("{:.1}", server.cpu()?.as_secs_f64()));
     Ok(cells)
@@ -103,13 +103,18 @@ pub(crate) fn start(peer: &Peer) -> io::Result<Server> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ratios {
     /// By the bytes of keys and values.
-    pub(crate) by_content: f64,
+    by_content: f64,
     /// By what the server says that it uses: what it allocates with its overhead.
     by_count: Option<f64>,
 }
 
 impl Ratios {
-    /// What to print of the second.
+    /// The first, as it is printed.
+    pub(crate) fn content(self) -> String {
+        format!("{:.2}", self.by_content)
+    }
+
+    /// The second.
     pub(crate) fn counted(self) -> String {
         let ratio = self.by_count.map(|ratio| format!("{ratio:.2}"));
         ratio.unwrap_or_else(|| "-".to_owned())
