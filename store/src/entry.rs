@@ -561,6 +561,12 @@ impl<'g> Entry<'g> {
         self.bytes(key_at + key_bytes, value_bytes)
     }
 
+    /// Whether the value has a type.
+    #[inline]
+    pub(crate) fn is(self, kind: Kind) -> bool {
+        self.header().shape & 0b111 == kind as u8
+    }
+
     /// The type of the value.
     #[inline]
     pub fn kind(self) -> Kind {
@@ -573,6 +579,12 @@ impl<'g> Entry<'g> {
             Form::Handle if self.kind() == Kind::String => Form::Text,
             form => form,
         }
+    }
+
+    /// Whether the value is a tree's root record.
+    #[inline]
+    pub(crate) fn is_tree(self) -> bool {
+        self.header().shape >> 3 & 0b11 == Form::Tree as u8
     }
 
     /// Whether all of the value stands here for sure: what has another form may do so, too.

@@ -95,6 +95,7 @@ impl Occupants {
 }
 
 /// The hash of a key under the secrets of a store.
+#[inline(always)]
 pub(crate) fn hash_of(secrets: &RapidSecrets, key: &[u8]) -> u64 {
     rapidhash_v3_seeded(key, secrets)
 }

@@ -118,7 +118,7 @@ impl Stretch {
         for slot in taken {
             if let Some(bytes) = Entry::key_in(slot) {
                 let key = Key::new(bytes, db.store().hash(bytes));
-                table.foresee(&key, db.guard());
+                table.foresee(key, db.guard());
                 standing.push((key, slot.start().as_ptr().addr()));
             }
         }

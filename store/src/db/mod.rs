@@ -26,7 +26,6 @@ use crate::transaction::commit::Scope;
 use crate::usage::{Present, Settled};
 
 pub use draft::{Change, Draft};
-pub use read::HashedKey;
 pub use update::Basis;
 
 /// A database under a guard at one moment.

@@ -1,5 +1,7 @@
 //! Looking at keys, and what is noted of it.
 
+use std::ops::ControlFlow;
+
 use smallvec::SmallVec;
 
 use super::Db;
@@ -7,48 +9,66 @@ use super::atomic::ATTEMPTS_WITHOUT_TICKET;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::eviction::Access;
-use crate::table::{Foreseen, Key, note_entry_bytes};
+use crate::table::{Foreseen, Key, Named, note_entry_bytes};
 use crate::thread;
-use crate::transaction::commit::{Scope, resolve_visited};
+use crate::transaction::commit::{Scope, resolve_named, resolve_visited};
 use crate::transaction::together::Entries;
 use crate::value;
 
-/// A key that is hashed once, where it is looked ahead for and then looked up.
-#[derive(Clone, Copy, Debug)]
-pub struct HashedKey<'k>(Key<'k>);
-
-impl<'k> HashedKey<'k> {
-    /// The key.
-    pub fn bytes(self) -> &'k [u8] {
-        self.0.bytes
-    }
-}
+/// So many keys are fetched into the cache together.
+const BATCH_KEYS: usize = 32;
 
 impl<'g> Db<'g> {
     /// The entry at a key that has not expired; notes the use.
+    // Inlined: what a caller knows, as the length of its keys, need not be asked again.
+    #[inline]
     pub fn read(&self, key: &[u8]) -> Option<Entry<'g>> {
-        self.read_hashed(self.hashed(key))
+        let key = self.key(key);
+        let found = self.peek_at(&key);
+        self.noted_at(key.hash, found)
     }
 
-    /// A key for [`Db::prefetch_hashed`] and [`Db::read_hashed`] of any database of the store.
+    /// Reads keys as [`Db::read`] does, in their order, but fetches what many of them need into the
+    /// cache first; until `visit` breaks off.
     #[inline]
-    pub fn hashed<'k>(&self, key: &'k [u8]) -> HashedKey<'k> {
-        HashedKey(self.key(key))
+    pub fn read_batch<'k>(
+        &self,
+        keys: &'k [impl AsRef<[u8]>],
+        mut visit: impl FnMut(&'k [u8], Option<Entry<'g>>) -> ControlFlow<()>,
+    ) {
+        let table = &self.database.table;
+        for keys in keys.chunks(BATCH_KEYS) {
+            let mut batch: SmallVec<[_; BATCH_KEYS]> = SmallVec::new();
+            for key in keys {
+                batch.push(table.foresee(self.key(key.as_ref()), self.guard));
+            }
+            self.prefetch_foreseen(&mut batch);
+            for foreseen in &batch {
+                let key = &foreseen.key;
+                let found = match self.in_transaction {
+                    true => self.peek_privately(*key),
+                    false => self.live_at(key, table.named_ahead(foreseen, self.guard)),
+                };
+                if visit(key.bytes, self.noted_at(key.hash, found)).is_break() {
+                    return;
+                }
+            }
+        }
     }
 
-    /// As [`Db::read`].
-    #[inline]
-    pub fn read_hashed(&self, HashedKey(key): HashedKey<'_>) -> Option<Entry<'g>> {
-        let Some(entry) = self.peek_at(&key) else {
+    /// What was found at a key by somebody who reads it.
+    #[inline(always)]
+    fn noted_at(&self, hash: u64, found: Option<Entry<'g>>) -> Option<Entry<'g>> {
+        let Some(entry) = found else {
             thread::note_miss();
             if self.notes_use {
-                self.store.eviction().note_absence(key.hash);
+                self.store.eviction().note_absence(hash);
             }
             return None;
         };
         thread::note_hit();
         if self.notes_use {
-            self.note_use_at(key.hash, entry);
+            self.note_use_at(hash, entry);
         }
         Some(entry)
     }
@@ -108,7 +128,13 @@ impl<'g> Db<'g> {
         if self.in_transaction {
             return self.peek_privately(*key);
         }
-        let entry = resolve_visited(self.database.table.named(key, self.guard)?, self.guard)?;
+        self.live_at(key, self.database.table.named(key, self.guard))
+    }
+
+    /// The entry that counts in a key's slot, unless it has expired.
+    #[inline(always)]
+    fn live_at(&self, key: &Key<'_>, named: Named) -> Option<Entry<'g>> {
+        let entry = resolve_named(named, self.guard)?;
         if entry.is_expired(self.now_ms) {
             self.meet_expired(*key);
             return None;
@@ -147,19 +173,16 @@ impl<'g> Db<'g> {
 
     /// A hint that `keys` will be wanted soon: fetches what a lookup needs into the cache.
     pub fn prefetch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) {
-        self.prefetch_keys(keys.into_iter().map(|key| self.key(key)));
+        let mut batch: SmallVec<[_; BATCH_KEYS]> = SmallVec::new();
+        for key in keys {
+            let foreseen = self.database.table.foresee(self.key(key), self.guard);
+            batch.push(foreseen);
+        }
+        self.prefetch_foreseen(&mut batch);
     }
 
-    /// As [`Db::prefetch`].
-    pub fn prefetch_hashed(&self, keys: &[HashedKey<'_>]) {
-        self.prefetch_keys(keys.iter().map(|key| key.0));
-    }
-
-    fn prefetch_keys<'k>(&self, keys: impl Iterator<Item = Key<'k>>) {
-        let table = &self.database().table;
-        let foreseen: SmallVec<[Foreseen<'_>; 32]> =
-            keys.map(|key| table.foresee(&key, self.guard)).collect();
-        let first = Foreseen::prefetch_all(&foreseen);
+    fn prefetch_foreseen(&self, batch: &mut [Foreseen<'_, 'g>]) {
+        let first = Foreseen::prefetch_all(batch);
         if let Some(entry) = first.and_then(|first| resolve_visited(first, self.guard)) {
             note_entry_bytes(entry.block().bytes());
         }

@@ -157,6 +157,24 @@ impl Found {
     };
 }
 
+impl Found {
+    fn named(self) -> Named {
+        match self.word.is_empty() {
+            true => Named::Nothing,
+            false => Named::Something(self.word.occupied()),
+        }
+    }
+}
+
+/// What a key's slot names. Mostly that is an entry, which is told apart so that nobody has to
+/// look at it again for that.
+pub(crate) enum Named {
+    Entry(Occupied),
+    /// An entry or a descriptor.
+    Something(Occupied),
+    Nothing,
+}
+
 /// What the slots of one bucket say.
 enum Likely {
     /// The key is in one of them.
@@ -194,10 +212,17 @@ impl<O: Occupant> Table<O> {
 
     /// What the key's slot names: for those who will not change it.
     #[inline(always)]
-    pub(crate) fn named(&self, key: &Key<'_>, guard: &Guard) -> Option<Occupied> {
+    pub(crate) fn named(&self, key: &Key<'_>, guard: &Guard) -> Named {
         let home = Segment::home_of(key.hash);
-        let (_, _, found) = self.search(key, home, guard);
-        (!found.word.is_empty()).then(|| found.word.occupied())
+        let (segment, control) = self.settled(key, home, guard);
+        match self.search_likely(key, segment, home) {
+            Likely::There(found) => Named::Entry(found.word.occupied()),
+            Likely::Unlike => self.search_segment(*key, segment, control).named(),
+            Likely::Elsewhere => match self.search_likely(key, segment, home + 1) {
+                Likely::There(found) => Named::Entry(found.word.occupied()),
+                _ => self.search_segment(*key, segment, control).named(),
+            },
+        }
     }
 
     /// The segment that has the key or would have it, its home's control word from before the
@@ -209,17 +234,24 @@ impl<O: Occupant> Table<O> {
         home: usize,
         guard: &'g Guard,
     ) -> (&'g Segment, Control, Found) {
-        let mut segment = self.segment(key.place, guard);
-        let mut control = segment.control(home);
-        if !control.is_settled() {
-            (segment, control) = followed(segment, (home, key.place), guard);
-        }
+        let (segment, control) = self.settled(key, home, guard);
         let found = match self.search_likely(key, segment, home) {
             Likely::There(found) => found,
             Likely::Unlike => self.search_segment(*key, segment, control),
             Likely::Elsewhere => self.search_farther(*key, segment, control),
         };
         (segment, control, found)
+    }
+
+    /// As [`followed`], for a key.
+    #[inline(always)]
+    fn settled<'g>(&self, key: &Key<'_>, home: usize, guard: &'g Guard) -> (&'g Segment, Control) {
+        let segment = self.segment(key.place, guard);
+        let control = segment.control(home);
+        match control.is_settled() {
+            true => (segment, control),
+            false => followed(segment, (home, key.place), guard),
+        }
     }
 
     /// Looks at the one slot of a bucket that can have the key, unless much is against it.

@@ -47,7 +47,7 @@ mod models;
 mod tests;
 
 use directory::Root;
-pub(crate) use find::{Absence, Look, Spot};
+pub(crate) use find::{Absence, Look, Named, Spot};
 pub(crate) use prefetch::{Foreseen, note_entry_bytes, prefetch};
 pub(crate) use sample::{DRAWN, Region, Start};
 use segment::{CAPACITY, Segment};

@@ -10,15 +10,16 @@
 //! How long an entry is stands in the entry. To wait for that before asking for the rest takes
 //! longer than to guess, so each thread goes by the entries it met lately ([`Extent`]).
 //!
-//! Everything here is a hint. What is remembered from step to step is used for nothing else.
+//! All that is asked for here is a hint. What the second step sees in a slot is more: who only
+//! reads can take it for what the key's slot names ([`Table::named_ahead`]).
 
 use std::cell::Cell;
 
 use smallvec::SmallVec;
 
 use super::segment::Segment;
-use super::word::Occupied;
-use super::{Key, Occupant, Table};
+use super::word::{Control, Occupied, Word};
+use super::{Key, Named, Occupant, Table};
 use crate::reclaim::Guard;
 
 /// Asks for a cache line.
@@ -67,47 +68,69 @@ pub(crate) fn note_entry_bytes(bytes: usize) {
     EXTENT.set(EXTENT.get().with(bytes));
 }
 
-/// Where a key that will be looked up has its home.
+/// A key that will be looked up, where its home is, and what was seen there.
 #[derive(Clone, Copy)]
-pub(crate) struct Foreseen<'g> {
+pub(crate) struct Foreseen<'k, 'g> {
+    pub(crate) key: Key<'k>,
     segment: &'g Segment,
     home: usize,
-    tag: u16,
+    /// Empty, or a plain word that was in its slot, under the guard of `'g`, when the home was
+    /// settled, and is the key's, most probably.
+    word: Word,
 }
 
 impl<O: Occupant> Table<O> {
     /// The first step: asks for the key's home and the bucket behind it.
-    pub(crate) fn foresee<'g>(&self, key: &Key<'_>, guard: &'g Guard) -> Foreseen<'g> {
+    #[inline(always)]
+    pub(crate) fn foresee<'k, 'g>(&self, key: Key<'k>, guard: &'g Guard) -> Foreseen<'k, 'g> {
         let segment = self.segment(key.place, guard);
         let home = Segment::home_of(key.hash);
         segment.prefetch_bucket(home);
         segment.prefetch_bucket(home + 1);
         Foreseen {
+            key,
             segment,
             home,
-            tag: key.tag(),
+            word: Word::EMPTY,
         }
+    }
+
+    /// As [`Table::named`], of a key whose batch all steps were taken for: what its slot named then
+    /// or names now.
+    #[inline(always)]
+    pub(crate) fn named_ahead(&self, foreseen: &Foreseen<'_, '_>, guard: &Guard) -> Named {
+        let Foreseen { key, word, .. } = foreseen;
+        // SAFETY: the word was in its slot under the guard of the first step, is a committed one
+        // and names an entry.
+        let is_key = || unsafe { self.occupants.is_key_of_entry(word.occupied(), key.bytes) };
+        if !word.is_empty() && is_key() {
+            return Named::Entry(word.occupied());
+        }
+        self.named(key, guard)
     }
 }
 
-impl Foreseen<'_> {
+impl Foreseen<'_, '_> {
     /// The second step and those after it, for all keys of a batch. What the first key of all
     /// leads to, most probably, if that was found at once: the first to arrive.
-    pub(crate) fn prefetch_all(batch: &[Foreseen<'_>]) -> Option<Occupied> {
+    pub(crate) fn prefetch_all(batch: &mut [Foreseen<'_, '_>]) -> Option<Occupied> {
         let lines = EXTENT.get().lines();
-        let mut elsewhere: SmallVec<[Foreseen<'_>; 16]> = SmallVec::new();
-        for key in batch {
-            let is_near = key.prefetch_named_in(key.home, lines)
-                || key.prefetch_named_in(key.home + 1, lines);
-            if !is_near && key.segment.control(key.home).stashed() > 0 {
+        let mut elsewhere: SmallVec<[u32; 16]> = SmallVec::new();
+        for (at, key) in batch.iter_mut().enumerate() {
+            let control = key.segment.control(key.home);
+            let is_near = key.prefetch_named_in(key.home, control, lines)
+                || key.prefetch_named_in(key.home + 1, control, lines);
+            if !is_near && control.stashed() > 0 {
                 key.segment.prefetch_bucket(key.first_stash());
-                elsewhere.push(*key);
+                elsewhere.push(at as u32);
             }
         }
-        for key in elsewhere {
-            key.prefetch_named_in(key.first_stash(), lines);
+        for at in elsewhere {
+            let key = &mut batch[at as usize];
+            key.prefetch_named_in(key.first_stash(), key.segment.control(key.home), lines);
         }
-        batch.first()?.entry_at_home()
+        let first = batch.first()?.word;
+        (!first.is_empty()).then(|| first.occupied())
     }
 
     fn first_stash(&self) -> usize {
@@ -116,20 +139,21 @@ impl Foreseen<'_> {
             .unwrap_or(self.home)
     }
 
-    /// Asks for what a bucket names for the key, most probably; false if it does not.
-    fn prefetch_named_in(&self, bucket: usize, lines: u32) -> bool {
-        let (_, word) = self.segment.likeliest(bucket, self.tag);
-        let is_there = word.has_tag(self.tag) && !word.is_empty();
+    /// Asks for what a bucket names for the key, most probably; false if it does not. `control` is
+    /// the home's, from before.
+    #[inline(always)]
+    fn prefetch_named_in(&mut self, bucket: usize, control: Control, lines: u32) -> bool {
+        let tag = self.key.tag();
+        let (_, word) = self.segment.likeliest(bucket, tag);
+        let is_plain = word.is_plain_with(tag);
+        if is_plain && control.is_settled() {
+            self.word = word;
+        }
+        let is_there = is_plain || word.has_tag(tag) && !word.is_empty();
         if is_there {
             word.prefetch(lines);
         }
         is_there
-    }
-
-    /// The entry that a plain word at home names, in its slot under the guard.
-    fn entry_at_home(&self) -> Option<Occupied> {
-        let (_, word) = self.segment.likeliest(self.home, self.tag);
-        word.is_plain_with(self.tag).then(|| word.occupied())
     }
 }
 

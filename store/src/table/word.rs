@@ -26,6 +26,7 @@ const ADDRESS: u64 = (EXPIRES - 1) & !FLAGS;
 /// How far an address stands to the left.
 const ADDRESS_SHIFT: u32 = 1;
 const FLAGS: u64 = OWNED | TENTATIVE | FROZEN;
+const FLAG_BITS: u32 = FLAGS.count_ones();
 /// The address is that of a transaction's descriptor.
 const OWNED: u64 = 1;
 /// The insertion is not committed by the word alone; see `insert`.
@@ -111,10 +112,12 @@ impl Word {
         Word(self.0 ^ (u64::from(tag) << TAG_SHIFT))
     }
 
-    /// Whether it has the tag and names an entry, whatever the control word says.
+    /// Whether it has the tag and names an entry, whatever the control word says; not told of a
+    /// frozen one.
     pub(super) fn is_plain_with(self, tag: u16) -> bool {
-        let bits = self.flipped(tag).0;
-        bits & !(ADDRESS | EXPIRES | FROZEN) == 0 && !self.is_empty()
+        // With the flags in front, what has one, or another tag, or is empty, is out of one range.
+        let bits = self.flipped(tag).0.rotate_right(FLAG_BITS);
+        bits.wrapping_sub(1) < (ADDRESS | EXPIRES) >> FLAG_BITS
     }
 
     /// The part of the key's hash.
@@ -157,9 +160,12 @@ impl Word {
         super::prefetch(address_in(self.0) + HEADER_BYTES - 1);
     }
 
-    /// Fetches so many lines of what it names.
+    /// Fetches so many lines of what it names, and two at least.
     pub(super) fn prefetch(self, lines: u32) {
-        (0..lines as usize).for_each(|line| super::prefetch(address_in(self.0) + 64 * line));
+        let line = |line: u32| super::prefetch(address_in(self.0) + 64 * line as usize);
+        line(0);
+        line(1);
+        (2..lines).for_each(line);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::keyspace::{self, Keyspace, Root};
 use crate::publish;
 use crate::reclaim::Guard;
-use crate::table::{Key, Look, Occupied};
+use crate::table::{Key, Look, Named, Occupied};
 use crate::thread;
 use crate::value;
 
@@ -52,7 +52,7 @@ impl<'g> Scope<'g> {
     /// The entry a reader sees at a key.
     pub(crate) fn entry(&self, database: usize, key: &Key<'_>) -> Option<Entry<'g>> {
         let table = &self.keyspace.database(database).table;
-        resolve(table.named(key, self.guard)?)
+        resolve_named(table.named(key, self.guard), self.guard)
     }
 
     /// Looks at a key as a reader does.
@@ -467,4 +467,14 @@ fn entry_at<'g>(address: NonNull<()>) -> Entry<'g> {
 /// The entry that counts in a slot that was seen under the guard.
 pub(crate) fn resolve_visited<'g>(occupied: Occupied, _guard: &'g Guard) -> Option<Entry<'g>> {
     resolve(occupied)
+}
+
+/// As [`resolve_visited`], of a key's slot.
+#[inline(always)]
+pub(crate) fn resolve_named<'g>(named: Named, _guard: &'g Guard) -> Option<Entry<'g>> {
+    match named {
+        Named::Entry(occupied) => Some(entry_at(occupied.address())),
+        Named::Something(occupied) => resolve(occupied),
+        Named::Nothing => None,
+    }
 }

@@ -363,7 +363,7 @@ pub fn object_encoding(entry: Entry<'_>) -> Encoding {
 /// The entry, if it is of `kind`.
 #[inline]
 fn of_kind(entry: Entry<'_>, kind: Kind) -> Result<Entry<'_>, Error> {
-    if entry.kind() == kind {
+    if entry.is(kind) {
         Ok(entry)
     } else {
         Err(Error::WrongType)

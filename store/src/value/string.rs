@@ -42,9 +42,9 @@ impl<'g> Str<'g> {
     #[inline]
     pub fn of(entry: Entry<'g>) -> Result<Str<'g>, Error> {
         let entry = of_kind(entry, Kind::String)?;
-        Ok(Str(match entry.form() {
-            Form::Tree => Repr::Chunks(Chunks::of(entry)),
-            _ => Repr::Flat(entry.value_bytes()),
+        Ok(Str(match entry.is_tree() {
+            true => Repr::Chunks(Chunks::of(entry)),
+            false => Repr::Flat(entry.value_bytes()),
         }))
     }
 

@@ -1,9 +1,11 @@
 //! Reads: get and its kin, mg, me, touch.
 
+use std::ops::ControlFlow;
+
 use smallvec::SmallVec;
 use store::value::same_value;
 use store::value::string::{self, Str};
-use store::{Change, Draft, Entry, HashedKey, Meta};
+use store::{Change, Draft, Entry, Meta};
 
 use super::stats::Use;
 use super::text::{Text, TextEntry};
@@ -27,29 +29,35 @@ impl<'c> Call<'c> {
         let mut is_fetched = self.is_fetched;
         while reply.len() <= len_max && !keys.is_empty() {
             let start = *keys;
-            let hashed = keys.take(BATCH_KEYS).map(|key| self.db.hashed(key));
-            let batch: SmallVec<[HashedKey<'_>; BATCH_KEYS]> = hashed.collect();
-            if batch.len() > 1 && !is_fetched {
-                self.db.prefetch_hashed(&batch);
-            }
-            is_fetched = false;
-            for (at, &key) in batch.iter().enumerate() {
-                if reply.len() > len_max {
-                    *keys = start.behind(at);
-                    break;
-                }
-                let found = self.db.read_hashed(key);
+            let batch: SmallVec<[&[u8]; BATCH_KEYS]> = keys.take(BATCH_KEYS).collect();
+            let mut answered = 0;
+            let mut answer = |key: &[u8], found: Option<Entry<'c>>| {
+                answered += 1;
                 match found.and_then(|entry| self.with_text(entry)) {
                     Some(found) => {
-                        write_value(key.bytes(), &found, with_tokens, reply);
+                        write_value(key, &found, with_tokens, reply);
                         hits += 1;
-                        self.note_use(key.bytes(), Use::Hit);
+                        self.note_use(key, Use::Hit);
                     }
                     None => {
                         misses += 1;
-                        self.note_use(key.bytes(), Use::Miss);
+                        self.note_use(key, Use::Miss);
                     }
                 }
+                match reply.len() <= len_max {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            };
+            if batch.len() > 1 && !is_fetched {
+                self.db.read_batch(&batch, answer);
+            } else {
+                let mut answers = batch.iter().map(|&key| answer(key, self.db.read(key)));
+                answers.find(|answer| answer.is_break());
+            }
+            is_fetched = false;
+            if answered < batch.len() {
+                *keys = start.behind(answered);
             }
         }
         self.state.note(self.thread, Count::CmdGet, hits + misses);
