@@ -254,7 +254,10 @@ impl<'a> ChunksEdit<'a> {
         match grown {
             Grown::One(child) => {
                 let count = self.ledger.inner(link).count(last) + added;
-                Grown::One(self.ledger.with_child(link, last, child, count))
+                {
+                    let place = self.ledger.place_of_child(link, last);
+                    Grown::One(self.ledger.with_child(place, child, count))
+                }
             }
             Grown::Two((child, count), right) => {
                 let mut slots = self.ledger.inner(link).slots();
@@ -294,7 +297,8 @@ impl<'a> ChunksEdit<'a> {
             if from < to {
                 let part = &patch[from - offset..to - offset];
                 let child = self.overwrite_below(slot.link, from - start, part);
-                link = self.ledger.with_child(link, at, child, slot.count);
+                let place = self.ledger.place_of_child(link, at);
+                link = self.ledger.with_child(place, child, slot.count);
             }
             start = end;
         }

@@ -120,11 +120,12 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
                 (at, child, count)
             }
         };
+        let place = self.ledger.place_of_child(link, at);
         let before = self.len;
         let grown = self.put_below(child, hash, group);
         let count = count + (self.len - before);
         match grown {
-            Grown::One(child) => Grown::One(self.ledger.with_child(link, at, child, count)),
+            Grown::One(child) => Grown::One(self.ledger.with_child(place, child, count)),
             Grown::Two((child, count), right) => {
                 let inner = self.ledger.inner(link);
                 let mut slots = inner.slots();
@@ -236,7 +237,8 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             }
         };
         if let Some(child) = self.remove_below(child, hash, key) {
-            let link = self.ledger.with_child(link, at, child, count - 1);
+            let place = self.ledger.place_of_child(link, at);
+            let link = self.ledger.with_child(place, child, count - 1);
             return Some(match self.is_small(child) {
                 true => self.join_child(link, at),
                 false => link,

@@ -286,13 +286,12 @@ impl Link {
         unsafe { at.cast().write(child) };
     }
 
-    /// Amends one child of an inner node that is not fresh; none if the node must be copied.
+    /// Makes an amendment of one child of an inner node that is not fresh the edit's; none if the
+    /// node must be copied.
     ///
     /// # Safety
-    /// The node is an inner one with more than `index` children, and nobody views it through a
-    /// link with the amendments of the edit in progress.
-    pub(super) unsafe fn amend(self, index: usize, link: Link, count: u64) -> Option<Link> {
-        debug_assert!(link.is_marked(), "or `own_children` does not find it");
+    /// The node is an inner one with more than `index` children, and there.
+    pub(super) unsafe fn to_amend(self, index: usize) -> Option<Amendment> {
         // SAFETY: passed on to the caller.
         let header = unsafe { self.header() };
         // SAFETY: passed on to the caller.
@@ -301,20 +300,19 @@ impl Link {
         let last = inner.amended.last(index).map(|at| at as usize);
         let is_own = |&at: &usize| inner.children[inner.len() + at].link.is_marked();
         let again = last.filter(|_| self.is_amended()).filter(is_own);
-        let (at, amended) = match again {
-            Some(at) => (at, self),
-            None => {
-                // SAFETY: passed on to the caller.
-                let at = unsafe { self.claim(index, header.room()) }?;
-                (at, self.with_amendments(at + 1))
-            }
-        };
-        // SAFETY: the edit's; no link that others have says so many.
-        unsafe { self.write_nth(header, inner.len() + at, Child { link, count }) };
-        Some(amended)
+        if let Some(number) = again {
+            let node = self;
+            return Some(Amendment { node, number });
+        }
+        // SAFETY: passed on to the caller.
+        let number = unsafe { self.claim(index, header.room()) }?;
+        let node = self.with_amendments(number + 1);
+        Some(Amendment { node, number })
     }
 
     /// Makes the next amendment the edit's: one of child number `index`.
+    // Before the child is made: who waits for an atomic operation waits for all that was written
+    // before, and the memory of what was made is seldom in the cache.
     ///
     /// # Safety
     /// The node is an inner one, and there.
@@ -364,6 +362,30 @@ impl Link {
                 break;
             }
         }
+    }
+}
+
+/// An amendment that is the edit's to write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amendment {
+    /// Says that it counts.
+    node: Link,
+    number: usize,
+}
+
+impl Amendment {
+    /// Says what the child is from now on; the link to the node that says so, too.
+    ///
+    /// # Safety
+    /// The node is there, and nobody views it through a link with the amendments of the edit.
+    pub(super) unsafe fn write(self, link: Link, count: u64) -> Link {
+        debug_assert!(link.is_marked(), "or `own_children` does not find it");
+        // SAFETY: passed on to the caller.
+        let header = unsafe { self.node.header() };
+        let index = header.len as usize + self.number;
+        // SAFETY: the edit's; no link that others have says so many.
+        unsafe { self.node.write_nth(header, index, Child { link, count }) };
+        self.node
     }
 }
 

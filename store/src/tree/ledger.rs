@@ -1,7 +1,7 @@
 //! What an edit made and did away with, and the steps all edits share.
 
 use super::delta::{Blocks, list};
-use super::inner::{FANOUT_MAX, Inner, Slot, allocate_inner};
+use super::inner::{Amendment, FANOUT_MAX, Inner, Slot, allocate_inner};
 use super::node::{Items, Link, Node, Outside};
 use super::{Delta, Root};
 use crate::memory::{Block, usable_bytes};
@@ -17,6 +17,15 @@ pub(super) struct Ledger {
     /// For how many amendments new inner nodes have room.
     pub(super) room: usize,
     replaced: Blocks,
+}
+
+/// Where a node is to get another child.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    link: Link,
+    at: usize,
+    /// None: the node is fresh, or is to be copied.
+    amendment: Option<Amendment>,
 }
 
 /// What became of a node that was put into.
@@ -83,15 +92,34 @@ impl Ledger {
         self.memory_bytes += block.usable_bytes() as u64;
     }
 
-    /// The inner node with another child of so many elements, which the edit made or amended: in
-    /// place if the node is fresh, amended if it can be.
-    pub(super) fn with_child(&mut self, link: Link, at: usize, child: Link, count: u64) -> Link {
+    /// Where the inner node `link` is to get another child number `at`: in place if it is fresh,
+    /// amended if it can be. The child can be made afterwards.
+    pub(super) fn place_of_child(&self, link: Link, at: usize) -> Place {
+        let amendment = match link.is_fresh() {
+            true => None,
+            // SAFETY: an inner node with that child.
+            false => unsafe { link.to_amend(at) },
+        };
+        Place {
+            link,
+            at,
+            amendment,
+        }
+    }
+
+    /// The inner node with another child of so many elements, which the edit made or amended.
+    pub(super) fn with_child(&mut self, place: Place, child: Link, count: u64) -> Link {
+        let Place {
+            link,
+            at,
+            amendment,
+        } = place;
+        if let Some(amendment) = amendment {
+            // SAFETY: the edit's own, of a node that nobody views.
+            return unsafe { amendment.write(child, count) };
+        }
         let mut target = link;
         if !link.is_fresh() {
-            // SAFETY: an inner node with that child, which nobody views.
-            if let Some(amended) = unsafe { link.amend(at, child, count) } {
-                return amended;
-            }
             // SAFETY: the node is there.
             let copy = unsafe { link.copy() };
             target = self.made(copy);
