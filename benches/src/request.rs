@@ -27,6 +27,10 @@ pub enum Op {
     Mget,
     /// `EXISTS` of a hundred keys, all there: much to do for little that is sent back.
     Exists,
+    /// `SADD key member ...` of a hundred members, the same in all sets.
+    SaddMany,
+    /// `SINTERCARD` of two such sets: much to do for little that is sent either way.
+    Sintercard,
     /// `HSET key field value` on many small hashes.
     Hset,
     /// `HSET hash key value` on one large hash.
@@ -69,6 +73,8 @@ pub const JSON_FIELD_VALUE: &str = "\"light\"";
 pub const KEYS_PER_MULTI: usize = 10;
 /// Keys in an EXISTS.
 pub const KEYS_PER_EXISTS: usize = 100;
+/// Members of a set.
+const MEMBERS_PER_SET: usize = 100;
 /// The length of every key.
 pub const KEY_BYTES: usize = 16;
 const DIGITS: usize = 6;
@@ -86,6 +92,8 @@ impl Op {
             Op::Mset => "MSET(10)",
             Op::Mget => "MGET(10)",
             Op::Exists => "EXISTS(100)",
+            Op::SaddMany => "SADD(100)",
+            Op::Sintercard => "SINTERCARD of 100 and 100",
             Op::Hset => "HSET, hash per key",
             Op::HsetOne => "HSET, one hash",
             Op::Sadd => "SADD, one set",
@@ -118,6 +126,7 @@ impl Op {
     pub fn filled_by(self) -> Op {
         match self {
             Op::Get | Op::Set | Op::Mset | Op::Mget | Op::Exists => Op::Set,
+            Op::SaddMany | Op::Sintercard => Op::SaddMany,
             other if other.protocol() == Protocol::Memcached => Op::MemcachedSet,
             other => other,
         }
@@ -157,6 +166,7 @@ impl Op {
         match self {
             Op::Mset | Op::Mget => KEYS_PER_MULTI,
             Op::Exists => KEYS_PER_EXISTS,
+            Op::Sintercard => 2,
             Op::MemcachedGetMany(keys) => keys,
             _ => 1,
         }
@@ -269,6 +279,8 @@ fn write_digits(digits: &mut [u8], number: u32) {
 fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usize>) {
     let value = vec![b'x'; payload.value_bytes];
     let key = key_of(0);
+    let members = (0..MEMBERS_PER_SET).map(|number| format!("member:{number:09}"));
+    let members: Vec<String> = members.collect();
     let mut command: Vec<&[u8]> = Vec::new();
     match op {
         Op::Get => command.extend([&b"GET"[..], &key]),
@@ -277,6 +289,11 @@ fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usi
         Op::Hset => command.extend([&b"HSET"[..], &key, b"field", &value]),
         Op::HsetOne => command.extend([&b"HSET"[..], b"hash", &key, &value]),
         Op::Sadd => command.extend([&b"SADD"[..], b"set", &key]),
+        Op::SaddMany => {
+            command.extend([&b"SADD"[..], &key]);
+            command.extend(members.iter().map(String::as_bytes));
+        }
+        Op::Sintercard => command.extend([&b"SINTERCARD"[..], b"2", &key, &key]),
         Op::Mget => {
             command.push(b"MGET");
             command.extend([&key[..]; KEYS_PER_MULTI]);

@@ -3,8 +3,8 @@
 //! On two cores the load shares a core with one of them, so that the rate at the wire says more
 //! about the load than about the server. What tells is the server's CPU time per operation: as
 //! far as it stays the same with two threads, nothing is shared that costs. EXISTS of a hundred
-//! keys makes so little work for the load that its rate tells, too. The table by itself, without a
-//! load beside it, is measured on one and two threads by `--bench table`.
+//! keys and SINTERCARD of two sets make so little work for the load that their rates tell, too.
+//! The table by itself, without a load beside it, is measured by `--bench table`.
 
 use std::io;
 
@@ -17,6 +17,8 @@ use crate::cpu::{CONNECTIONS, fill, measure_once};
 use crate::{LOAD_CORE, Plan, SERVER_CORE};
 
 const KEYS: u32 = 1_000_000;
+/// Sets of a hundred members.
+const SETS: u32 = 20_000;
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
@@ -35,6 +37,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         Op::Mget,
         Op::Mset,
         Op::Exists,
+        Op::Sintercard,
         Op::MemcachedGet,
         Op::MemcachedSet,
     ];
@@ -47,7 +50,15 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
                     continue;
                 };
                 let payload = Payload::default();
-                fill(&server, op.filled_by(), payload, (0, KEYS))?;
+                let keys = match op {
+                    Op::Sintercard => SETS,
+                    _ => KEYS,
+                };
+                // Strings have the names of the sets.
+                if op == Op::Sintercard {
+                    server.admin()?.call(&["FLUSHALL"])?;
+                }
+                fill(&server, op.filled_by(), payload, (0, keys))?;
                 let shape = Shape {
                     op,
                     pipeline: 16,
@@ -55,7 +66,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
                     payload,
                 };
                 let mut load = Load::connect(address, shape)?;
-                let cost = measure_once(&server, &mut load, KEYS, plan.duration())?;
+                let cost = measure_once(&server, &mut load, keys, plan.duration())?;
                 let allowed = threads as f64 * 1e3 / cost.cpu_us;
                 table.row([
                     peer.name.clone(),
@@ -71,8 +82,8 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
         }
     }
     println!(
-        "Pipeline 16, {CONNECTIONS} connections, {KEYS} keys; one thread: server on core \
-         {SERVER_CORE}, load on core {LOAD_CORE}; two threads: server on both, load on core \
+        "Pipeline 16, {CONNECTIONS} connections, {KEYS} keys, {SETS} sets; one thread: server on \
+         core {SERVER_CORE}, load on core {LOAD_CORE}; two threads: server on both, load on core \
          {LOAD_CORE}:\n\n{table}"
     );
     Ok(())
