@@ -25,6 +25,7 @@ use crate::runtime::{self, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
 
+mod lookout;
 mod memcached;
 mod resp;
 

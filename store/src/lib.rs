@@ -67,7 +67,7 @@ mod usage;
 pub mod value;
 
 pub use compaction::Compacted;
-pub use db::{Basis, Change, Db, Draft};
+pub use db::{Ahead, Basis, Change, Db, Draft};
 pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
 pub use eviction::{CacheOrder, Policy, small_queue_bytes};

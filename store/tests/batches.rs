@@ -1,10 +1,12 @@
-//! A batch of reads finds what the same reads find one by one.
+//! Batches change nothing: a batch of reads finds what the same reads find one by one, and commands
+//! whose keys were looked for ahead see what those before them did.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::value::string::{self, Str};
-use store::{Db, Draft, Entry, Options, Store, take_lookups};
+use store::{Ahead, Change, Db, Draft, Entry, Error, Options, Store, take_lookups};
 
 const KEYS: u64 = 2_000;
 const NOW_MS: u64 = 1_000;
@@ -130,4 +132,72 @@ fn a_batch_finds_nothing_older_than_its_beginning() {
             }
         }
     });
+}
+
+/// What commands do with a key, and what each then finds there, by a plain map.
+#[test]
+fn commands_whose_keys_were_looked_for_ahead_see_what_was_done_before() {
+    const FEW_KEYS: u64 = 40;
+    let store = Store::new(&Options::default());
+    let mut model = [const { BTreeMap::<u64, u64>::new() }; 2];
+    let mut rng = fastrand::Rng::with_seed(1);
+    for round in 0..2_000 {
+        let guard = store.pin();
+        let dbs = [0, 1].map(|index| store.db(index, &guard, NOW_MS));
+        let batch: Vec<(u64, Vec<u8>)> = (0..rng.usize(1..100))
+            .map(|_| 4 * rng.u64(..FEW_KEYS + round / 4) + 2)
+            .map(|number| (number, key_of(number)))
+            .collect();
+        let mut ahead = Ahead::default();
+        let seen_in = rng.usize(..2);
+        dbs[seen_in].look_ahead(batch.iter().map(|(_, key)| &key[..]), &mut ahead);
+        for (at, (number, key)) in batch.iter().enumerate() {
+            // Mostly of the database in which it was looked for, and of this very key.
+            let index = if rng.u8(..8) > 0 {
+                seen_in
+            } else {
+                1 - seen_in
+            };
+            let at = if rng.u8(..8) > 0 {
+                at
+            } else {
+                rng.usize(..100)
+            };
+            let db = dbs[index].expecting(&ahead, at);
+            let model = &mut model[index];
+            match rng.u8(..8) {
+                0 => {
+                    let removed = db.update(key, |entry| Ok((Change::Remove, entry.is_some())));
+                    assert_eq!(removed, Ok::<_, Error>(model.remove(number).is_some()));
+                }
+                1..4 => {
+                    put(&db, *number, round);
+                    model.insert(*number, round);
+                }
+                4 => {
+                    let next = model.get(number).map_or(1, |value| value + 1);
+                    let add = |entry: Option<Entry<'_>>| Ok(entry.map_or(0, value_in) as i64 + 1);
+                    assert_eq!(db.update_integer(key, add), Ok(next as i64));
+                    model.insert(*number, next);
+                }
+                _ => assert_eq!(db.read(key).map(value_in), model.get(number).copied()),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_looked_for_in_a_database_that_was_flushed_is_not_there() {
+    let store = Store::new(&Options::default());
+    let guard = store.pin();
+    put(&store.db(0, &guard, NOW_MS), 2, 1);
+    let key = key_of(2);
+    let db = store.db(0, &guard, NOW_MS);
+    let mut ahead = Ahead::default();
+    db.look_ahead([&key[..]], &mut ahead);
+    store.flush(0);
+    let db = store.db(0, &guard, NOW_MS);
+    assert!(db.expecting(&ahead, 0).read(&key).is_none());
+    put(&db.expecting(&ahead, 0), 2, 3);
+    assert_eq!(db.read(&key).map(value_in), Some(3));
 }

@@ -10,7 +10,7 @@ use std::ops::{ControlFlow, Deref};
 use benches::request::{KEY_BYTES, key_of};
 use rapidhash::quality::RandomState;
 use store::value::string::{self, Str};
-use store::{Db, Draft, Entry, Options, Store};
+use store::{Ahead, Db, Draft, Entry, Options, Store};
 
 /// Bytes of every value.
 pub(crate) const VALUE_BYTES: usize = 32;
@@ -53,7 +53,8 @@ impl Contender for Mayfly {
 
     fn write(&self, keys: &[Key]) {
         let guard = self.0.pin();
-        put_all(&self.0.db(0, &guard, 1), keys);
+        let db = self.0.db(0, &guard, 1);
+        keys.iter().for_each(|key| put(&db, key));
     }
 }
 
@@ -67,11 +68,9 @@ fn first_byte(entry: Option<Entry<'_>>) -> Option<usize> {
     Some(usize::from(Str::of(entry?).ok()?.byte(0)?))
 }
 
-fn put_all(db: &Db<'_>, keys: &[Key]) {
-    for key in keys {
-        let draft = Draft::new(string::bytes(&VALUE));
-        db.put(key, draft).expect("no transaction runs");
-    }
+fn put(db: &Db<'_>, key: &Key) {
+    let draft = Draft::new(string::bytes(&VALUE));
+    db.put(key, draft).expect("no transaction runs");
 }
 
 /// Ours as the server uses it: what a batch needs is fetched first.
@@ -99,8 +98,11 @@ impl Contender for Prefetching {
     fn write(&self, keys: &[Key]) {
         let guard = self.0.0.pin();
         let db = self.0.0.db(0, &guard, 1);
-        db.prefetch(keys.iter().map(|key| &key[..]));
-        put_all(&db, keys);
+        let mut ahead = Ahead::default();
+        db.look_ahead(keys.iter().map(|key| &key[..]), &mut ahead);
+        for (at, key) in keys.iter().enumerate() {
+            put(&db.expecting(&ahead, at), key);
+        }
     }
 }
 

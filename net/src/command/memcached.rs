@@ -51,7 +51,7 @@ pub(crate) enum Outcome {
 }
 
 /// What a request is carried out on.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'c> {
     /// The engine.
     pub(crate) store: &'c store::Store,

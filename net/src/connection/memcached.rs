@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 use store::Db;
 
+use super::lookout::Lookout;
 use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
 use crate::clients::Client;
 use crate::command::memcached::{
@@ -130,9 +131,11 @@ impl Connection {
         let now_ms = self.now_ms();
         shared.memcached.flush_if_due(&shared.store, now_ms);
         let guard = shared.store.pin();
+        let mut lookout = Lookout::default();
+        let mut db = shared.store.db(DB_INDEX, &guard, now_ms);
         let mut call = Call {
             store: &shared.store,
-            db: shared.store.db(DB_INDEX, &guard, now_ms),
+            db,
             state: &shared.memcached,
             thread: self.thread,
             limits,
@@ -151,18 +154,22 @@ impl Connection {
         let commands = &shared.stats.of(self.thread).commands;
         while *next < requests.len() {
             if *next >= fetched_until {
-                let ahead = prefetch(&requests[*next..], &call.db);
-                call.is_fetched = ahead > 0;
-                fetched_until = *next + ahead.max(1);
+                let fetched = look_ahead(requests, *next, &db, &mut lookout);
+                call.is_fetched = fetched > 0;
+                fetched_until = *next + fetched.max(1);
             }
             let request = &mut requests[*next];
             if shared.pause.stops(request.is_write(), now_ms) {
                 return Halt::Paused;
             }
             // A flush puts another in its place.
-            if !call.db.is_current() {
-                call.db = shared.store.db(DB_INDEX, &guard, now_ms);
+            if !db.is_current() {
+                db = shared.store.db(DB_INDEX, &guard, now_ms);
             }
+            let call = Call {
+                db: lookout.db_for(*next, db),
+                ..call
+            };
             let outcome = memcached::execute(request, &call, &around, &mut self.output);
             self.session.is_authenticated = around.is_authenticated.get();
             match outcome {
@@ -209,14 +216,22 @@ fn parse<'b>(
 
 /// Fetches what the first of several requests will look at into the cache; how many of them. One
 /// alone, or one of very many keys, does that for itself.
-fn prefetch(requests: &[Request<'_>], db: &Db<'_>) -> usize {
+fn look_ahead<'b, 'g>(
+    requests: &[Request<'b>],
+    next: usize,
+    db: &Db<'g>,
+    lookout: &mut Lookout<'b, 'g>,
+) -> usize {
+    let requests = &requests[next..];
     if requests.len() < 2 {
         return 0;
     }
+    lookout.begin(next);
     let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
     let mut count = 0;
     for request in requests {
         let before = keys.len();
+        lookout.note(before);
         // Pushed one by one: a chain of iterators has more to decide for each.
         for key in request.keys().take(BATCH_KEYS + 1 - before) {
             keys.push(key);
@@ -227,7 +242,7 @@ fn prefetch(requests: &[Request<'_>], db: &Db<'_>) -> usize {
         }
         count += 1;
     }
-    db.prefetch(keys.iter().copied());
+    lookout.look(db, &keys);
     count
 }
 

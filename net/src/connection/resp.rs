@@ -8,6 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use store::Db;
 
+use super::lookout::Lookout;
 use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock::{self, Moment};
 use crate::command::Flag;
@@ -111,6 +112,7 @@ impl Connection {
         let stats = shared.stats.of(self.thread);
         let guard = shared.store.pin();
         let has_several_keys = batch.has_several_keys();
+        let mut lookout = Lookout::default();
         let mut words = 0;
         let mut db = self.session.db(&shared.store, &guard, now_ms);
         let mut may_differ = false;
@@ -121,8 +123,9 @@ impl Connection {
             }
             may_differ = !request.entry.is_some_and(Entry::is_of_keys);
             if has_several_keys && progress.next >= progress.fetched {
-                progress.fetched = batch.prefetch(progress.next, &db);
+                progress.fetched = batch.look_ahead(progress.next, &db, &mut lookout);
             }
+            let db = lookout.db_for(progress.next, db);
             let run = batch.run_from(progress);
             // Who wants no replies has them taken back one by one.
             if !run.is_empty() && self.session.replies == Replies::On {
@@ -432,13 +435,15 @@ impl<'r, 'b> Requests<'r, 'b> {
     }
 
     /// Fetches what the next commands will look at; before which one that has to be done again.
-    fn prefetch(self, next: usize, db: &Db<'_>) -> usize {
+    fn look_ahead<'g>(self, next: usize, db: &Db<'g>, lookout: &mut Lookout<'b, 'g>) -> usize {
         let mut keys: SmallVec<[&[u8]; BATCH_REQUESTS_MAX]> = SmallVec::new();
+        lookout.begin(next);
         let mut elements = Elements::default();
         let mut end = next;
         let mut edited_before = None;
         for request in &self.all[next..] {
             let Some(entry) = request.entry else {
+                lookout.note(keys.len());
                 end += 1;
                 continue;
             };
@@ -458,10 +463,11 @@ impl<'r, 'b> Requests<'r, 'b> {
                     break;
                 }
             }
+            lookout.note(before);
             elements.add(entry, words, is_again);
             end += 1;
         }
-        db.prefetch(keys.iter().copied());
+        lookout.look(db, &keys);
         elements.prefetch(db);
         end
     }

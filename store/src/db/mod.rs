@@ -7,6 +7,7 @@
 //! Calls of `atomic` nest by joining the outer one, so that MULTI and scripts can run any
 //! command's handler.
 
+mod ahead;
 mod atomic;
 mod draft;
 mod put;
@@ -21,10 +22,11 @@ use crate::entry::Entry;
 use crate::keyspace::{Database, Keyspace};
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::table::Key;
+use crate::table::Foreseen;
 use crate::transaction::commit::Scope;
 use crate::usage::{Present, Settled};
 
+pub use ahead::Ahead;
 pub use draft::{Change, Draft};
 pub use update::Basis;
 
@@ -46,6 +48,8 @@ pub struct Db<'g> {
     in_transaction: bool,
     /// Whether reads are noted in the entries.
     notes_use: bool,
+    /// What was seen of the key that a command will ask for first.
+    expected: Option<&'g Foreseen<'g, 'g>>,
 }
 
 impl fmt::Debug for Db<'_> {
@@ -71,6 +75,7 @@ impl<'g> Db<'g> {
             settled: present.settled(),
             in_transaction: false,
             notes_use: true,
+            expected: None,
         }
     }
 
@@ -117,6 +122,7 @@ impl<'g> Db<'g> {
         Db {
             index,
             database: self.keyspace.database(index),
+            expected: None,
             ..*self
         }
     }
@@ -162,10 +168,6 @@ impl<'g> Db<'g> {
             stamp: self.store.eviction().stamp(),
             ..self.present
         }
-    }
-
-    fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        Key::new(bytes, self.store.hash(bytes))
     }
 
     fn scope(&self) -> Scope<'g> {

@@ -40,7 +40,7 @@ impl<'g> Db<'g> {
         let is_flat = draft.value.is_flat();
         // What was found is passed on where it stands: to copy at once what has just been written
         // in pieces takes as long as to find it.
-        match &self.database.table.find(key, self.guard) {
+        match &self.find(key) {
             Look::Present(spot) if !spot.occupied().is_descriptor() && is_flat => {
                 self.put_flat(key, spot, draft)
             }

@@ -9,9 +9,9 @@ use super::atomic::ATTEMPTS_WITHOUT_TICKET;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::eviction::Access;
-use crate::table::{Foreseen, Key, Named, note_entry_bytes};
+use crate::table::{Key, Named};
 use crate::thread;
-use crate::transaction::commit::{Scope, resolve_named, resolve_visited};
+use crate::transaction::commit::{Scope, resolve_named};
 use crate::transaction::together::Entries;
 use crate::value;
 
@@ -42,7 +42,7 @@ impl<'g> Db<'g> {
             for key in keys {
                 batch.push(table.foresee(self.key(key.as_ref()), self.guard));
             }
-            self.prefetch_foreseen(&mut batch);
+            self.fetch_ahead(&mut batch);
             for foreseen in &batch {
                 let key = &foreseen.key;
                 let found = match self.in_transaction {
@@ -128,7 +128,7 @@ impl<'g> Db<'g> {
         if self.in_transaction {
             return self.peek_privately(*key);
         }
-        self.live_at(key, self.database.table.named(key, self.guard))
+        self.live_at(key, self.named(key))
     }
 
     /// The entry that counts in a key's slot, unless it has expired.
@@ -168,23 +168,6 @@ impl<'g> Db<'g> {
     fn touch(&self, entry: Entry<'g>) {
         if !entry.usage().is(self.settled) {
             entry.touch(self.present());
-        }
-    }
-
-    /// A hint that `keys` will be wanted soon: fetches what a lookup needs into the cache.
-    pub fn prefetch<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>) {
-        let mut batch: SmallVec<[_; BATCH_KEYS]> = SmallVec::new();
-        for key in keys {
-            let foreseen = self.database.table.foresee(self.key(key), self.guard);
-            batch.push(foreseen);
-        }
-        self.prefetch_foreseen(&mut batch);
-    }
-
-    fn prefetch_foreseen(&self, batch: &mut [Foreseen<'_, 'g>]) {
-        let first = Foreseen::prefetch_all(batch);
-        if let Some(entry) = first.and_then(|first| resolve_visited(first, self.guard)) {
-            note_entry_bytes(entry.block().bytes());
         }
     }
 

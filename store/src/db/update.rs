@@ -106,7 +106,7 @@ impl<'g> Db<'g> {
         if self.in_transaction {
             return None;
         }
-        let Look::Present(spot) = self.database.table.find(key, self.guard) else {
+        let Look::Present(spot) = self.find(key) else {
             return None;
         };
         if spot.occupied().is_descriptor() {

@@ -74,6 +74,24 @@ impl fmt::Debug for Spot<'_> {
     }
 }
 
+impl<'g> Spot<'g> {
+    /// A word in its slot, and the home and the place of its key.
+    #[inline(always)]
+    pub(super) fn new(
+        segment: &'g Segment,
+        (position, word): (usize, Word),
+        (home, place): (usize, u64),
+    ) -> Spot<'g> {
+        Spot {
+            segment,
+            position,
+            home,
+            place,
+            word,
+        }
+    }
+}
+
 impl Spot<'_> {
     /// The same without its lifetime.
     ///
@@ -201,13 +219,7 @@ impl<O: Occupant> Table<O> {
                 control,
             });
         }
-        Look::Present(Spot {
-            segment,
-            position,
-            home,
-            place: key.place,
-            word,
-        })
+        Look::Present(Spot::new(segment, (position, word), (home, key.place)))
     }
 
     /// What the key's slot names: for those who will not change it.

@@ -100,6 +100,13 @@ impl<'k> Key<'k> {
         }
     }
 
+    /// The same key, of bytes that are equal.
+    #[inline(always)]
+    pub(crate) fn of<'b>(self, bytes: &'b [u8]) -> Key<'b> {
+        debug_assert_eq!(bytes, self.bytes);
+        Key { bytes, ..self }
+    }
+
     fn tag(&self) -> u16 {
         word::tag_of(self.hash)
     }

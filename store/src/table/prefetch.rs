@@ -11,15 +11,17 @@
 //! longer than to guess, so each thread goes by the entries it met lately ([`Extent`]).
 //!
 //! All that is asked for here is a hint. What the second step sees in a slot is more: who only
-//! reads can take it for what the key's slot names ([`Table::named_ahead`]).
+//! reads can take it for what the key's slot names ([`Table::named_ahead`]), and who comes later
+//! can look there at first ([`Table::find_foreseen`]).
 
 use std::cell::Cell;
+use std::fmt;
 
 use smallvec::SmallVec;
 
 use super::segment::Segment;
-use super::word::{Control, Occupied, Word};
-use super::{Key, Named, Occupant, Table};
+use super::word::{Occupied, Word};
+use super::{Key, Named, Occupant, Spot, Table};
 use crate::reclaim::Guard;
 
 /// Asks for a cache line.
@@ -74,9 +76,19 @@ pub(crate) struct Foreseen<'k, 'g> {
     pub(crate) key: Key<'k>,
     segment: &'g Segment,
     home: usize,
-    /// Empty, or a plain word that was in its slot, under the guard of `'g`, when the home was
-    /// settled, and is the key's, most probably.
+    /// Empty, or a plain word that was in its slot, not frozen, under the guard of `'g`, and is the
+    /// key's, most probably.
     word: Word,
+    /// Of that slot.
+    position: usize,
+}
+
+impl fmt::Debug for Foreseen<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Foreseen");
+        debug.field("key", &self.key).field("word", &self.word);
+        debug.finish_non_exhaustive()
+    }
 }
 
 impl<O: Occupant> Table<O> {
@@ -92,7 +104,29 @@ impl<O: Occupant> Table<O> {
             segment,
             home,
             word: Word::EMPTY,
+            position: 0,
         }
+    }
+
+    /// Finds a key where it was seen, if that has not changed since.
+    #[inline(always)]
+    pub(crate) fn find_foreseen<'g>(&self, foreseen: &Foreseen<'_, 'g>) -> Option<Spot<'g>> {
+        let Foreseen {
+            key,
+            segment,
+            home,
+            word,
+            position,
+        } = *foreseen;
+        if word.is_empty() {
+            return None;
+        }
+        // SAFETY: the word was in its slot under the guard of `'g`, is a committed one and names an
+        // entry.
+        let is_key = || unsafe { self.occupants.is_key_of_entry(word.occupied(), key.bytes) };
+        // Not frozen: no other slot can be the key's.
+        let is_there = segment.word(position) == word;
+        (is_there && is_key()).then(|| Spot::new(segment, (position, word), (home, key.place)))
     }
 
     /// As [`Table::named`], of a key whose batch all steps were taken for: what its slot named then
@@ -117,17 +151,16 @@ impl Foreseen<'_, '_> {
         let lines = EXTENT.get().lines();
         let mut elsewhere: SmallVec<[u32; 16]> = SmallVec::new();
         for (at, key) in batch.iter_mut().enumerate() {
-            let control = key.segment.control(key.home);
-            let is_near = key.prefetch_named_in(key.home, control, lines)
-                || key.prefetch_named_in(key.home + 1, control, lines);
-            if !is_near && control.stashed() > 0 {
+            let is_near = key.prefetch_named_in(key.home, lines)
+                || key.prefetch_named_in(key.home + 1, lines);
+            if !is_near && key.segment.control(key.home).stashed() > 0 {
                 key.segment.prefetch_bucket(key.first_stash());
                 elsewhere.push(at as u32);
             }
         }
         for at in elsewhere {
             let key = &mut batch[at as usize];
-            key.prefetch_named_in(key.first_stash(), key.segment.control(key.home), lines);
+            key.prefetch_named_in(key.first_stash(), lines);
         }
         let first = batch.first()?.word;
         (!first.is_empty()).then(|| first.occupied())
@@ -139,15 +172,15 @@ impl Foreseen<'_, '_> {
             .unwrap_or(self.home)
     }
 
-    /// Asks for what a bucket names for the key, most probably; false if it does not. `control` is
-    /// the home's, from before.
+    /// Asks for what a bucket names for the key, most probably; false if it does not.
     #[inline(always)]
-    fn prefetch_named_in(&mut self, bucket: usize, control: Control, lines: u32) -> bool {
+    fn prefetch_named_in(&mut self, bucket: usize, lines: u32) -> bool {
         let tag = self.key.tag();
-        let (_, word) = self.segment.likeliest(bucket, tag);
+        let (slot, word) = self.segment.likeliest(bucket, tag);
         let is_plain = word.is_plain_with(tag);
-        if is_plain && control.is_settled() {
+        if is_plain {
             self.word = word;
+            self.position = Segment::position(bucket, slot);
         }
         let is_there = is_plain || word.has_tag(tag) && !word.is_empty();
         if is_there {
