@@ -57,11 +57,9 @@ impl Extent {
         Extent(self.0 - self.0 / 16 + bytes)
     }
 
-    /// How many lines an entry of that length is on, to the nearest: it starts anywhere in one.
-    /// At least two, since its header may be.
-    fn lines(self) -> u32 {
-        const OFFSET_BYTES_MEAN: u32 = LINE_BYTES / 2 - 2;
-        ((self.0 / 16 + OFFSET_BYTES_MEAN + LINE_BYTES / 2) / LINE_BYTES).max(2)
+    /// That length, and as much at least as a lookup asks for: the header and most keys.
+    fn bytes(self) -> usize {
+        (self.0 / 16).max(LINE_BYTES / 2) as usize
     }
 }
 
@@ -148,11 +146,11 @@ impl Foreseen<'_, '_> {
     /// The second step and those after it, for all keys of a batch. What the first key of all
     /// leads to, most probably, if that was found at once: the first to arrive.
     pub(crate) fn prefetch_all(batch: &mut [Foreseen<'_, '_>]) -> Option<Occupied> {
-        let lines = EXTENT.get().lines();
+        let bytes = EXTENT.get().bytes();
         let mut elsewhere: SmallVec<[u32; 16]> = SmallVec::new();
         for (at, key) in batch.iter_mut().enumerate() {
-            let is_near = key.prefetch_named_in(key.home, lines)
-                || key.prefetch_named_in(key.home + 1, lines);
+            let is_near = key.prefetch_named_in(key.home, bytes)
+                || key.prefetch_named_in(key.home + 1, bytes);
             if !is_near && key.segment.control(key.home).stashed() > 0 {
                 key.segment.prefetch_bucket(key.first_stash());
                 elsewhere.push(at as u32);
@@ -160,7 +158,7 @@ impl Foreseen<'_, '_> {
         }
         for at in elsewhere {
             let key = &mut batch[at as usize];
-            key.prefetch_named_in(key.first_stash(), lines);
+            key.prefetch_named_in(key.first_stash(), bytes);
         }
         let first = batch.first()?.word;
         (!first.is_empty()).then(|| first.occupied())
@@ -174,7 +172,7 @@ impl Foreseen<'_, '_> {
 
     /// Asks for what a bucket names for the key, most probably; false if it does not.
     #[inline(always)]
-    fn prefetch_named_in(&mut self, bucket: usize, lines: u32) -> bool {
+    fn prefetch_named_in(&mut self, bucket: usize, bytes: usize) -> bool {
         let tag = self.key.tag();
         let (slot, word) = self.segment.likeliest(bucket, tag);
         let is_plain = word.is_plain_with(tag);
@@ -184,7 +182,7 @@ impl Foreseen<'_, '_> {
         }
         let is_there = is_plain || word.has_tag(tag) && !word.is_empty();
         if is_there {
-            word.prefetch(lines);
+            word.prefetch(bytes);
         }
         is_there
     }
@@ -195,13 +193,13 @@ mod tests {
     use super::Extent;
 
     #[test]
-    fn lines_follow_the_mean_length() {
+    fn what_is_fetched_follows_the_mean_length() {
         let after = |bytes| (0..200).fold(Extent::SHORT, |extent, _| extent.with(bytes));
-        let lines: Vec<u32> = [24, 96, 132, 200, 1 << 20]
-            .map(|bytes| after(bytes).lines())
+        let fetched: Vec<usize> = [24, 64, 96, 200, 1 << 20]
+            .map(|bytes| after(bytes).bytes())
             .into();
-        assert_eq!(lines, [2, 2, 3, 4, 4]);
+        assert_eq!(fetched, [32, 64, 96, 200, 256]);
         let back = (0..200).fold(after(1 << 20), |extent, _| extent.with(24));
-        assert_eq!(back.lines(), 2);
+        assert!(back.bytes() < 64);
     }
 }

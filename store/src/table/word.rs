@@ -160,12 +160,14 @@ impl Word {
         super::prefetch(address_in(self.0) + HEADER_BYTES - 1);
     }
 
-    /// Fetches so many lines of what it names, and two at least.
-    pub(super) fn prefetch(self, lines: u32) {
-        let line = |line: u32| super::prefetch(address_in(self.0) + 64 * line as usize);
-        line(0);
-        line(1);
-        (2..lines).for_each(line);
+    /// Fetches the lines on which the first so many bytes of what it names are.
+    pub(super) fn prefetch(self, bytes: usize) {
+        let start = address_in(self.0);
+        // As many steps wherever it starts: the last can be to a line that was asked for already.
+        let last = start + bytes - 1;
+        (0..bytes + 63)
+            .step_by(64)
+            .for_each(|offset| super::prefetch(last.min(start + offset)));
     }
 }
 
