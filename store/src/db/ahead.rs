@@ -44,12 +44,12 @@ impl<'g> Db<'g> {
             let foreseen = self.database.table.foresee(self.key(key), self.guard);
             ahead.keys.push(foreseen);
         }
-        self.fetch_ahead(&mut ahead.keys);
+        self.fetch_ahead::<true>(&mut ahead.keys);
     }
 
-    /// Takes the steps behind the first.
-    pub(super) fn fetch_ahead(&self, keys: &mut [Foreseen<'_, 'g>]) {
-        let first = Foreseen::prefetch_all(keys);
+    /// Takes the steps behind the first; `PLACES` as for [`Foreseen::prefetch_all`].
+    pub(super) fn fetch_ahead<const PLACES: bool>(&self, keys: &mut [Foreseen<'_, 'g>]) {
+        let first = Foreseen::prefetch_all::<PLACES>(keys);
         if let Some(entry) = first.and_then(|first| resolve_visited(first, self.guard)) {
             note_entry_bytes(entry.block().bytes());
         }

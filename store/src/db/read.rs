@@ -42,7 +42,7 @@ impl<'g> Db<'g> {
             for key in keys {
                 batch.push(table.foresee(self.key(key.as_ref()), self.guard));
             }
-            self.fetch_ahead(&mut batch);
+            self.fetch_ahead::<false>(&mut batch);
             for foreseen in &batch {
                 let key = &foreseen.key;
                 let found = match self.in_transaction {

@@ -77,7 +77,7 @@ pub(crate) struct Foreseen<'k, 'g> {
     /// Empty, or a plain word that was in its slot, not frozen, under the guard of `'g`, and is the
     /// key's, most probably.
     word: Word,
-    /// Of that slot.
+    /// Of that slot, if it was noted.
     position: usize,
 }
 
@@ -144,13 +144,16 @@ impl<O: Occupant> Table<O> {
 
 impl Foreseen<'_, '_> {
     /// The second step and those after it, for all keys of a batch. What the first key of all
-    /// leads to, most probably, if that was found at once: the first to arrive.
-    pub(crate) fn prefetch_all(batch: &mut [Foreseen<'_, '_>]) -> Option<Occupied> {
+    /// leads to, most probably, if that was found at once: the first to arrive. With `PLACES` also
+    /// notes in which slots keys were seen, for [`Table::find_foreseen`].
+    pub(crate) fn prefetch_all<const PLACES: bool>(
+        batch: &mut [Foreseen<'_, '_>],
+    ) -> Option<Occupied> {
         let bytes = EXTENT.get().bytes();
         let mut elsewhere: SmallVec<[u32; 16]> = SmallVec::new();
         for (at, key) in batch.iter_mut().enumerate() {
-            let is_near = key.prefetch_named_in(key.home, bytes)
-                || key.prefetch_named_in(key.home + 1, bytes);
+            let is_near = key.prefetch_named_in::<PLACES>(key.home, bytes)
+                || key.prefetch_named_in::<PLACES>(key.home + 1, bytes);
             if !is_near && key.segment.control(key.home).stashed() > 0 {
                 key.segment.prefetch_bucket(key.first_stash());
                 elsewhere.push(at as u32);
@@ -158,7 +161,7 @@ impl Foreseen<'_, '_> {
         }
         for at in elsewhere {
             let key = &mut batch[at as usize];
-            key.prefetch_named_in(key.first_stash(), bytes);
+            key.prefetch_named_in::<PLACES>(key.first_stash(), bytes);
         }
         let first = batch.first()?.word;
         (!first.is_empty()).then(|| first.occupied())
@@ -172,13 +175,15 @@ impl Foreseen<'_, '_> {
 
     /// Asks for what a bucket names for the key, most probably; false if it does not.
     #[inline(always)]
-    fn prefetch_named_in(&mut self, bucket: usize, bytes: usize) -> bool {
+    fn prefetch_named_in<const PLACES: bool>(&mut self, bucket: usize, bytes: usize) -> bool {
         let tag = self.key.tag();
         let (slot, word) = self.segment.likeliest(bucket, tag);
         let is_plain = word.is_plain_with(tag);
         if is_plain {
             self.word = word;
-            self.position = Segment::position(bucket, slot);
+            if PLACES {
+                self.position = Segment::position(bucket, slot);
+            }
         }
         let is_there = is_plain || word.has_tag(tag) && !word.is_empty();
         if is_there {
