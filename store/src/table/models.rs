@@ -12,6 +12,7 @@
 //! - a search that helped takes what it then finds for committed:
 //!   `insert_remove_insert_under_a_reader`, under loom;
 //! - a frozen control word is settled: `split_under_an_insertion`;
+//! - a slot is not looked at again where a key was seen: `split_under_a_look_where_a_key_was_seen`;
 //! - who cancels a merge touches both halves: `merge_cancelled_by_splits`, under shuttle with
 //!   AddressSanitizer.
 //!
@@ -453,6 +454,76 @@ fn split_under_a_reader() {
         ],
         &[(LEFT[0], 1), (LEFT[1], 1), (RIGHT[0], 0)],
     );
+}
+
+/// Who looks where a key was seen ahead finds nothing older than others did before.
+#[test]
+fn split_under_a_look_where_a_key_was_seen() {
+    always_leaves(
+        3,
+        full,
+        &[
+            |model| {
+                assert!(model.insert(LEFT[1], 1));
+                assert!(!model.put(LEFT[0], 1));
+            },
+            |model| {
+                let guard = pin();
+                let bytes = LEFT[0].to_ne_bytes();
+                let key = Key::new(&bytes, LEFT[0]);
+                let mut seen = [model.table.foresee(key, &guard)];
+                Foreseen::prefetch_all::<true>(&mut seen);
+                let ahead = match model.table.named_ahead(&seen[0], &guard) {
+                    Named::Entry(named) | Named::Something(named) => Some(item(named).value),
+                    Named::Nothing => None,
+                };
+                let between = model.get(LEFT[0]);
+                let spot = model.table.find_foreseen(&seen[0]);
+                let behind = spot.map_or(between, |spot| Some(item(spot.occupied()).value));
+                assert!(ahead.is_some() && ahead <= between && between <= behind);
+            },
+        ],
+        &[(LEFT[0], 1), (LEFT[1], 1), (RIGHT[0], 0)],
+    );
+}
+
+/// Who replaces a key where it was seen ahead does so in the slot that counts, or not at all.
+#[test]
+fn split_under_a_replacement_where_a_key_was_seen() {
+    explore(3, || {
+        let model = full();
+        at_once(
+            &model,
+            &[
+                |model| drop(model.insert(LEFT[1], 1)),
+                |model| {
+                    let guard = pin();
+                    let bytes = LEFT[0].to_ne_bytes();
+                    let key = Key::new(&bytes, LEFT[0]);
+                    let mut seen = [model.table.foresee(key, &guard)];
+                    Foreseen::prefetch_all::<true>(&mut seen);
+                    let Some(spot) = model.table.find_foreseen(&seen[0]) else {
+                        return drop(model.put(LEFT[0], 2));
+                    };
+                    let is_dead = AtomicBool::new(false);
+                    let (hash, value) = (LEFT[0], 2);
+                    let made = Box::into_raw(Box::new(Item {
+                        hash,
+                        value,
+                        is_dead,
+                    }));
+                    let new = Occupied::entry(NonNull::new(made).expect("a box").cast(), false);
+                    if model.table.replace(&spot, new, &guard).is_some() {
+                        return retire(spot.occupied(), &guard);
+                    }
+                    // SAFETY: it never was in a slot that counts.
+                    unsafe { guard.retire_box(made) };
+                    model.put(LEFT[0], 2);
+                },
+            ],
+        );
+        Model::ends_with(model, &[(LEFT[0], 2), (LEFT[1], 1), (RIGHT[0], 0)]);
+    });
 }
 
 /// A scan meets a key that stays throughout a split.
