@@ -173,9 +173,8 @@ impl Found {
         position: 0,
         word: Word::EMPTY,
     };
-}
 
-impl Found {
+    // `Entry` only where that is known without a look.
     fn named(self) -> Named {
         match self.word.is_empty() {
             true => Named::Nothing,
@@ -230,10 +229,7 @@ impl<O: Occupant> Table<O> {
         match self.search_likely(key, segment, home) {
             Likely::There(found) => Named::Entry(found.word.occupied()),
             Likely::Unlike => self.search_segment(*key, segment, control).named(),
-            Likely::Elsewhere => match self.search_likely(key, segment, home + 1) {
-                Likely::There(found) => Named::Entry(found.word.occupied()),
-                _ => self.search_segment(*key, segment, control).named(),
-            },
+            Likely::Elsewhere => self.search_farther(*key, segment, control).named(),
         }
     }
 
