@@ -254,10 +254,8 @@ impl<'a> ChunksEdit<'a> {
         match grown {
             Grown::One(child) => {
                 let count = self.ledger.inner(link).count(last) + added;
-                {
-                    let place = self.ledger.place_of_child(link, last);
-                    Grown::One(self.ledger.with_child(place, child, count))
-                }
+                let place = self.ledger.place_of_child(link, last);
+                Grown::One(self.ledger.with_child(place, child, count))
             }
             Grown::Two((child, count), right) => {
                 let mut slots = self.ledger.inner(link).slots();

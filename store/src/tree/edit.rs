@@ -120,6 +120,8 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
                 (at, child, count)
             }
         };
+        // Before the child is made: to claim an amendment waits for all that was written before,
+        // and the memory of a new leaf is seldom in the cache.
         let place = self.ledger.place_of_child(link, at);
         let before = self.len;
         let grown = self.put_below(child, hash, group);

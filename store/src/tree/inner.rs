@@ -301,8 +301,7 @@ impl Link {
         let is_own = |&at: &usize| inner.children[inner.len() + at].link.is_marked();
         let again = last.filter(|_| self.is_amended()).filter(is_own);
         if let Some(number) = again {
-            let node = self;
-            return Some(Amendment { node, number });
+            return Some(Amendment { node: self, number });
         }
         // SAFETY: passed on to the caller.
         let number = unsafe { self.claim(index, header.room()) }?;
@@ -311,8 +310,6 @@ impl Link {
     }
 
     /// Makes the next amendment the edit's: one of child number `index`.
-    // Before the child is made: who waits for an atomic operation waits for all that was written
-    // before, and the memory of what was made is seldom in the cache.
     ///
     /// # Safety
     /// The node is an inner one, and there.

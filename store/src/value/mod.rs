@@ -271,7 +271,7 @@ pub fn same_value(entry: Entry<'_>) -> NewValue<'_> {
 
 /// A value equal to that of `entry` which shares nothing with it: what COPY needs.
 pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
-    if entry.form() == Form::Tree {
+    if entry.is_tree() {
         let tag = entry.value_bytes()[0];
         let copy = match entry.kind() {
             Kind::Hash => tree::Builder::with(Tree::<2>::of(entry)).finish().finish(),
@@ -299,7 +299,7 @@ pub(crate) fn prefetch_elements<'k>(
     elements: impl Iterator<Item = &'k [u8]>,
     is_to_change: bool,
 ) {
-    if entry.form() == Form::Tree && matches!(entry.kind(), Kind::Hash | Kind::Set) {
+    if entry.is_tree() && matches!(entry.kind(), Kind::Hash | Kind::Set) {
         tree::prefetch(entry, elements, is_to_change);
     }
 }
