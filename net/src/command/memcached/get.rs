@@ -52,8 +52,8 @@ impl<'c> Call<'c> {
             if batch.len() > 1 && !is_fetched {
                 self.db.read_batch(&batch, answer);
             } else {
-                let mut answers = batch.iter().map(|&key| answer(key, self.db.read(key)));
-                answers.find(|answer| answer.is_break());
+                let mut keys = batch.iter();
+                let _ = keys.try_for_each(|&key| answer(key, self.db.read(key)));
             }
             is_fetched = false;
             if answered < batch.len() {
