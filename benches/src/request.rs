@@ -279,8 +279,13 @@ fn write_digits(digits: &mut [u8], number: u32) {
 fn append(op: Op, payload: Payload, bytes: &mut Vec<u8>, digits_at: &mut Vec<usize>) {
     let value = vec![b'x'; payload.value_bytes];
     let key = key_of(0);
-    let members = (0..MEMBERS_PER_SET).map(|number| format!("member:{number:09}"));
-    let members: Vec<String> = members.collect();
+    let numbers = match op {
+        Op::SaddMany => 0..MEMBERS_PER_SET,
+        _ => 0..0,
+    };
+    let members: Vec<String> = numbers
+        .map(|number| format!("member:{number:09}"))
+        .collect();
     let mut command: Vec<&[u8]> = Vec::new();
     match op {
         Op::Get => command.extend([&b"GET"[..], &key]),
