@@ -3,9 +3,10 @@
 //! A lookup waits for two cache lines one after the other: its home bucket, then the entry that
 //! a word there names. For a batch these waits can overlap: all homes are asked for, then, as
 //! they arrive, all entries. A key that is not at home has its word in the next bucket, which is
-//! asked for beside the home, since four keys of ten are there, or in the stash. That line is
-//! asked for in a further step, rather than at once for every key: how many lines can be on their
-//! way at the same time is what limits all this.
+//! asked for beside the home, or, one in thirty, in the stash. That line is asked for in a further
+//! step, rather than at once for every key: how many lines can be on their way at the same time is
+//! limited. To ask for the next bucket in a further step, too, takes longer: most batches have a
+//! key there, one in thirteen, and all would wait once more.
 //!
 //! How long an entry is stands in the entry. To wait for that before asking for the rest takes
 //! longer than to guess, so each thread goes by the entries it met lately ([`Extent`]).

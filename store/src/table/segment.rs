@@ -1,7 +1,7 @@
 //! A fixed piece of the table: one page of buckets, each a cache line.
 //!
 //! ```text
-//!  header | home 0 … home 55 | overflow of home 55 | stash 0 … stash 5
+//!  header | home 0 … home 54 | overflow of home 54 | stash 0 … stash 6
 //! ```
 //!
 //! A bucket is seven slots and a control word. A key's *home* follows from its hash; its word
@@ -25,7 +25,7 @@ pub(super) const HOMES: usize = SHAPE.1;
 pub(super) const STASHES: usize = SHAPE.2;
 
 #[cfg(not(any(mayfly_loom, mayfly_shuttle)))]
-const SHAPE: (usize, usize, usize) = (7, 56, 6);
+const SHAPE: (usize, usize, usize) = (7, 55, 7);
 /// Two slots: a key more, and the segment splits.
 #[cfg(mayfly_loom)]
 const SHAPE: (usize, usize, usize) = (1, 1, 0);

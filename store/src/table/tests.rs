@@ -151,6 +151,38 @@ fn segments_are_well_filled_at_any_size() {
     assert!(worst < 14.8, "{worst} bytes per key");
 }
 
+/// Which part of the keys is not in its home bucket.
+fn strays(table: &mut Table<Items>) -> f64 {
+    let (mut strays, mut all) = (0.0, 0.0);
+    let Table {
+        root, occupants, ..
+    } = table;
+    root.for_each_segment(|segment| {
+        // SAFETY: the table is the test's alone.
+        for (position, word) in unsafe { segment.as_ref() }.committed() {
+            // SAFETY: as above.
+            let hash = unsafe { occupants.hash_of(word.occupied()) };
+            let is_at_home = Segment::bucket_of(position) == Segment::home_of(hash);
+            strays += f64::from(u8::from(!is_at_home));
+            all += 1.0;
+        }
+    });
+    strays / all
+}
+
+#[test]
+fn most_keys_stand_at_home() {
+    let mut table = Table::new(Items, 0);
+    let mut part = 0.0;
+    for keys in 0..200_000u64 {
+        put(&table, keys, keys);
+        if keys >= 100_000 && keys % 10_000 == 0 {
+            part += strays(&mut table) / 10.0;
+        }
+    }
+    assert!(part < 0.12, "{part} of the keys are elsewhere");
+}
+
 /// Merges wherever segments are nearly empty, over the whole table.
 fn shrink(table: &Table<Items>) {
     let mut place = Some(0);
