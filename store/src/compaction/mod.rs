@@ -46,7 +46,7 @@
 //! - 256 slabs that settle, 2,048 that may be full, of which it takes 256;
 //! - 4 kB of slots for a stretch, eight of them or 128 entries in a periodic step, by a writer four
 //!   and one for each kilobyte that it writes;
-//! - a huge page that the kernel gets back.
+//! - a huge page that the kernel gets back, by who writes a large value twice its length.
 //!
 //! Looking takes some tens of microseconds, moving mostly fifty and seldom two hundred, giving back
 //! up to three hundred, most of which are the kernel's.
@@ -259,7 +259,7 @@ impl Store {
         if is_free || compaction.survey.is_some() {
             compaction.look_for_idle(&db);
         }
-        let released_bytes = compaction.release(self.memory_bytes_max(), SLABS_RELEASED_PER_STEP);
+        let released_bytes = release(self.memory_bytes_max(), SLABS_RELEASED_PER_STEP);
         compaction.is_releasing = released_bytes > 0;
         let is_walking = !compaction.passes.is_empty();
         let is_looking = compaction.survey.is_some();
@@ -384,13 +384,15 @@ fn press_much(db: &Db<'_>, bytes: u64) {
     let limit = db.store().memory_bytes_max();
     for _ in 0..ROUNDS_MAX {
         let physical = physical_bytes() + bytes;
-        let over = physical.saturating_sub(HARD_PRESSED.above(limit));
+        let over = physical.saturating_sub(PRESSED_FULLY.above(limit));
         let due = PACE * (bytes + over);
         let begin = |compaction: &mut Compaction| compaction.begin(db, bytes + over);
         if physical <= PRESSED.above(limit) || !work(db, (bytes, due), begin) || over == 0 {
             break;
         }
     }
+    // What goes to the kernel keeps up with what comes from it.
+    release(limit, (2 * bytes as usize).div_ceil(SLAB_BYTES));
     db.guard().flush();
 }
 
@@ -454,7 +456,7 @@ fn work(db: &Db<'_>, (bytes, due): (u64, u64), begin: impl FnOnce(&mut Compactio
         if !compaction.rests(due) {
             begin(&mut compaction);
         }
-        compaction.release(store.memory_bytes_max(), SLABS_RELEASED_PER_WRITE);
+        release(store.memory_bytes_max(), SLABS_RELEASED_PER_WRITE);
     }
     let is_begun = !compaction.passes.is_empty();
     drop(compaction);
@@ -462,6 +464,17 @@ fn work(db: &Db<'_>, (bytes, due): (u64, u64), begin: impl FnOnce(&mut Compactio
     let stretches = stretches.min(STRETCHES_MAX + bytes / BYTES_PER_STRETCH);
     let walked = (0..stretches).map_while(|_| walk(db)).count();
     is_begun && walked > 0
+}
+
+/// Gives the kernel free slabs beyond what the pool keeps.
+fn release(limit: u64, slabs_max: usize) -> u64 {
+    let resident = arena::extent().resident_bytes;
+    let least = match limit {
+        0 => POOL_BYTES_MIN,
+        limit => POOL_BYTES_MIN.min(limit / POOL_PART),
+    };
+    let reserve = least.max(resident / POOL_PART);
+    arena::release(reserve, slabs_max)
 }
 
 /// Whether what is charged comes near the limit.
@@ -533,17 +546,6 @@ impl Compaction {
                 self.settling.push_back(Settling { slabs, steps });
             }
         }
-    }
-
-    /// Gives the kernel free slabs beyond what the pool keeps.
-    fn release(&self, limit: u64, slabs_max: usize) -> u64 {
-        let resident = arena::extent().resident_bytes;
-        let least = match limit {
-            0 => POOL_BYTES_MIN,
-            limit => POOL_BYTES_MIN.min(limit / POOL_PART),
-        };
-        let reserve = least.max(resident / POOL_PART);
-        arena::release(reserve, slabs_max)
     }
 
     /// Looks at some classes, of which slabs are set aside if too much of the arena lies idle.
@@ -632,7 +634,7 @@ impl Compaction {
         let physical = physical_bytes();
         // Holes would not do for a large value either.
         let is_hard = physical > HARD_PRESSED.above(limit)
-            || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED_FULLY.above(limit);
+            || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED.above(limit);
         let mut verdict = None;
         if slabs.is_empty() && self.survey.is_none() && is_hard && is_full(limit) {
             verdict = db.verdict();
