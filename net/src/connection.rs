@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use store::Lookups;
+use store::memory::LongBuffers;
 
 use crate::clock;
 use crate::config::Setting;
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     /// How much of `output` is sent.
     sent: usize,
     output_watch: Watch,
+    /// What `input` and `output` take beyond what they usually do.
+    long_buffers: LongBuffers,
     /// When the last wait of any kind or the last command ended, since 1970.
     now: Duration,
 }
@@ -99,6 +102,7 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             output_watch: Watch::default(),
+            long_buffers: LongBuffers::default(),
             now: clock::since_1970(),
         }
     }
@@ -193,14 +197,27 @@ impl Connection {
         }
         if self.sent < self.output.len() {
             self.forget_sent();
-            return Ok(());
+        } else {
+            self.output.clear();
+            self.sent = 0;
+            if self.output.capacity() > IDLE_BYTES_MAX {
+                self.output.shrink_to(IDLE_BYTES_MAX);
+            }
         }
-        self.output.clear();
-        self.sent = 0;
-        if self.output.capacity() > IDLE_BYTES_MAX {
-            self.output.shrink_to(IDLE_BYTES_MAX);
-        }
+        self.charge_buffers();
         Ok(())
+    }
+
+    /// Lets buffers of an unusual length count against the memory limit.
+    fn charge_buffers(&mut self) {
+        let input = self.input.bytes.len().saturating_sub(READ_BYTES_MIN);
+        let output = self.output.capacity().saturating_sub(IDLE_BYTES_MAX);
+        let bytes = input + output;
+        let more = bytes.saturating_sub(self.long_buffers.bytes());
+        if more > 0 {
+            self.shared.store.make_room_for_buffers(more, self.now_ms());
+        }
+        self.long_buffers.charge(bytes);
     }
 
     /// What is sent need not be kept; it goes when it is more than what then has to be moved.
@@ -257,6 +274,7 @@ impl Connection {
                 self.wait_to_read().await?;
             }
             self.input.make_room(bytes_needed);
+            self.charge_buffers();
             let room = &mut self.input.bytes[self.input.end..];
             let room_bytes = room.len();
             match self.stream.read(room) {
@@ -291,6 +309,7 @@ impl Connection {
         if self.output.is_empty() {
             Spare::keep_output(std::mem::take(&mut self.output));
         }
+        self.charge_buffers();
         let kick = &self.session.client.kick;
         if self.sent < self.output.len() {
             runtime::yield_now().await;

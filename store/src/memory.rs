@@ -14,7 +14,8 @@
 //! are *charged* against the memory limit. So is what the process takes beside the engine's own
 //! memory, which the store is told from time to time ([`note_process`]): the heap of connections
 //! and clients in full, and of what is resident for no reason known here (pages on their way back
-//! to the kernel, stacks) what exceeds an allowance, within a bound.
+//! to the kernel, stacks) what exceeds an allowance, within a bound. Long buffers come and go
+//! faster than that: they are charged while they are there ([`LongBuffers`]).
 //!
 //! *Physical* bytes are the same with whole slabs of the arena in the place of the blocks in them.
 //! Evicting lowers what is charged at once; what is physical falls when slabs are emptied
@@ -322,6 +323,8 @@ pub struct Usage {
     pub retired_bytes: u64,
     /// Of both, what stands in the arena.
     pub arena_bytes: u64,
+    /// Beside both, what is charged as [`LongBuffers`].
+    pub buffer_bytes: u64,
 }
 
 impl Usage {
@@ -344,6 +347,8 @@ struct Counters {
     elsewhere: Part,
     /// Of both.
     retired_bytes: AtomicI64,
+    /// Of elsewhere, what is not the engine's but long buffers.
+    buffer_bytes: AtomicI64,
     /// Odd while the thread changes some of these together.
     changes: AtomicU32,
 }
@@ -358,6 +363,7 @@ impl Counters {
             arena: Part::new(),
             elsewhere: Part::new(),
             retired_bytes: AtomicI64::new(0),
+            buffer_bytes: AtomicI64::new(0),
             changes: AtomicU32::new(0),
         }
     }
@@ -374,8 +380,8 @@ impl Counters {
             .store(before.wrapping_add(2), Ordering::Release);
     }
 
-    /// The bytes in the arena, elsewhere, and of both the retired ones.
-    fn look(&self) -> [i64; 3] {
+    /// The bytes in the arena, elsewhere, of both the retired ones, and those of buffers.
+    fn look(&self) -> [i64; 4] {
         let mut looks = 0;
         loop {
             let (bytes, is_settled) = self.look_once();
@@ -391,12 +397,13 @@ impl Counters {
     }
 
     /// As [`Counters::look`], and whether the thread was not changing them meanwhile.
-    fn look_once(&self) -> ([i64; 3], bool) {
+    fn look_once(&self) -> ([i64; 4], bool) {
         let before = self.changes.load(Ordering::Acquire);
         let counters = [
             &self.arena.bytes,
             &self.elsewhere.bytes,
             &self.retired_bytes,
+            &self.buffer_bytes,
         ];
         let bytes = counters.map(|counter| counter.load(Ordering::Relaxed));
         fence(Ordering::Acquire);
@@ -428,17 +435,19 @@ fn own() -> &'static Counters {
 
 /// What the whole process uses now.
 pub fn usage() -> Usage {
-    let (mut all, mut retired, mut in_arena) = (0, 0, 0);
+    let mut sums = [0; 4];
     for counters in thread::indexes_used().map(|index| &COUNTERS[index]) {
-        let [arena, elsewhere, of_both] = counters.look();
-        all += arena + elsewhere;
-        retired += of_both;
-        in_arena += arena;
+        for (sum, bytes) in sums.iter_mut().zip(counters.look()) {
+            *sum += bytes;
+        }
     }
+    let [arena, elsewhere, retired, buffers] = sums;
+    let positive = |bytes: i64| bytes.max(0) as u64;
     Usage {
-        live_bytes: (all - retired).max(0) as u64,
-        retired_bytes: retired.max(0) as u64,
-        arena_bytes: in_arena.max(0) as u64,
+        live_bytes: positive(arena + elsewhere - retired - buffers),
+        retired_bytes: positive(retired),
+        arena_bytes: positive(arena),
+        buffer_bytes: positive(buffers),
     }
 }
 
@@ -474,8 +483,8 @@ struct Told {
 /// What the process takes beside the engine's memory, as far as it is charged.
 static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// What others had of the heap at the last note. Only what two notes find counts: a client's buffer
-/// of a moment is no reason to let keys go.
+/// What others had of the heap at the last note, but for long buffers. Only what two notes find
+/// counts: a client's short buffer of a moment is no reason to let keys go.
 static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// What the operating system and the allocator say about the process.
@@ -499,7 +508,9 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
         .resident_bytes
         .saturating_sub(outside + slab_bytes());
     let excess = slack.saturating_sub((limit_bytes / SLACK_ALLOWED).max(SLACK_BYTES_ALLOWED));
-    let lasting_heap = heap.min(LAST_HEAP_BYTES.swap(heap, Ordering::Relaxed));
+    let uncharged_heap = heap.saturating_sub(usage.buffer_bytes);
+    let last_heap = LAST_HEAP_BYTES.swap(uncharged_heap, Ordering::Relaxed);
+    let lasting_heap = uncharged_heap.min(last_heap);
     let beside = lasting_heap + excess.min(own / EXCESS_CHARGED_MAX);
     BESIDE_BYTES.store(beside, Ordering::Relaxed);
     own + heap
@@ -530,12 +541,15 @@ pub(crate) fn is_exact_under(limit_bytes: u64) -> bool {
 /// all threads' counters are looked at.
 pub(crate) fn charged_bytes_under(limit_bytes: u64) -> u64 {
     match is_exact_under(limit_bytes) {
-        true => usage().bytes() + BESIDE_BYTES.load(Ordering::Relaxed),
+        true => {
+            let usage = usage();
+            usage.bytes() + usage.buffer_bytes + BESIDE_BYTES.load(Ordering::Relaxed)
+        }
         false => charged_bytes(),
     }
 }
 
-/// Of what is charged, the engine's own part: keys, values and tables.
+/// Of what is charged, the engine's own part: keys, values and tables; and long buffers.
 pub(crate) fn engine_bytes() -> u64 {
     let own = own();
     let told = own.arena.now(&TOLD.arena) + own.elsewhere.now(&TOLD.elsewhere);
@@ -565,7 +579,8 @@ pub(crate) fn charged() -> Charged {
 /// exactly, with what no thread has told. Under a limit of some hundred kilobytes either makes up
 /// for whatever may be evicted.
 pub(crate) fn lasting_bytes() -> u64 {
-    usage().live_bytes + BESIDE_BYTES.load(Ordering::Relaxed)
+    let usage = usage();
+    usage.live_bytes + usage.buffer_bytes + BESIDE_BYTES.load(Ordering::Relaxed)
 }
 
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
@@ -596,6 +611,45 @@ pub(crate) fn count_garbage(bytes: i64) {
         add(&own.retired_bytes, bytes);
         count_live(bytes);
     });
+}
+
+/// What somebody's long buffers take: charged against the limit as soon as it is said, until that
+/// is taken back or this is dropped. What is short, or all take always, need not be said.
+#[derive(Debug, Default)]
+pub struct LongBuffers {
+    bytes: usize,
+}
+
+impl LongBuffers {
+    /// What is charged now.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Charges so many bytes, in the place of those before.
+    #[inline]
+    pub fn charge(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.change(bytes);
+        }
+    }
+
+    #[cold]
+    fn change(&mut self, bytes: usize) {
+        let more = bytes as i64 - self.bytes as i64;
+        self.bytes = bytes;
+        own().change(|own| {
+            add(&own.buffer_bytes, more);
+            own.elsewhere.add(more, &TOLD.elsewhere);
+        });
+    }
+}
+
+impl Drop for LongBuffers {
+    fn drop(&mut self) {
+        self.charge(0);
+    }
 }
 
 /// Counts memory as retired that was live.
@@ -638,8 +692,8 @@ impl Part {
 /// What this thread alone has counted, for tests that run beside others: live, then retired.
 #[cfg(test)]
 pub(crate) fn counted_here() -> (i64, i64) {
-    let [arena, elsewhere, retired] = own().look();
-    (arena + elsewhere - retired, retired)
+    let [arena, elsewhere, retired, buffers] = own().look();
+    (arena + elsewhere - retired - buffers, retired)
 }
 
 /// Invariant: only the counter's own thread writes it, so a load and a store suffice.
@@ -703,7 +757,7 @@ mod tests {
         // What a look gives that was not settled, since the thread does not run, may be torn.
         let mut settled = 0;
         while COUNTERS.changes.load(Ordering::Relaxed) < 1_000_000 || settled < 1_000 {
-            let ([arena, elsewhere, retired], is_settled) = COUNTERS.look_once();
+            let ([arena, elsewhere, retired, _], is_settled) = COUNTERS.look_once();
             assert!(
                 !is_settled || arena + elsewhere == retired,
                 "nothing is live"
@@ -712,6 +766,21 @@ mod tests {
         }
         IS_OVER.store(true, Ordering::Relaxed);
         freeing.join().expect("it counts");
+    }
+
+    #[test]
+    fn long_buffers_are_charged_while_they_are_there_and_are_not_the_engines() {
+        let elsewhere = || own().elsewhere.bytes.load(Ordering::Relaxed);
+        let of_buffers = || own().buffer_bytes.load(Ordering::Relaxed);
+        let (engines, before) = (counted_here(), elsewhere());
+        let mut buffers = LongBuffers::default();
+        for bytes in [5_000, 100, 700_000] {
+            buffers.charge(bytes as usize);
+            assert_eq!((elsewhere() - before, of_buffers()), (bytes, bytes));
+            assert_eq!(counted_here(), engines);
+        }
+        drop(buffers);
+        assert_eq!((elsewhere(), of_buffers()), (before, 0));
     }
 
     #[test]

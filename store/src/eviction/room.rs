@@ -205,6 +205,14 @@ impl Store {
         (charged + bytes + spared).saturating_sub(limit + retired)
     }
 
+    /// Makes room for buffers that are about to take so many bytes more, if the limit is near: they
+    /// are there for a while before what is in them is written. Nobody can refuse them.
+    pub fn make_room_for_buffers(&self, bytes: usize, now_ms: u64) {
+        let guard = self.pin();
+        // Where nothing may go, writes are refused until the buffers are.
+        let _ = self.db(0, &guard, now_ms).make_room(bytes);
+    }
+
     /// Evicts for a little while if more is in memory than should be: for a periodic task.
     /// Whether there is more to do.
     pub fn relieve(&self, now_ms: u64) -> bool {
