@@ -289,6 +289,8 @@ impl Connection {
                         self.output = Spare::output();
                     }
                     if bytes == room_bytes {
+                        // Much may have come since housekeeping has looked.
+                        self.shared.pages.watch(&self.shared.store);
                         // There may be more for ever: the thread's other clients come first.
                         runtime::yield_now().await;
                     }

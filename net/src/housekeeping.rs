@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use store::Swept;
+use store::{Store, Swept};
 
 use crate::clients::Client;
 use crate::clock::{self, Moment};
@@ -97,16 +97,12 @@ impl Rates {
 /// Keeps house until the thread ends.
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut ticks = 0u32;
-    let mut gives_pages_back = false;
     runtime::spawn_local(keep_sweeping(Arc::clone(&shared)));
     loop {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
         note_process(&shared);
-        if gives_pages_back != is_memory_short(&shared, gives_pages_back) {
-            gives_pages_back = !gives_pages_back;
-            process::give_pages_back_at_once(gives_pages_back);
-        }
+        shared.pages.watch(&shared.store);
         relieve(&shared).await;
         evict_clients(&shared);
         shrink(&shared).await;
@@ -126,11 +122,35 @@ pub(crate) fn note_process(shared: &Shared) {
     shared.store.note_process(process::for_store());
 }
 
+/// What the general allocator does with free pages: near the memory limit it keeps none.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    are_given_back_at_once: AtomicBool,
+}
+
+impl Pages {
+    /// Has the allocator do what memory is left asks for.
+    pub(crate) fn watch(&self, store: &Store) {
+        let relaxed = Ordering::Relaxed;
+        let is_so = self.are_given_back_at_once.load(relaxed);
+        let will_be = is_memory_short(store, is_so);
+        let flag = &self.are_given_back_at_once;
+        // One thread changes it.
+        if is_so != will_be
+            && flag
+                .compare_exchange(is_so, will_be, relaxed, relaxed)
+                .is_ok()
+        {
+            process::give_pages_back_at_once(will_be);
+        }
+    }
+}
+
 /// Whether the limit is near; `is_so` if it was before, so that it does not go to and fro.
-fn is_memory_short(shared: &Shared, is_so: bool) -> bool {
-    let limit = shared.store.memory_bytes_max();
+fn is_memory_short(store: &Store, is_so: bool) -> bool {
+    let limit = store.memory_bytes_max();
     let from = if is_so { limit / 4 * 3 } else { limit / 8 * 7 };
-    limit > 0 && shared.store.charged_bytes() >= from
+    limit > 0 && store.charged_bytes() >= from
 }
 
 /// Removes expired keys nobody asks for, within a share of the thread's time that grows while

@@ -385,6 +385,52 @@ fn a_cache_makes_room_and_memory_keeps_to_its_bound() {
     assert!(most < BOUND_BYTES, "{most} bytes of {LIMIT_BYTES}");
 }
 
+/// Eight clients write values of one length as fast as they can, over what
+/// was short before; the most bytes that were resident.
+fn flood(server: &Running, value_bytes: usize, megabytes: usize) -> u64 {
+    const CLIENTS: usize = 8;
+    let values = (megabytes << 20) / CLIENTS / value_bytes;
+    let is_over = AtomicBool::new(false);
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..CLIENTS)
+            .map(|at| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(server, Protocol::Resp);
+                    let value = vec![b'v'; value_bytes];
+                    for step in 0..values {
+                        assert!(client.set(&format!("{value_bytes}:{at}:{step}"), &value, None));
+                    }
+                })
+            })
+            .collect();
+        let most = &mut most;
+        let is_over = &is_over;
+        scope.spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                *most = server.resident_bytes().max(*most);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let results: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(results.iter().all(Result::is_ok), "a client failed");
+    });
+    most
+}
+
+#[test]
+fn long_values_that_come_at_once_keep_to_the_bound() {
+    for value_bytes in [20_000, 1_000_000] {
+        let server = Running::start(&["--cache_mode"]);
+        let short = flood(&server, 400, 130);
+        let long = flood(&server, value_bytes, 400);
+        eprintln!("400 bytes: {short} resident, {value_bytes}: {long}");
+        let most = short.max(long);
+        assert!(most < BOUND_BYTES, "{most} bytes of {LIMIT_BYTES}");
+    }
+}
+
 /// A figure of INFO, or of Memcached's `stats`.
 fn figure(text: &str, name: &str) -> u64 {
     let words = |line: &str| {
