@@ -20,6 +20,7 @@ use store::memory::LongBuffers;
 
 use crate::clock;
 use crate::config::Setting;
+use crate::housekeeping;
 use crate::listen::Protocol;
 use crate::output_limits::Watch;
 use crate::runtime::{self, Stream};
@@ -289,8 +290,7 @@ impl Connection {
                         self.output = Spare::output();
                     }
                     if bytes == room_bytes {
-                        // Much may have come since housekeeping has looked.
-                        self.shared.pages.watch(&self.shared.store);
+                        housekeeping::note_process_if_due(&self.shared);
                         // There may be more for ever: the thread's other clients come first.
                         runtime::yield_now().await;
                     }

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use store::{Store, Swept};
+use store::Swept;
 
 use crate::clients::Client;
 use crate::clock::{self, Moment};
@@ -102,7 +102,6 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         runtime::sleep(TICK).await;
         ticks = ticks.wrapping_add(1);
         note_process(&shared);
-        shared.pages.watch(&shared.store);
         relieve(&shared).await;
         evict_clients(&shared);
         shrink(&shared).await;
@@ -117,40 +116,41 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// Lets what the process takes beside the engine's memory count against the limit.
-pub(crate) fn note_process(shared: &Shared) {
-    shared.store.note_process(process::for_store());
-}
-
-/// What the general allocator does with free pages: near the memory limit it keeps none.
+/// When the store was last told what the process takes.
 #[derive(Debug, Default)]
-pub(crate) struct Pages {
-    are_given_back_at_once: AtomicBool,
+pub(crate) struct Noted {
+    /// What was charged then.
+    charged_bytes: AtomicU64,
 }
 
-impl Pages {
-    /// Has the allocator do what memory is left asks for.
-    pub(crate) fn watch(&self, store: &Store) {
-        let relaxed = Ordering::Relaxed;
-        let is_so = self.are_given_back_at_once.load(relaxed);
-        let will_be = is_memory_short(store, is_so);
-        let flag = &self.are_given_back_at_once;
-        // One thread changes it.
-        if is_so != will_be
-            && flag
-                .compare_exchange(is_so, will_be, relaxed, relaxed)
-                .is_ok()
-        {
-            process::give_pages_back_at_once(will_be);
-        }
+/// The store is told again when this part of the limit came or went.
+const NOTED_PART: u64 = 64;
+/// The allocator keeps free pages for this part of the limit at most, when the limit is near.
+const FREE_PAGES_PART: u64 = 32;
+
+/// Lets what the process takes beside the engine's memory count against the limit, and keeps free
+/// pages few.
+pub(crate) fn note_process(shared: &Shared) {
+    let (process, free_page_bytes) = process::for_store();
+    let store = &shared.store;
+    store.note_process(process);
+    let (limit, charged) = (store.memory_bytes_max(), store.charged_bytes());
+    shared.noted.charged_bytes.store(charged, Ordering::Relaxed);
+    let is_near = limit > 0 && charged >= limit / 8 * 7;
+    if is_near && free_page_bytes > limit / FREE_PAGES_PART {
+        process::give_free_pages_back();
     }
 }
 
-/// Whether the limit is near; `is_so` if it was before, so that it does not go to and fro.
-fn is_memory_short(store: &Store, is_so: bool) -> bool {
-    let limit = store.memory_bytes_max();
-    let from = if is_so { limit / 4 * 3 } else { limit / 8 * 7 };
-    limit > 0 && store.charged_bytes() >= from
+/// As [`note_process`], if so much came or went since it was last done that it cannot wait: for
+/// those who read much.
+pub(crate) fn note_process_if_due(shared: &Shared) {
+    let limit = shared.store.memory_bytes_max();
+    let noted = shared.noted.charged_bytes.load(Ordering::Relaxed);
+    let change = shared.store.charged_bytes().abs_diff(noted);
+    if limit > 0 && change > limit / NOTED_PART {
+        note_process(shared);
+    }
 }
 
 /// Removes expired keys nobody asks for, within a share of the thread's time that grows while

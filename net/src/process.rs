@@ -40,8 +40,9 @@ pub(crate) fn memory() -> Memory {
     }
 }
 
-/// What the store wants to know, read the cheap way.
-pub(crate) fn for_store() -> store::memory::Process {
+/// What the store wants to know, read the cheap way, and beside it the bytes of free pages that the
+/// allocator keeps.
+pub(crate) fn for_store() -> (store::memory::Process, u64) {
     // Pages: the whole size, what is resident, and what of that is mapped files.
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let mut pages = statm.split_whitespace().skip(1).map(|field| field.parse());
@@ -50,10 +51,11 @@ pub(crate) fn for_store() -> store::memory::Process {
         _ => (0, 0),
     };
     let page_bytes = rustix::param::page_size() as u64;
-    store::memory::Process {
+    let process = store::memory::Process {
         resident_bytes: u64::saturating_sub(resident, files) * page_bytes,
         allocated_bytes: allocator().allocated_bytes,
-    }
+    };
+    (process, free_pages() * page_bytes)
 }
 
 /// The machine's physical memory, in bytes.
@@ -119,34 +121,47 @@ fn allocator() -> Memory {
     }
 }
 
-/// How long the allocator keeps free pages while there is memory enough: most are used again.
+/// How many free pages the allocator keeps, as of the last advance of its statistics.
+#[cfg(feature = "jemalloc")]
+fn free_pages() -> u64 {
+    use tikv_jemalloc_ctl::{Access, AsName};
+    /// Of all arenas.
+    const DIRTY: &[u8] = b"stats.arenas.4096.pdirty\0";
+    let pages: tikv_jemalloc_ctl::Result<usize> = DIRTY.name().read();
+    pages.map_or(0, |pages| pages as u64)
+}
+
+#[cfg(not(feature = "jemalloc"))]
+fn free_pages() -> u64 {
+    0
+}
+
+/// How long the allocator keeps free pages: most are used again.
 #[cfg(feature = "jemalloc")]
 const PAGES_KEPT_MS: isize = 500;
 
-/// Whether the allocator gives free pages back to the kernel at once, or keeps them for a while.
-/// At once costs a call and a page fault or more for each long value, which is the price of
-/// keeping to a limit.
+/// Has the allocator give all free pages back to the kernel now. Each that is used again costs a
+/// page fault then.
 #[cfg(feature = "jemalloc")]
-pub(crate) fn give_pages_back_at_once(is_wanted: bool) {
+pub(crate) fn give_free_pages_back() {
     use tikv_jemalloc_ctl::{Access, AsName, Mib, arenas};
-    let wait_ms = if is_wanted { 0 } else { PAGES_KEPT_MS };
-    let set_default = || b"arenas.dirty_decay_ms\0".name().write(wait_ms);
     let of_one: tikv_jemalloc_ctl::Result<Mib<[usize; 3]>> =
         b"arena.0.dirty_decay_ms\0"[..].name().mib();
-    let (Ok(()), Ok(mut of_one), Ok(arenas)) = (set_default(), of_one, arenas::narenas::read())
-    else {
-        log::warn!("the allocator does not say how long it keeps free pages");
+    let (Ok(mut of_one), Ok(arenas)) = (of_one, arenas::narenas::read()) else {
+        log::warn!("the allocator does not give free pages back");
         return;
     };
     for arena in 0..arenas as usize {
         of_one[1] = arena;
-        // One that no thread uses yet refuses, and has nothing to give back.
-        let _ = of_one.write(wait_ms);
+        // It gives back at once what it is to keep no longer. One that no thread uses yet refuses,
+        // and has nothing to give.
+        let _ = of_one.write(0_isize);
+        let _ = of_one.write(PAGES_KEPT_MS);
     }
 }
 
 #[cfg(not(feature = "jemalloc"))]
-pub(crate) fn give_pages_back_at_once(_is_wanted: bool) {}
+pub(crate) fn give_free_pages_back() {}
 
 #[cfg(not(feature = "jemalloc"))]
 fn allocator() -> Memory {

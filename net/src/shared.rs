@@ -7,7 +7,7 @@ use crate::clients::{Clients, Pause};
 use crate::clock::Moment;
 use crate::command::{dispatch, memcached};
 use crate::config::{Config, Setting, Settings};
-use crate::housekeeping::{Pages, Rates};
+use crate::housekeeping::{Noted, Rates};
 use crate::runtime::channel;
 use crate::stats::Stats;
 use crate::worker::Workers;
@@ -29,8 +29,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     /// What changes by the second.
     pub(crate) rates: Rates,
-    /// What becomes of free pages.
-    pub(crate) pages: Pages,
+    /// When the store was told what the process takes.
+    pub(crate) noted: Noted,
     /// Differs from start to start.
     pub(crate) run_id: String,
     /// The threads for heavy commands.
@@ -57,7 +57,7 @@ impl Shared {
             memcached: memcached::State::new(threads),
             stats: Stats::new(threads, dispatch::entries().len()),
             rates: Rates::default(),
-            pages: Pages::default(),
+            noted: Noted::default(),
             run_id: format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..)),
             workers: Workers::start(threads),
             started: Moment::now(),
