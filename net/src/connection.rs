@@ -9,7 +9,6 @@
 //! transaction, a heavy command's worker, CLIENT PAUSE) stops the batch, which goes on afterwards
 //! with the next command under a new guard.
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,12 +26,13 @@ use crate::runtime::{self, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
 
+mod buffers;
 mod lookout;
 mod memcached;
 mod resp;
 
-/// The least room for a read, in bytes.
-const READ_BYTES_MIN: usize = 16 << 10;
+use buffers::{Input, Spare};
+
 /// The most requests of a batch: what is prefetched beyond would be evicted before its turn.
 const BATCH_REQUESTS_MAX: usize = 64;
 /// So many keys are fetched into the cache together: more would wait long for their turn.
@@ -44,8 +44,6 @@ const TURN_WORDS_MAX: usize = 1_000;
 const SEND_BYTES: usize = 1 << 18;
 /// So much is sent at most before the thread's other clients have their turn.
 const SEND_BYTES_MAX: usize = 1 << 18;
-/// So much is read at most, for the same reason.
-const READ_BYTES_MAX: usize = 1 << 20;
 /// How often a paused client looks whether it may go on.
 const PAUSE_STEP: Duration = Duration::from_millis(5);
 /// An empty output buffer keeps at most this much room.
@@ -211,7 +209,7 @@ impl Connection {
 
     /// Lets buffers of an unusual length count against the memory limit.
     fn charge_buffers(&mut self) {
-        let input = self.input.bytes.len().saturating_sub(READ_BYTES_MIN);
+        let input = self.input.long_bytes();
         let output = self.output.capacity().saturating_sub(IDLE_BYTES_MAX);
         let bytes = input + output;
         let more = bytes.saturating_sub(self.long_buffers.bytes());
@@ -276,21 +274,22 @@ impl Connection {
             }
             self.input.make_room(bytes_needed);
             self.charge_buffers();
-            let room = &mut self.input.bytes[self.input.end..];
-            let room_bytes = room.len();
+            let room = self.input.room();
+            let room_bytes = room.capacity() - room.len();
             match self.stream.read(room) {
                 // It may have closed its own side alone and wait for the replies.
                 Ok(0) if self.sent < self.output.len() => return Err(End::Closing),
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
-                    self.input.end += bytes;
                     let stats = self.shared.stats.of(self.thread);
                     stats.input_bytes.add(bytes as u64);
                     if self.output.capacity() == 0 {
                         self.output = Spare::output();
                     }
+                    if self.input.long_bytes() > 0 {
+                        housekeeping::note_read(&self.shared, bytes);
+                    }
                     if bytes == room_bytes {
-                        housekeeping::note_process_if_due(&self.shared);
                         // There may be more for ever: the thread's other clients come first.
                         runtime::yield_now().await;
                     }
@@ -329,9 +328,7 @@ impl Connection {
         let relaxed = Ordering::Relaxed;
         client.last_use_ms.store(self.now_ms(), relaxed);
         client.query_bytes.store(self.input.len(), relaxed);
-        client
-            .query_bytes_max
-            .store(self.input.bytes.len(), relaxed);
+        client.query_bytes_max.store(self.input.capacity(), relaxed);
         client
             .output_bytes_max
             .store(self.output.capacity(), relaxed);
@@ -358,93 +355,4 @@ enum Halt {
     Heavy,
     /// The connection is to be closed.
     Closing,
-}
-
-/// Received bytes: `bytes[start..end]` are not yet used.
-#[derive(Default)]
-struct Input {
-    /// All initialised, so that a read needs no unsafe code; never shrinks while in use.
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-/// A thread's buffers for whichever of its connections reads next. The one used last is in the
-/// cache still.
-#[derive(Default)]
-struct Spare {
-    /// Of [`READ_BYTES_MIN`] bytes each.
-    inputs: Vec<Vec<u8>>,
-    /// Empty.
-    outputs: Vec<Vec<u8>>,
-}
-
-/// The most spare buffers of a kind.
-const SPARE_MAX: usize = 64;
-
-thread_local! {
-    static SPARE: RefCell<Spare> = RefCell::default();
-}
-
-impl Spare {
-    fn input() -> Vec<u8> {
-        SPARE.with_borrow_mut(|spare| spare.inputs.pop().unwrap_or_default())
-    }
-
-    fn keep_input(bytes: Vec<u8>) {
-        SPARE.with_borrow_mut(|spare| {
-            if bytes.len() == READ_BYTES_MIN && spare.inputs.len() < SPARE_MAX {
-                spare.inputs.push(bytes);
-            }
-        });
-    }
-
-    fn output() -> Vec<u8> {
-        SPARE.with_borrow_mut(|spare| spare.outputs.pop().unwrap_or_default())
-    }
-
-    fn keep_output(bytes: Vec<u8>) {
-        SPARE.with_borrow_mut(|spare| {
-            if bytes.capacity() > 0 && spare.outputs.len() < SPARE_MAX {
-                spare.outputs.push(bytes);
-            }
-        });
-    }
-}
-
-impl Input {
-    fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    /// The bytes not yet used.
-    fn unused(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
-    }
-
-    /// Gives the buffer back if nothing is in it.
-    fn release(&mut self) {
-        if self.len() > 0 {
-            return;
-        }
-        let Input { bytes, .. } = std::mem::take(self);
-        Spare::keep_input(bytes);
-    }
-
-    /// Makes room behind `end` for a read.
-    fn make_room(&mut self, bytes_needed: usize) {
-        let len = self.len();
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, len);
-        }
-        if self.bytes.is_empty() {
-            self.bytes = Spare::input();
-        }
-        let missing = bytes_needed.saturating_sub(len);
-        let room = missing.clamp(READ_BYTES_MIN, len.clamp(READ_BYTES_MIN, READ_BYTES_MAX));
-        if self.bytes.len() < len + room {
-            self.bytes.resize(len + room, 0);
-        }
-    }
 }

@@ -116,39 +116,53 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-/// When the store was last told what the process takes.
+/// What happened since the store was told what the process takes.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     /// What was charged then.
     charged_bytes: AtomicU64,
+    /// What was read since into long buffers: much the allocator gives and takes back for them.
+    read_bytes: AtomicU64,
 }
 
-/// The store is told again when this part of the limit came or went.
+/// The store is told again when this part of the limit came or went, ...
 const NOTED_PART: u64 = 64;
-/// The allocator keeps free pages for this part of the limit at most, when the limit is near.
+/// ... or this one was read.
+const READ_PART: u64 = 32;
+/// When more than this part of the limit is resident beyond it, free pages of the allocator that
+/// are as much go back to the kernel. Most would be used again, at a page fault each.
 const FREE_PAGES_PART: u64 = 32;
 
-/// Lets what the process takes beside the engine's memory count against the limit, and keeps free
-/// pages few.
+/// Lets what the process takes beside the engine's memory count against the limit, and gives free
+/// pages back if that is too much.
 pub(crate) fn note_process(shared: &Shared) {
     let (process, free_page_bytes) = process::for_store();
-    let store = &shared.store;
-    store.note_process(process);
-    let (limit, charged) = (store.memory_bytes_max(), store.charged_bytes());
+    let resident_bytes = process.resident_bytes;
+    shared.store.note_process(process);
+    let charged = shared.store.charged_bytes();
     shared.noted.charged_bytes.store(charged, Ordering::Relaxed);
-    let is_near = limit > 0 && charged >= limit / 8 * 7;
-    if is_near && free_page_bytes > limit / FREE_PAGES_PART {
+    shared.noted.read_bytes.store(0, Ordering::Relaxed);
+    let limit = shared.store.memory_bytes_max();
+    let too_much = limit / FREE_PAGES_PART;
+    if limit > 0 && resident_bytes > limit + too_much && free_page_bytes > too_much {
         process::give_free_pages_back();
     }
 }
 
-/// As [`note_process`], if so much came or went since it was last done that it cannot wait: for
-/// those who read much.
-pub(crate) fn note_process_if_due(shared: &Shared) {
+/// So much was read into a long buffer: as [`note_process`], if that is due before its time.
+pub(crate) fn note_read(shared: &Shared, bytes: usize) {
     let limit = shared.store.memory_bytes_max();
-    let noted = shared.noted.charged_bytes.load(Ordering::Relaxed);
-    let change = shared.store.charged_bytes().abs_diff(noted);
-    if limit > 0 && change > limit / NOTED_PART {
+    if limit == 0 {
+        return;
+    }
+    let Noted {
+        charged_bytes,
+        read_bytes,
+    } = &shared.noted;
+    let read = bytes as u64 + read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    let before = charged_bytes.load(Ordering::Relaxed);
+    let change = shared.store.charged_bytes().abs_diff(before);
+    if read > limit / READ_PART || change > limit / NOTED_PART {
         note_process(shared);
     }
 }

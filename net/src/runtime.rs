@@ -21,7 +21,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -32,6 +32,7 @@ use std::time::Duration;
 use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Events, Interest, Registry, Token};
+use rustix::buffer::spare_capacity;
 use slab::Slab;
 
 pub(crate) use async_std::channel;
@@ -255,19 +256,23 @@ impl Stream {
         })
     }
 
-    /// Reads what is there.
+    /// Reads what is there into the spare room behind what `bytes` holds, of which there must be
+    /// some; how much that was.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is: await [`Stream::readable`].
-    pub(crate) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         if !self.readiness.is_readable.get() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        let room_bytes = bytes.capacity() - bytes.len();
+        let room = spare_capacity(bytes);
         let result = match &self.socket {
-            Socket::Tcp(stream) => (&*stream).read(room),
-            Socket::Unix(stream) => (&*stream).read(room),
+            Socket::Tcp(stream) => rustix::io::read(stream, room),
+            Socket::Unix(stream) => rustix::io::read(stream, room),
         };
-        self.readiness.after_read(&result, room.len());
+        let result = result.map_err(io::Error::from);
+        self.readiness.after_read(&result, room_bytes);
         result
     }
 

@@ -68,7 +68,8 @@ impl Connection {
                 }
             }
         };
-        self.input.start = self.input.end - rest.len();
+        let left = rest.len();
+        self.input.keep_last(left);
         self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
         Ok(None)
@@ -77,8 +78,7 @@ impl Connection {
     /// Runs all complete requests in the buffer.
     async fn run_lines(&mut self, parser: &mut Parser) -> Result<(), End> {
         let mut input = std::mem::take(&mut self.input);
-        let waiting = input.len();
-        let mut rest = &input.bytes[input.start..input.end];
+        let mut rest = input.unused();
         let limits = Limits {
             item_bytes_max: self.shared.settings.size(Setting::MaxItemSize),
         };
@@ -98,7 +98,7 @@ impl Connection {
         };
         keep(requests);
         let left = rest.len();
-        input.start += waiting - left;
+        input.keep_last(left);
         self.input = input;
         result
     }

@@ -46,8 +46,7 @@ impl Connection {
     async fn run_buffered(&mut self, parser: &mut Parser) -> Result<(), End> {
         // Taken out, so that its bytes can be borrowed while the rest of the connection works.
         let mut input = std::mem::take(&mut self.input);
-        let waiting = input.len();
-        let mut rest = &mut input.bytes[input.start..input.end];
+        let mut rest = input.unused_mut();
         let mut batch = Batch::take();
         let result = loop {
             let limits = self.resp_limits();
@@ -71,7 +70,7 @@ impl Connection {
         };
         batch.keep();
         let left = rest.len();
-        input.start += waiting - left;
+        input.keep_last(left);
         self.input = input;
         result
     }

@@ -1,0 +1,191 @@
+//! Where received bytes stand until they are used, and buffers that nobody uses.
+
+use std::cell::RefCell;
+
+/// The least room for a read, in bytes, and the usual length of a buffer.
+const READ_BYTES_MIN: usize = 16 << 10;
+/// So much is read at most before the thread's other clients have their turn.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// Received bytes.
+#[derive(Default)]
+pub(super) struct Input {
+    /// From `start` on not used yet.
+    bytes: Vec<u8>,
+    start: usize,
+    /// The most that a request asked for since the buffer was empty.
+    needed_bytes: usize,
+    /// Room for so many bytes is made at once: the last request that was long had as many.
+    proven_bytes: usize,
+}
+
+impl Input {
+    /// How many bytes are not used yet.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// The bytes not used yet.
+    pub(super) fn unused(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The same, for who changes them while they are read.
+    pub(super) fn unused_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
+    /// All but the last so many bytes are used.
+    pub(super) fn keep_last(&mut self, bytes: usize) {
+        self.start = self.bytes.len() - bytes;
+    }
+
+    /// What the buffer takes.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// What it takes beyond what most do.
+    pub(super) fn long_bytes(&self) -> usize {
+        self.capacity().saturating_sub(READ_BYTES_MIN)
+    }
+
+    /// Gives the buffer back if nothing is in it.
+    pub(super) fn release(&mut self) {
+        if self.len() > 0 {
+            return;
+        }
+        if !self.bytes.is_empty() {
+            // What came as a whole asked for nothing.
+            let proven = self.proven_bytes.min(self.bytes.len());
+            self.proven_bytes = proven.max(self.needed_bytes);
+        }
+        (self.start, self.needed_bytes) = (0, 0);
+        Spare::keep_input(std::mem::take(&mut self.bytes));
+    }
+
+    /// Makes room for a read: for `bytes_needed` as far as the client has sent as much already, and
+    /// for as much as its last long request had.
+    pub(super) fn make_room(&mut self, bytes_needed: usize) {
+        let len = self.len();
+        if self.start > 0 {
+            self.bytes.copy_within(self.start.., 0);
+            self.bytes.truncate(len);
+            self.start = 0;
+        }
+        if self.bytes.capacity() == 0 {
+            self.bytes = Spare::input();
+        }
+        self.needed_bytes = self.needed_bytes.max(bytes_needed);
+        let room = self.room_for(bytes_needed);
+        if self.bytes.capacity() < len + room {
+            self.bytes.reserve_exact(room);
+        }
+    }
+
+    /// How much room the next read gets.
+    fn room_for(&self, bytes_needed: usize) -> usize {
+        let len = self.len();
+        // A byte more than what will come: what does not fill the room was all.
+        let missing = (bytes_needed.max(self.proven_bytes) + 1).saturating_sub(len);
+        let proven = len.max(self.proven_bytes + 1);
+        missing.clamp(READ_BYTES_MIN, proven.clamp(READ_BYTES_MIN, READ_BYTES_MAX))
+    }
+
+    /// What is read goes behind what is there.
+    pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+/// A thread's buffers for whichever of its connections reads next. The one used last is in the
+/// cache still.
+#[derive(Default)]
+pub(super) struct Spare {
+    /// Empty, with room for [`READ_BYTES_MIN`] bytes each.
+    inputs: Vec<Vec<u8>>,
+    /// Empty.
+    outputs: Vec<Vec<u8>>,
+}
+
+/// The most spare buffers of a kind.
+const SPARE_MAX: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Spare> = RefCell::default();
+}
+
+impl Spare {
+    fn input() -> Vec<u8> {
+        SPARE.with_borrow_mut(|spare| spare.inputs.pop().unwrap_or_default())
+    }
+
+    fn keep_input(mut bytes: Vec<u8>) {
+        SPARE.with_borrow_mut(|spare| {
+            if bytes.capacity() == READ_BYTES_MIN && spare.inputs.len() < SPARE_MAX {
+                bytes.clear();
+                spare.inputs.push(bytes);
+            }
+        });
+    }
+
+    /// An empty buffer for replies.
+    pub(super) fn output() -> Vec<u8> {
+        SPARE.with_borrow_mut(|spare| spare.outputs.pop().unwrap_or_default())
+    }
+
+    /// Keeps an empty buffer for others.
+    pub(super) fn keep_output(bytes: Vec<u8>) {
+        SPARE.with_borrow_mut(|spare| {
+            if bytes.capacity() > 0 && spare.outputs.len() < SPARE_MAX {
+                spare.outputs.push(bytes);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receives a request that says in its first bytes how long it is; in how many reads, and the
+    /// room for the first.
+    fn receive(input: &mut Input, request_bytes: usize) -> (usize, usize) {
+        let (mut reads, mut first_room, mut needed) = (0, 0, 1);
+        while input.len() < request_bytes {
+            input.make_room(needed);
+            let bytes = input.room();
+            let room = bytes.capacity() - bytes.len();
+            bytes.resize(request_bytes.min(bytes.len() + room), b'x');
+            reads += 1;
+            needed = request_bytes;
+            first_room = if reads == 1 { room } else { first_room };
+        }
+        input.keep_last(0);
+        input.release();
+        (reads, first_room)
+    }
+
+    #[test]
+    fn room_is_made_for_what_the_client_has_proven() {
+        let mut input = Input::default();
+        // 16, 32, 64, 128 and 256 kB; then all at once, as long as such come.
+        let long = [(6, READ_BYTES_MIN), (1, 300_001), (1, 300_001)];
+        assert_eq!([300_000; 3].map(|bytes| receive(&mut input, bytes)), long);
+        let shorter = [(1, 300_001), (1, 50_001), (1, 50_001), (1, READ_BYTES_MIN)];
+        let bytes = [50_000, 50_000, 100, 100];
+        assert_eq!(bytes.map(|bytes| receive(&mut input, bytes)), shorter);
+    }
+
+    #[test]
+    fn what_is_not_used_stays() {
+        let mut input = Input::default();
+        input.make_room(0);
+        input.room().extend_from_slice(b"used and left");
+        input.keep_last(4);
+        input.release();
+        input.make_room(READ_BYTES_MIN);
+        assert_eq!((input.unused(), input.len()), (&b"left"[..], 4));
+        assert!(input.long_bytes() < READ_BYTES_MIN);
+    }
+}
