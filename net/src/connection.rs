@@ -46,6 +46,11 @@ const SEND_BYTES: usize = 1 << 18;
 const SEND_BYTES_MAX: usize = 1 << 18;
 /// How often a paused client looks whether it may go on.
 const PAUSE_STEP: Duration = Duration::from_millis(5);
+/// How long a client with long requests waits when memory is overfull until it is looked at again,
+/// ...
+const FULL_STEP: Duration = Duration::from_millis(1);
+/// ... and how often.
+const FULL_STEPS_MAX: u32 = 5;
 /// An empty output buffer keeps at most this much room.
 const IDLE_BYTES_MAX: usize = 64 << 10;
 
@@ -272,8 +277,7 @@ impl Connection {
             while !self.stream.is_readable() {
                 self.wait_to_read().await?;
             }
-            self.input.make_room(bytes_needed);
-            self.charge_buffers();
+            self.make_room(bytes_needed).await;
             let room = self.input.room();
             let room_bytes = room.capacity() - room.len();
             match self.stream.read(room) {
@@ -302,6 +306,19 @@ impl Connection {
                 },
             }
         }
+    }
+
+    /// Makes room for a read. Where much more is in memory than should be, what is long is read a
+    /// little later: until threads that hold up reclamation have run again.
+    async fn make_room(&mut self, bytes_needed: usize) {
+        for _ in 0..FULL_STEPS_MAX {
+            if !self.input.will_grow(bytes_needed) || !self.shared.store.is_overfull() {
+                break;
+            }
+            runtime::sleep(FULL_STEP).await;
+        }
+        self.input.make_room(bytes_needed);
+        self.charge_buffers();
     }
 
     /// Waits for the next bytes, sending on meanwhile. Idle clients hold no buffers.

@@ -92,6 +92,12 @@ impl Input {
         missing.clamp(READ_BYTES_MIN, proven.clamp(READ_BYTES_MIN, READ_BYTES_MAX))
     }
 
+    /// Whether the next read takes more memory, beyond what most do.
+    pub(super) fn will_grow(&self, bytes_needed: usize) -> bool {
+        let bytes = self.len() + self.room_for(bytes_needed);
+        bytes > self.capacity().max(READ_BYTES_MIN)
+    }
+
     /// What is read goes behind what is there.
     pub(super) fn room(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

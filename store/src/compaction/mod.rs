@@ -34,6 +34,9 @@
 //!   good, if the policy has such ([`Verdict`]); the rest moves, but for
 //!   the last entries of a class, for which there is no other slab. That is what makes room in time
 //!   when values of a megabyte follow on small ones, and far cheaper than to draw every victim.
+//! - *Overfull*: at a 32nd above the limit a connection waits some milliseconds before it reads
+//!   more that is long. What was retired and what was set aside wait for every guard: a thread that
+//!   the kernel has stopped holds all up, while another goes on to read gigabytes in a second.
 //!
 //! # Bounds
 //!
@@ -124,6 +127,11 @@ const PRESSED_FULLY: Excess = Excess {
 const HARD_PRESSED: Excess = Excess {
     part: 48,
     bytes_min: 2 << 20,
+};
+/// ... what is long is not even read at a 32nd, ...
+const OVERFULL: Excess = Excess {
+    part: 32,
+    bytes_min: 3 << 20,
 };
 /// ... and refused at a 16th if nothing may be evicted.
 const REFUSED: Excess = Excess {
@@ -475,6 +483,11 @@ fn release(limit: u64, slabs_max: usize) -> u64 {
     };
     let reserve = least.max(resident / POOL_PART);
     arena::release(reserve, slabs_max)
+}
+
+/// Whether so much is physical that a writer of much should wait.
+pub(crate) fn is_overfull(limit: u64) -> bool {
+    memory::physical_bytes() > OVERFULL.above(limit)
 }
 
 /// Whether what is charged comes near the limit.

@@ -213,6 +213,12 @@ impl Store {
         let _ = self.db(0, &guard, now_ms).make_room(bytes);
     }
 
+    /// Whether more is in memory than evicting should leave there, since it has not kept up.
+    pub fn is_overfull(&self) -> bool {
+        let limit = self.memory_bytes_max();
+        limit > 0 && self.policy() != Policy::NoEviction && compaction::is_overfull(limit)
+    }
+
     /// Evicts for a little while if more is in memory than should be: for a periodic task.
     /// Whether there is more to do.
     pub fn relieve(&self, now_ms: u64) -> bool {
