@@ -84,7 +84,7 @@ use std::ptr::NonNull;
 
 pub(crate) use classes::{BYTES_MAX, BYTES_MIN, CLASSES, class_bytes};
 pub(crate) use evacuation::{Evacuated, Slot};
-pub(crate) use region::{SLAB_BYTES, release};
+pub(crate) use region::{SLAB_BYTES, release, use_up_ready};
 pub(crate) use scale::{note_idle, note_limit};
 pub(crate) use slab::{end_evacuation, put_empty, seize};
 pub(crate) use survey::{Evacuation, Survey, survey};

@@ -194,6 +194,23 @@ impl Region {
         Some(index)
     }
 
+    fn use_up_ready(&self) {
+        let before = self.end();
+        let whole = before.next_multiple_of(SLABS_PER_HUGE_PAGE);
+        let ready = whole.max(self.ready.load(Ordering::Relaxed));
+        let end = ready.min(self.span() as u32);
+        // Who takes a slab meanwhile has a use for what is ready.
+        let (order, relaxed) = (Ordering::AcqRel, Ordering::Relaxed);
+        let is_ours = before < end
+            && self
+                .frontier
+                .compare_exchange(before, end, order, relaxed)
+                .is_ok();
+        if is_ours {
+            (before..end).for_each(|index| self.put(index));
+        }
+    }
+
     /// Lets the kernel put a huge page behind the frontier into physical memory.
     fn make_ready(&self, first: u32) {
         let start = self.address(first, 0).as_ptr().cast();
@@ -334,6 +351,14 @@ impl Bits {
             }
             (bits != 0).then(|| at as u32 * 64 + 63 - bits.leading_zeros())
         })
+    }
+}
+
+/// Puts what was made ready for growth, and not used yet, into the pool of free slabs: for who
+/// expects no more growth.
+pub(crate) fn use_up_ready() {
+    if let Some(region) = region() {
+        region.use_up_ready();
     }
 }
 

@@ -34,7 +34,7 @@
 //!   good, if the policy has such ([`Verdict`]); the rest moves, but for
 //!   the last entries of a class, for which there is no other slab. That is what makes room in time
 //!   when values of a megabyte follow on small ones, and far cheaper than to draw every victim.
-//! - *Overfull*: at a 32nd above the limit a connection waits some milliseconds before it reads
+//! - *Overfull*: at a 40th above the limit a connection waits some milliseconds before it reads
 //!   more that is long. What was retired and what was set aside wait for every guard: a thread that
 //!   the kernel has stopped holds all up, while another goes on to read gigabytes in a second.
 //!
@@ -128,9 +128,9 @@ const HARD_PRESSED: Excess = Excess {
     part: 48,
     bytes_min: 2 << 20,
 };
-/// ... what is long is not even read at a 32nd, ...
+/// ... what is long is not even read at a 40th, ...
 const OVERFULL: Excess = Excess {
-    part: 32,
+    part: 40,
     bytes_min: 3 << 20,
 };
 /// ... and refused at a 16th if nothing may be evicted.
@@ -184,6 +184,8 @@ const SETTLING_STEPS: u32 = 5;
 /// is more than this part of a limit.
 const POOL_PART: u64 = 64;
 const POOL_BYTES_MIN: u64 = 2 << 20;
+/// When less than this part of the limit is left nothing need be ready for the arena to grow.
+const LAST_GROWTH_PART: u64 = 16;
 /// So many slabs are given back in a step, a huge page, for which the kernel takes a fraction of a
 /// millisecond, ...
 const SLABS_RELEASED_PER_STEP: usize = 32;
@@ -267,7 +269,11 @@ impl Store {
         if is_free || compaction.survey.is_some() {
             compaction.look_for_idle(&db);
         }
-        let released_bytes = release(self.memory_bytes_max(), SLABS_RELEASED_PER_STEP);
+        let limit = self.memory_bytes_max();
+        if limit > 0 && memory::charged_bytes() > limit - limit / LAST_GROWTH_PART {
+            arena::use_up_ready();
+        }
+        let released_bytes = release(limit, SLABS_RELEASED_PER_STEP);
         compaction.is_releasing = released_bytes > 0;
         let is_walking = !compaction.passes.is_empty();
         let is_looking = compaction.survey.is_some();
