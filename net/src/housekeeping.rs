@@ -132,6 +132,8 @@ const READ_PART: u64 = 32;
 /// When more than this part of the limit is resident beyond it, free pages of the allocator that
 /// are as much go back to the kernel. Most would be used again, at a page fault each.
 const FREE_PAGES_PART: u64 = 32;
+/// Under a small limit they may be so many.
+const FREE_PAGE_BYTES_MIN: u64 = 3 << 20;
 
 /// Lets what the process takes beside the engine's memory count against the limit, and gives free
 /// pages back if that is too much.
@@ -143,7 +145,7 @@ pub(crate) fn note_process(shared: &Shared) {
     shared.noted.charged_bytes.store(charged, Ordering::Relaxed);
     shared.noted.read_bytes.store(0, Ordering::Relaxed);
     let limit = shared.store.memory_bytes_max();
-    let too_much = limit / FREE_PAGES_PART;
+    let too_much = (limit / FREE_PAGES_PART).max(FREE_PAGE_BYTES_MIN);
     if limit > 0 && resident_bytes > limit + too_much && free_page_bytes > too_much {
         process::give_free_pages_back();
     }

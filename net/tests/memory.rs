@@ -385,10 +385,10 @@ fn a_cache_makes_room_and_memory_keeps_to_its_bound() {
     assert!(most < BOUND_BYTES, "{most} bytes of {LIMIT_BYTES}");
 }
 
-/// Eight clients write values of one length as fast as they can, over what
+/// Six clients write values of one length as fast as they can, over what
 /// was short before; the most bytes that were resident.
 fn flood(server: &Running, value_bytes: usize, megabytes: usize) -> u64 {
-    const CLIENTS: usize = 8;
+    const CLIENTS: usize = 6;
     let values = (megabytes << 20) / CLIENTS / value_bytes;
     let is_over = AtomicBool::new(false);
     let mut most = 0;

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 const READ_BYTES_MIN: usize = 16 << 10;
 /// So much is read at most before the thread's other clients have their turn.
 const READ_BYTES_MAX: usize = 1 << 20;
+/// So much is read at once of several long requests that wait.
+const READ_BYTES_OF_MANY: usize = 1 << 18;
 
 /// Received bytes.
 #[derive(Default)]
@@ -15,7 +17,8 @@ pub(super) struct Input {
     start: usize,
     /// The most that a request asked for since the buffer was empty.
     needed_bytes: usize,
-    /// Room for so many bytes is made at once: the last request that was long had as many.
+    /// Room for so many bytes is made at once: the last request that was long had as many, or so
+    /// many came together.
     proven_bytes: usize,
 }
 
@@ -68,6 +71,11 @@ impl Input {
     /// for as much as its last long request had.
     pub(super) fn make_room(&mut self, bytes_needed: usize) {
         let len = self.len();
+        let was_filled = !self.bytes.is_empty() && self.bytes.len() == self.bytes.capacity();
+        if was_filled && self.proven_bytes > READ_BYTES_MIN {
+            let twice = (2 * self.proven_bytes).min(READ_BYTES_OF_MANY);
+            self.proven_bytes = self.proven_bytes.max(twice);
+        }
         if self.start > 0 {
             self.bytes.copy_within(self.start.., 0);
             self.bytes.truncate(len);
@@ -181,6 +189,30 @@ mod tests {
         let shorter = [(1, 300_001), (1, 50_001), (1, 50_001), (1, READ_BYTES_MIN)];
         let bytes = [50_000, 50_000, 100, 100];
         assert_eq!(bytes.map(|bytes| receive(&mut input, bytes)), shorter);
+    }
+
+    #[test]
+    fn long_requests_that_wait_are_read_together() {
+        const REQUEST_BYTES: usize = 20_000;
+        let mut input = Input::default();
+        receive(&mut input, REQUEST_BYTES);
+        let mut read = 0;
+        let rooms: Vec<_> = (0..6)
+            .map(|_| {
+                input.make_room(1);
+                let bytes = input.room();
+                let room = bytes.capacity() - bytes.len();
+                bytes.resize(bytes.capacity(), b'x');
+                read += room;
+                // What is whole is carried out.
+                input.keep_last(read % REQUEST_BYTES);
+                room
+            })
+            .collect();
+        let (first, later) = rooms.split_at(4);
+        assert_eq!(first, [20_001, 40_000, 80_000, 160_000]);
+        let is_most = |room: &usize| READ_BYTES_OF_MANY.abs_diff(*room) < REQUEST_BYTES;
+        assert!(later.iter().all(is_most), "{later:?}");
     }
 
     #[test]
