@@ -78,7 +78,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
 }
 
 /// Every server with the policies that are measured.
-fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
+pub(crate) fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
     let mut all = Vec::new();
     for peer in &plan.peers {
         let name = &peer.name;
@@ -93,11 +93,17 @@ fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
     all
 }
 
-fn start_limited(peer: &Peer, policy: Option<&str>, limit_mb: u64) -> io::Result<Server> {
+/// Starts a server that evicts, with so many threads on these cores.
+pub(crate) fn start_limited(
+    peer: &Peer,
+    policy: Option<&str>,
+    limit_mb: u64,
+    (threads, cores): (usize, &[usize]),
+) -> io::Result<Server> {
     let Some(policy) = policy else {
-        return peer.with_memory(limit_mb).start(1, &[SERVER_CORE]);
+        return peer.with_memory(limit_mb).start(threads, cores);
     };
-    let server = peer.start(1, &[SERVER_CORE])?;
+    let server = peer.start(threads, cores)?;
     let mut admin = server.admin()?;
     admin.call(&["CONFIG", "SET", "maxmemory-policy", policy])?;
     let limit_bytes = limit_mb << 20;
@@ -111,7 +117,8 @@ fn window(sizes: Sizes, limit_mb: u64) -> u32 {
     items as u32
 }
 
-fn connect(
+/// Connections for a churn of such values.
+pub(crate) fn connect(
     server: &Server,
     sizes: Sizes,
     (connections, pipeline): (usize, usize),
@@ -131,7 +138,7 @@ impl Full {
         sizes: Sizes,
         limit_mb: u64,
     ) -> io::Result<Full> {
-        let server = start_limited(peer, policy, limit_mb)?;
+        let server = start_limited(peer, policy, limit_mb, (1, &[SERVER_CORE]))?;
         let mut churn = Churn::new(sizes, window(sizes, limit_mb));
         overfill(&server, &mut churn)?;
         churn.gets_percent = GETS_PERCENT;
@@ -143,7 +150,8 @@ impl Full {
     }
 }
 
-fn overfill(server: &Server, churn: &mut Churn) -> io::Result<()> {
+/// Sets twice as many keys as the churn's window has.
+pub(crate) fn overfill(server: &Server, churn: &mut Churn) -> io::Result<()> {
     let keys = 2 * churn.window;
     churn.gets_percent = 0;
     let mut load = connect(server, churn.sizes, (4, 64))?;

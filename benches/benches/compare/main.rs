@@ -15,6 +15,7 @@ mod blobs;
 mod cpu;
 mod evict;
 mod expire;
+mod flood;
 mod garbage;
 mod grow;
 mod hits;
@@ -37,8 +38,8 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, shifts, evict, expire, stall, grow, garbage, threads, hits,
-    /// json, memcached; all of these when none is named; hour.
+    /// What to measure: cpu, memory, shifts, evict, flood, expire, stall, grow, garbage, threads,
+    /// hits, json, memcached; all of these when none is named; hour.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only servers whose names start with one of these.
@@ -87,11 +88,12 @@ const HOUR: &str = "hour";
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 13] = [
+const MODES: [(&str, Mode); 14] = [
     ("cpu", cpu::measure),
     ("memory", memory::measure),
     ("shifts", shifts::measure),
     ("evict", evict::measure),
+    ("flood", flood::measure),
     ("expire", expire::measure),
     ("stall", stall::measure),
     ("grow", grow::measure),
