@@ -66,8 +66,8 @@ pub(crate) struct Connection {
     /// How much of `output` is sent.
     sent: usize,
     output_watch: Watch,
-    /// What `input` and `output` take beyond what they usually do.
-    long_buffers: LongBuffers,
+    /// What `output` takes beyond what it usually does.
+    long_output: LongBuffers,
     /// When the last wait of any kind or the last command ended, since 1970.
     now: Duration,
 }
@@ -106,7 +106,7 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             output_watch: Watch::default(),
-            long_buffers: LongBuffers::default(),
+            long_output: LongBuffers::default(),
             now: clock::since_1970(),
         }
     }
@@ -208,20 +208,11 @@ impl Connection {
                 self.output.shrink_to(IDLE_BYTES_MAX);
             }
         }
-        self.charge_buffers();
+        let (long, now_ms) = (self.output.capacity(), self.now_ms());
+        let long = long.saturating_sub(IDLE_BYTES_MAX);
+        let store = &self.shared.store;
+        store.charge_buffers(&mut self.long_output, long, now_ms);
         Ok(())
-    }
-
-    /// Lets buffers of an unusual length count against the memory limit.
-    fn charge_buffers(&mut self) {
-        let input = self.input.long_bytes();
-        let output = self.output.capacity().saturating_sub(IDLE_BYTES_MAX);
-        let bytes = input + output;
-        let more = bytes.saturating_sub(self.long_buffers.bytes());
-        if more > 0 {
-            self.shared.store.make_room_for_buffers(more, self.now_ms());
-        }
-        self.long_buffers.charge(bytes);
     }
 
     /// What is sent need not be kept; it goes when it is more than what then has to be moved.
@@ -318,7 +309,8 @@ impl Connection {
             runtime::sleep(FULL_STEP).await;
         }
         self.input.make_room(bytes_needed);
-        self.charge_buffers();
+        let now_ms = self.now_ms();
+        self.input.charge(&self.shared.store, now_ms);
     }
 
     /// Waits for the next bytes, sending on meanwhile. Idle clients hold no buffers.
@@ -327,7 +319,6 @@ impl Connection {
         if self.output.is_empty() {
             Spare::keep_output(std::mem::take(&mut self.output));
         }
-        self.charge_buffers();
         let kick = &self.session.client.kick;
         if self.sent < self.output.len() {
             runtime::yield_now().await;

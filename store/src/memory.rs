@@ -623,7 +623,7 @@ pub struct LongBuffers {
 impl LongBuffers {
     /// What is charged now.
     #[inline]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 

@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 
+use store::Store;
+use store::memory::LongBuffers;
+
 /// The least room for a read, in bytes, and the usual length of a buffer.
 const READ_BYTES_MIN: usize = 16 << 10;
 /// So much is read at most before the thread's other clients have their turn.
@@ -20,6 +23,8 @@ pub(super) struct Input {
     /// Room for so many bytes is made at once: the last request that was long had as many, or so
     /// many came together.
     proven_bytes: usize,
+    /// What counts of the buffer against the memory limit: it stays with it when a batch takes it.
+    charged: LongBuffers,
 }
 
 impl Input {
@@ -53,6 +58,12 @@ impl Input {
         self.capacity().saturating_sub(READ_BYTES_MIN)
     }
 
+    /// Lets that count against the memory limit.
+    pub(super) fn charge(&mut self, store: &Store, now_ms: u64) {
+        let bytes = self.long_bytes();
+        store.charge_buffers(&mut self.charged, bytes, now_ms);
+    }
+
     /// Gives the buffer back if nothing is in it.
     pub(super) fn release(&mut self) {
         if self.len() > 0 {
@@ -64,6 +75,7 @@ impl Input {
             self.proven_bytes = proven.max(self.needed_bytes);
         }
         (self.start, self.needed_bytes) = (0, 0);
+        self.charged.charge(0);
         Spare::keep_input(std::mem::take(&mut self.bytes));
     }
 

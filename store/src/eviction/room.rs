@@ -11,7 +11,7 @@ use super::ripeness::Ripeness;
 use crate::compaction;
 use crate::db::Db;
 use crate::error::Error;
-use crate::memory;
+use crate::memory::{self, LongBuffers};
 use crate::reclaim::Guard;
 use crate::store::Store;
 
@@ -205,9 +205,20 @@ impl Store {
         (charged + bytes + spared).saturating_sub(limit + retired)
     }
 
-    /// Makes room for buffers that are about to take so many bytes more, if the limit is near: they
-    /// are there for a while before what is in them is written. Nobody can refuse them.
-    pub fn make_room_for_buffers(&self, bytes: usize, now_ms: u64) {
+    /// Charges buffers for so many bytes, in the place of those before; makes room first for what
+    /// they take more, if the limit is near: they are there for a while before what is in them is
+    /// written. Nobody can refuse them.
+    #[inline]
+    pub fn charge_buffers(&self, buffers: &mut LongBuffers, bytes: usize, now_ms: u64) {
+        let more = bytes.saturating_sub(buffers.bytes());
+        if more > 0 {
+            self.make_room_for_buffers(more, now_ms);
+        }
+        buffers.charge(bytes);
+    }
+
+    #[inline(never)]
+    fn make_room_for_buffers(&self, bytes: usize, now_ms: u64) {
         let guard = self.pin();
         // Where nothing may go, writes are refused until the buffers are.
         let _ = self.db(0, &guard, now_ms).make_room(bytes);
