@@ -88,6 +88,18 @@ struct Model {
     pads: Vec<u64>,
 }
 
+/// An item that is in no slot yet, and what a slot names it by.
+fn item_made(hash: u64, value: u64) -> (*mut Item, Occupied) {
+    let is_dead = AtomicBool::new(false);
+    let made = Box::into_raw(Box::new(Item {
+        hash,
+        value,
+        is_dead,
+    }));
+    let named = NonNull::new(made).expect("a box").cast();
+    (made, Occupied::entry(named, false))
+}
+
 impl Model {
     /// Keys with the value 0.
     fn with(keys: &[u64]) -> Arc<Model> {
@@ -121,13 +133,7 @@ impl Model {
         let guard = pin();
         let bytes = hash.to_ne_bytes();
         let key = Key::new(&bytes, hash);
-        let is_dead = AtomicBool::new(false);
-        let made = Box::into_raw(Box::new(Item {
-            hash,
-            value,
-            is_dead,
-        }));
-        let new = Occupied::entry(NonNull::new(made).expect("a box").cast(), false);
+        let (made, new) = item_made(hash, value);
         loop {
             match self.table.find(&key, &guard) {
                 Look::Present(_) if !may_replace => {
@@ -505,14 +511,7 @@ fn split_under_a_replacement_where_a_key_was_seen() {
                     let Some(spot) = model.table.find_foreseen(&seen[0]) else {
                         return drop(model.put(LEFT[0], 2));
                     };
-                    let is_dead = AtomicBool::new(false);
-                    let (hash, value) = (LEFT[0], 2);
-                    let made = Box::into_raw(Box::new(Item {
-                        hash,
-                        value,
-                        is_dead,
-                    }));
-                    let new = Occupied::entry(NonNull::new(made).expect("a box").cast(), false);
+                    let (made, new) = item_made(LEFT[0], 2);
                     if model.table.replace(&spot, new, &guard).is_some() {
                         return retire(spot.occupied(), &guard);
                     }
