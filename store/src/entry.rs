@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::arena::{self, Mobility, Slot};
 use crate::eviction;
+use crate::long;
 use crate::memory::Block;
 use crate::reclaim::Guard;
 use crate::shadow;
@@ -71,17 +72,20 @@ pub(crate) enum Form {
     Raw = 1,
     /// A tree's root record, see `tree`.
     Tree = 2,
-    /// The address of a boxed `json::LargeDocument`.
+    /// The address of a version of a large document, see `document`.
     Handle = 3,
     /// As `Plain`, for a string that is never an integer to OBJECT ENCODING, whatever its digits
     /// say. Stored as `Handle`, which no string has.
     Text = 4,
+    /// The record of a long string, see `long`. Stored as `Tree`, whose record is longer.
+    Apart = 5,
 }
 
 impl Form {
     fn bits(self) -> u8 {
         match self {
             Form::Text => Form::Handle as u8,
+            Form::Apart => Form::Tree as u8,
             form => form as u8,
         }
     }
@@ -577,13 +581,16 @@ impl<'g> Entry<'g> {
     pub(crate) fn form(self) -> Form {
         match FORMS[usize::from(self.header().shape >> 3 & 0b11)] {
             Form::Handle if self.kind() == Kind::String => Form::Text,
+            Form::Tree if usize::from(self.header().value_bytes) == long::RECORD_BYTES => {
+                Form::Apart
+            }
             form => form,
         }
     }
 
-    /// Whether the value is a tree's root record.
+    /// Whether the value is the record of something beside it: of a tree, or of a long string.
     #[inline]
-    pub(crate) fn is_tree(self) -> bool {
+    pub(crate) fn is_record(self) -> bool {
         self.header().shape >> 3 & 0b11 == Form::Tree as u8
     }
 

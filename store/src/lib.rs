@@ -45,6 +45,8 @@ mod grace;
 #[allow(unsafe_code)]
 mod keyspace;
 #[allow(unsafe_code)]
+mod long;
+#[allow(unsafe_code)]
 pub mod memory;
 #[allow(unsafe_code)]
 mod publish;
@@ -72,6 +74,7 @@ pub use entry::{Entry, Kind, Meta};
 pub use error::Error;
 pub use eviction::{CacheOrder, Policy, small_queue_bytes};
 pub use expiry::Swept;
+pub use long::{Long, Received};
 pub use store::{Counts, Options, Store};
 pub use thread::{Lookups, take_lookups};
 pub use value::NewValue;

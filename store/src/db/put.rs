@@ -10,6 +10,7 @@ use crate::table::{Absence, Key, Look, Spot};
 use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::Sight;
+use crate::value;
 
 impl<'g> Db<'g> {
     /// Puts a value at a key whatever was there.
@@ -130,7 +131,8 @@ impl<'g> Db<'g> {
     #[inline(always)]
     fn note_new(&self, key: &Key<'_>, entry: Entry<'g>) {
         let eviction = self.store.eviction();
-        eviction.note_insertion(entry.memory_bytes(), self.store.memory_bytes_max());
+        let bytes = value::own_memory_bytes(entry);
+        eviction.note_insertion(bytes, self.store.memory_bytes_max());
         eviction.note_request(key.hash, entry, Access::Write);
     }
 

@@ -330,7 +330,7 @@ fn keep_for_its_use(entry: Entry<'_>, usage: Usage, now: Present) {
     if !usage.is_small() {
         entry.swap_usage(usage, usage.spared(now.stamp));
     } else if entry.swap_usage(usage, usage.promoted(now.stamp)) {
-        SMALL_BYTES.add(-(entry.memory_bytes() as i64));
+        SMALL_BYTES.add(-(value::own_memory_bytes(entry) as i64));
     }
 }
 

@@ -136,12 +136,12 @@ pub fn small_queue_bytes() -> u64 {
 /// Counts an entry that was made with its bits saying that it is in the small queue, and takes the
 /// old one out of that for good, if it is there, before its block goes.
 pub(crate) fn count_small(new: Option<Entry<'_>>, old: Option<Entry<'_>>) {
-    let mut bytes = new.map_or(0, |new| new.memory_bytes() as i64);
+    let mut bytes = new.map_or(0, |new| value::own_memory_bytes(new) as i64);
     if let Some(old) = old
         && old.usage().is_small()
         && old.leave_small_queue()
     {
-        bytes -= old.memory_bytes() as i64;
+        bytes -= value::own_memory_bytes(old) as i64;
     }
     SMALL_BYTES.add(bytes);
 }

@@ -5,6 +5,7 @@ use std::mem::ManuallyDrop;
 use smallvec::SmallVec;
 
 use crate::document::Handle;
+use crate::long::Record;
 use crate::memory::Block;
 use crate::reclaim::{self, Drain, Guard};
 
@@ -37,6 +38,8 @@ pub(crate) enum Delta {
     Blocks(Box<Parts>),
     /// The new version of a large document, which shares what it shares by its own means.
     Document(Unpublished),
+    /// A long string.
+    Long(UnpublishedLong),
 }
 
 /// The blocks in which two versions of a tree differ.
@@ -52,6 +55,10 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) struct Unpublished(Handle);
 
+/// Invariant: nobody but the edit has seen this record.
+#[derive(Debug)]
+pub(crate) struct UnpublishedLong(Record);
+
 impl Delta {
     pub(super) fn new(fresh: Blocks, replaced: Blocks) -> Delta {
         Delta::Blocks(Box::new(Parts { fresh, replaced }))
@@ -59,6 +66,10 @@ impl Delta {
 
     pub(crate) fn of_document(document: Handle) -> Delta {
         Delta::Document(Unpublished(document))
+    }
+
+    pub(crate) fn of_long(record: Record) -> Delta {
+        Delta::Long(UnpublishedLong(record))
     }
 
     /// Appends a later edit of the same value.
@@ -72,7 +83,7 @@ impl Delta {
             (before, later) => {
                 debug_assert!(
                     matches!(before, Delta::Nothing),
-                    "a document is never a difference"
+                    "a value beside its entry is never a difference"
                 );
                 *before = later;
             }
@@ -89,6 +100,8 @@ impl Delta {
         match self {
             // SAFETY: never published, so only holders of this guard know it.
             Delta::Document(document) => unsafe { document.into_handle().retire(guard) },
+            // SAFETY: likewise.
+            Delta::Long(long) => unsafe { long.into_record().retire(guard) },
             blocks => {
                 for block in blocks.into_fresh() {
                     // SAFETY: never published, so only holders of this guard know it.
@@ -102,7 +115,7 @@ impl Delta {
     pub(crate) fn into_fresh(self) -> Blocks {
         match self {
             Delta::Blocks(mut parts) => std::mem::take(&mut parts.fresh),
-            Delta::Nothing | Delta::Document(_) => Blocks::new(),
+            Delta::Nothing | Delta::Document(_) | Delta::Long(_) => Blocks::new(),
         }
     }
 
@@ -127,6 +140,9 @@ impl Delta {
             // It belongs to its entry now.
             Delta::Document(document) => {
                 document.into_handle();
+            }
+            Delta::Long(long) => {
+                long.into_record();
             }
             // SAFETY: passed on to the caller.
             Delta::Blocks(parts) => unsafe { parts.published(guard) },
@@ -166,6 +182,13 @@ impl Unpublished {
     }
 }
 
+impl UnpublishedLong {
+    /// The record, whose reference is the caller's now.
+    fn into_record(self) -> Record {
+        ManuallyDrop::new(self).0
+    }
+}
+
 impl Drop for Parts {
     fn drop(&mut self) {
         for block in self.fresh.drain(..) {
@@ -176,6 +199,13 @@ impl Drop for Parts {
 }
 
 impl Drop for Unpublished {
+    fn drop(&mut self) {
+        // SAFETY: it was never published, so nobody else knows it.
+        unsafe { self.0.free() };
+    }
+}
+
+impl Drop for UnpublishedLong {
     fn drop(&mut self) {
         // SAFETY: it was never published, so nobody else knows it.
         unsafe { self.0.free() };

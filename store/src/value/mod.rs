@@ -29,6 +29,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::document::{Handle, Version};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
+use crate::long::{LongRef, Record};
 use crate::reclaim::Guard;
 use crate::tree::{self, Tree};
 
@@ -271,26 +272,31 @@ pub fn same_value(entry: Entry<'_>) -> NewValue<'_> {
 
 /// A value equal to that of `entry` which shares nothing with it: what COPY needs.
 pub fn deep_copy(entry: Entry<'_>) -> NewValue<'_> {
-    if entry.is_tree() {
-        let tag = entry.value_bytes()[0];
-        let copy = match entry.kind() {
-            Kind::Hash => tree::Builder::with(Tree::<2>::of(entry)).finish().finish(),
-            Kind::String => {
-                let old = tree::Chunks::of(entry);
-                let mut edit = tree::ChunksEdit::new();
-                old.range(0..old.len()).for_each(|piece| edit.append(piece));
-                edit.finish()
-            }
-            _ => tree::Builder::with(Tree::<1>::of(entry)).finish().finish(),
-        };
-        let (root, delta) = copy.expect("an entry's tree has elements");
-        return of_tree(entry.kind(), tag, root, Origin::New(delta));
+    match entry.form() {
+        Form::Tree => copy_of_tree(entry),
+        Form::Handle => json::of_large(Version::of(entry).document().clone()),
+        Form::Apart => string::bytes(LongRef::of(entry).bytes()),
+        form @ (Form::Plain | Form::Raw | Form::Text) => {
+            let body = Body::default().borrowed(entry.value_bytes());
+            NewValue::flat(entry.kind(), form, body)
+        }
     }
-    if entry.form() == Form::Handle {
-        return json::of_large(Version::of(entry).document().clone());
-    }
-    let body = Body::default().borrowed(entry.value_bytes());
-    NewValue::flat(entry.kind(), entry.form(), body)
+}
+
+fn copy_of_tree(entry: Entry<'_>) -> NewValue<'_> {
+    let tag = entry.value_bytes()[0];
+    let copy = match entry.kind() {
+        Kind::Hash => tree::Builder::with(Tree::<2>::of(entry)).finish().finish(),
+        Kind::String => {
+            let old = tree::Chunks::of(entry);
+            let mut edit = tree::ChunksEdit::new();
+            old.range(0..old.len()).for_each(|piece| edit.append(piece));
+            edit.finish()
+        }
+        _ => tree::Builder::with(Tree::<1>::of(entry)).finish().finish(),
+    };
+    let (root, delta) = copy.expect("an entry's tree has elements");
+    of_tree(entry.kind(), tag, root, Origin::New(delta))
 }
 
 /// A hint that these elements of a hash or set will be wanted soon.
@@ -299,7 +305,7 @@ pub(crate) fn prefetch_elements<'k>(
     elements: impl Iterator<Item = &'k [u8]>,
     is_to_change: bool,
 ) {
-    if entry.is_tree() && matches!(entry.kind(), Kind::Hash | Kind::Set) {
+    if entry.is_record() && matches!(entry.kind(), Kind::Hash | Kind::Set) {
         tree::prefetch(entry, elements, is_to_change);
     }
 }
@@ -323,17 +329,38 @@ fn drop_beside(entry: Entry<'_>, guard: &Guard) {
         Form::Tree => unsafe { tree::retire_tree(entry, guard) },
         // SAFETY: likewise.
         Form::Handle => unsafe { Handle::of(entry).retire(guard) },
+        // SAFETY: likewise.
+        Form::Apart => unsafe { Record::of(entry).retire(guard) },
     }
 }
 
 /// The bytes of memory a key takes, all that hangs on its entry included.
 pub fn memory_bytes(entry: Entry<'_>) -> usize {
-    let behind = match entry.form() {
+    let beside = match entry.form() {
         Form::Tree => tree::memory_bytes(entry),
         Form::Handle => Version::of(entry).document().memory_bytes(),
+        Form::Apart => Record::of(entry).memory_bytes(),
         Form::Plain | Form::Raw | Form::Text => 0,
     };
-    entry.memory_bytes() + behind
+    entry.memory_bytes() + beside
+}
+
+/// Of these, what belongs to the entry alone, and so is the same for as long as it is there: all
+/// but what versions of a value share.
+#[inline(always)]
+pub(crate) fn own_memory_bytes(entry: Entry<'_>) -> usize {
+    match entry.is_record() && entry.is(Kind::String) {
+        true => own_memory_bytes_of_record(entry),
+        false => entry.memory_bytes(),
+    }
+}
+
+#[inline(never)]
+fn own_memory_bytes_of_record(entry: Entry<'_>) -> usize {
+    match entry.form() {
+        Form::Apart => memory_bytes(entry),
+        _ => entry.memory_bytes(),
+    }
 }
 
 /// A collection that is a tree. The record's tag says what Redis would call its encoding, and so

@@ -4,24 +4,25 @@
 //! bytes from 0. Where a function takes Redis's signed indices (negative ones count from the
 //! end), it says so.
 //!
-//! A string that is written whole stands in its entry, whatever its length. One of more than
-//! 16 kB that is changed in part goes over to a tree of chunks, so that the next APPEND, SETRANGE
-//! or SETBIT copies a chunk and not the string.
+//! A string of up to 16 kB stands in its entry. A longer one that is written whole stands beside
+//! it, in one piece (`long`). One that is changed in part goes over to a tree of chunks, so that
+//! the next APPEND, SETRANGE or SETBIT copies a chunk and not the string.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::number::{LongDouble, parse_integer};
-use super::{Body, Encoding, NewValue, Origin, of_kind, of_tree};
+use super::{Body, Delta, Encoding, NewValue, Origin, of_kind, of_tree};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
+use crate::long::{Long, LongRef, Received};
 use crate::tree::{Chunks, ChunksEdit, Pieces};
 
 /// The longest string, in bytes: as in Redis, where a BITFIELD may begin at the last bit there is.
 pub const STRING_BYTES_MAX: usize = (512 << 20) + size_of::<u64>();
 /// The longest string that OBJECT ENCODING calls embstr.
 const EMBSTR_BYTES_MAX: usize = 44;
-/// A longer string becomes a tree of chunks when it is changed in part.
+/// A longer string stands beside its entry; as a tree of chunks when it is changed in part.
 const FLAT_BYTES_MAX: usize = 16 << 10;
 
 /// A string as an entry holds it.
@@ -31,6 +32,7 @@ pub struct Str<'g>(Repr<'g>);
 #[derive(Clone, Copy, Debug)]
 enum Repr<'g> {
     Flat(&'g [u8]),
+    Apart(LongRef<'g>),
     Chunks(Chunks<'g>),
 }
 
@@ -42,9 +44,10 @@ impl<'g> Str<'g> {
     #[inline]
     pub fn of(entry: Entry<'g>) -> Result<Str<'g>, Error> {
         let entry = of_kind(entry, Kind::String)?;
-        Ok(Str(match entry.is_tree() {
-            true => Repr::Chunks(Chunks::of(entry)),
+        Ok(Str(match entry.is_record() {
             false => Repr::Flat(entry.value_bytes()),
+            true if entry.form() == Form::Apart => Repr::Apart(LongRef::of(entry)),
+            true => Repr::Chunks(Chunks::of(entry)),
         }))
     }
 
@@ -66,6 +69,7 @@ impl<'g> Str<'g> {
     pub fn len(self) -> usize {
         match self.0 {
             Repr::Flat(bytes) => bytes.len(),
+            Repr::Apart(long) => long.len(),
             Repr::Chunks(chunks) => chunks.len(),
         }
     }
@@ -80,7 +84,25 @@ impl<'g> Str<'g> {
     pub fn as_slice(self) -> Option<&'g [u8]> {
         match self.0 {
             Repr::Flat(bytes) => Some(bytes),
+            Repr::Apart(long) => Some(long.bytes()),
             Repr::Chunks(_) => None,
+        }
+    }
+
+    /// All bytes, when they stand in the entry itself: so do those of most.
+    #[inline]
+    pub fn in_entry(self) -> Option<&'g [u8]> {
+        match self.0 {
+            Repr::Flat(bytes) => Some(bytes),
+            Repr::Apart(_) | Repr::Chunks(_) => None,
+        }
+    }
+
+    /// A long string in one piece, for who needs it longer than the guard lasts.
+    pub fn to_long(self) -> Option<Long> {
+        match self.0 {
+            Repr::Apart(long) => Some(long.to_long()),
+            Repr::Flat(_) | Repr::Chunks(_) => None,
         }
     }
 
@@ -107,6 +129,7 @@ impl<'g> Str<'g> {
         let start = range.start.min(end);
         Parts(match self.0 {
             Repr::Flat(bytes) => PartsRepr::Flat(&bytes[start..end]),
+            Repr::Apart(long) => PartsRepr::Flat(&long.bytes()[start..end]),
             Repr::Chunks(chunks) => PartsRepr::Chunks(chunks.range(start..end)),
         })
     }
@@ -114,9 +137,9 @@ impl<'g> Str<'g> {
     /// The byte at a position, if the string reaches that far.
     #[inline]
     pub fn byte(self, at: usize) -> Option<u8> {
-        match self.0 {
-            Repr::Flat(bytes) => bytes.get(at).copied(),
-            Repr::Chunks(_) => self
+        match self.as_slice() {
+            Some(bytes) => bytes.get(at).copied(),
+            None => self
                 .range(at..at.saturating_add(1))
                 .next()
                 .map(|part| part[0]),
@@ -207,17 +230,55 @@ pub fn signed_range(start: i64, end: i64, len: usize) -> Range<usize> {
 /// A string of these bytes.
 #[inline]
 pub fn bytes(bytes: &[u8]) -> NewValue<'_> {
-    plain(Body::default().borrowed(bytes))
+    match bytes.len() > FLAT_BYTES_MAX {
+        true => long(Long::owned(bytes.to_vec())),
+        false => plain(Body::default().borrowed(bytes)),
+    }
+}
+
+/// The same, of bytes that stand in what was received: a long string stays there, where it can.
+#[inline]
+pub fn received<'a>(bytes: &'a [u8], within: Option<&Received>) -> NewValue<'a> {
+    match within {
+        Some(within) => received_within(bytes, within),
+        None => self::bytes(bytes),
+    }
+}
+
+#[inline(never)]
+fn received_within<'a>(bytes: &'a [u8], within: &Received) -> NewValue<'a> {
+    let is_long = bytes.len() > FLAT_BYTES_MAX;
+    match is_long.then(|| within.kept(bytes)).flatten() {
+        Some(kept) => long(kept),
+        None => self::bytes(bytes),
+    }
 }
 
 /// A string of bytes made for the purpose.
-pub fn owned(bytes: Vec<u8>) -> NewValue<'static> {
-    plain(Body::default().owned(bytes))
+pub fn owned<'a>(bytes: Vec<u8>) -> NewValue<'a> {
+    match bytes.len() > FLAT_BYTES_MAX {
+        true => long(Long::owned(bytes)),
+        false => plain(Body::default().owned(bytes)),
+    }
 }
 
 /// As [`owned`], but raw to OBJECT ENCODING: what BITOP leaves.
-pub fn owned_raw(bytes: Vec<u8>) -> NewValue<'static> {
-    raw(Body::default().owned(bytes))
+pub fn owned_raw<'a>(bytes: Vec<u8>) -> NewValue<'a> {
+    match bytes.len() > FLAT_BYTES_MAX {
+        true => long(Long::owned(bytes)),
+        false => raw(Body::default().owned(bytes)),
+    }
+}
+
+#[inline(never)]
+fn long<'a>(long: Long) -> NewValue<'a> {
+    let record = long.into_record();
+    NewValue {
+        kind: Kind::String,
+        form: Form::Apart,
+        body: Body::default().copied(&record.to_bytes()),
+        origin: Origin::New(Delta::of_long(record)),
+    }
 }
 
 /// The decimal text of an integer.
@@ -254,9 +315,16 @@ pub fn append<'a>(old: Option<Str<'a>>, tail: &'a [u8]) -> Result<NewValue<'a>, 
 /// # Errors
 /// [`Error::TooLong`].
 pub fn prepend<'a>(old: Str<'a>, head: &'a [u8]) -> Result<NewValue<'a>, Error> {
-    check_len(old.len().saturating_add(head.len()))?;
-    let body = Body::default().borrowed(head);
-    Ok(raw(old.parts().fold(body, Body::borrowed)))
+    let bytes = old.len().saturating_add(head.len());
+    check_len(bytes)?;
+    if bytes <= FLAT_BYTES_MAX {
+        let body = Body::default().borrowed(head);
+        return Ok(raw(old.parts().fold(body, Body::borrowed)));
+    }
+    let mut all = Vec::with_capacity(bytes);
+    all.extend_from_slice(head);
+    old.parts().for_each(|part| all.extend_from_slice(part));
+    Ok(owned_raw(all))
 }
 
 /// The old bytes with `patch` from `offset` on, and zeros in between where the string was too
@@ -381,6 +449,7 @@ impl<'a> StrEdit<'a> {
         StrEdit(match old.map(|old| old.0) {
             None => State::Flat(Cow::Borrowed(&[])),
             Some(Repr::Flat(flat)) => State::Flat(Cow::Borrowed(flat)),
+            Some(Repr::Apart(long)) => State::Flat(Cow::Borrowed(long.bytes())),
             Some(Repr::Chunks(chunks)) => State::Chunks {
                 edit: ChunksEdit::of(chunks),
                 old_is_tree: true,
@@ -435,8 +504,10 @@ impl<'a> StrEdit<'a> {
     /// The changed string.
     pub fn finish(self) -> NewValue<'a> {
         let (edit, old_is_tree) = match self.0 {
-            State::Flat(Cow::Borrowed(bytes)) => return raw(Body::default().borrowed(bytes)),
-            State::Flat(Cow::Owned(bytes)) => return raw(Body::default().owned(bytes)),
+            State::Flat(Cow::Borrowed(bytes)) if bytes.len() <= FLAT_BYTES_MAX => {
+                return raw(Body::default().borrowed(bytes));
+            }
+            State::Flat(bytes) => return owned_raw(bytes.into_owned()),
             State::Chunks { edit, old_is_tree } => (edit, old_is_tree),
         };
         let Some((root, delta)) = edit.finish() else {
@@ -473,7 +544,7 @@ pub(super) fn encoding(entry: Entry<'_>) -> Encoding {
             bytes => text_encoding(bytes),
         },
         Form::Text => text_encoding(entry.value_bytes()),
-        Form::Raw | Form::Tree | Form::Handle => Encoding::Raw,
+        Form::Raw | Form::Tree | Form::Handle | Form::Apart => Encoding::Raw,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::memory;
+use crate::reclaim;
 use crate::value::held::Held;
 use crate::value::{Edited, bitmap, deep_copy, memory_bytes, object_encoding};
 
@@ -72,8 +73,9 @@ fn changes_in_part_agree_with_a_vector_at_every_length() {
 fn only_a_change_in_part_makes_chunks() {
     let long = vec![b'x'; FLAT_BYTES_MAX + 1];
     let held = Held::new(bytes(&long));
-    assert_eq!(held.entry().form(), Form::Plain);
+    assert_eq!(held.entry().form(), Form::Apart);
     let old = Str::of(held.entry()).expect("a string");
+    assert_eq!(old.as_slice(), Some(&long[..]));
     let held = after(held, append(Some(old), b"y").expect("not too long"));
     let string = Str::of(held.entry()).expect("a string");
     assert_eq!((held.entry().form(), string.as_slice()), (Form::Tree, None));
@@ -108,4 +110,50 @@ fn long_strings_are_no_integers() {
         wrapping_increment(string, 1).unwrap_err(),
         Error::NotAnInteger
     );
+}
+
+/// A buffer with a request in it, and where in it the value stands.
+fn request(value_bytes: usize, capacity: usize) -> (Received, Range<usize>) {
+    let mut buffer = Vec::with_capacity(capacity);
+    buffer.extend_from_slice(b"SET key ");
+    let start = buffer.len();
+    buffer.resize(start + value_bytes, b'v');
+    buffer.extend_from_slice(b"\r\n");
+    (Received::new(buffer), start..start + value_bytes)
+}
+
+#[test]
+fn a_long_string_stays_where_it_was_received() {
+    let before = memory::counted_here().0;
+    let (request, value) = request(100_000, 101_000);
+    let value = &request.bytes()[value];
+    // Tried twice, as where somebody else was faster.
+    drop(received(value, Some(&request)));
+    let held = Held::new(received(value, Some(&request)));
+    let string = Str::of(held.entry()).expect("a string");
+    assert_eq!(string.as_slice().map(<[u8]>::as_ptr), Some(value.as_ptr()));
+    assert!(memory_bytes(held.entry()) >= 101_000);
+    let live = memory::counted_here().0 - before;
+    assert_eq!(live as usize, memory_bytes(held.entry()));
+    assert!(request.into_buffer().is_err());
+    let reply = string.to_long().expect("a long string");
+    drop(held);
+    reclaim::settle();
+    assert_eq!(memory::counted_here().0, before);
+    let (buffer, place) = reply.into_parts();
+    assert_eq!(buffer[place], vec![b'v'; 100_000]);
+}
+
+#[test]
+fn what_does_not_fill_its_buffer_is_copied() {
+    for (value_bytes, capacity) in [(100_000, 115_000), (FLAT_BYTES_MAX, FLAT_BYTES_MAX + 100)] {
+        let (request, value) = request(value_bytes, capacity);
+        let value = &request.bytes()[value];
+        let held = Held::new(received(value, Some(&request)));
+        let string = Str::of(held.entry()).expect("a string");
+        assert_eq!(string.as_slice(), Some(value));
+        assert_ne!(string.as_slice().map(<[u8]>::as_ptr), Some(value.as_ptr()));
+        let buffer = request.into_buffer().expect("nobody keeps it");
+        assert!(buffer.capacity() >= capacity);
+    }
 }
