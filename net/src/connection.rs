@@ -22,6 +22,7 @@ use crate::config::Setting;
 use crate::housekeeping;
 use crate::listen::Protocol;
 use crate::output_limits::Watch;
+use crate::protocol::output::Output;
 use crate::runtime::{self, Stream};
 use crate::session::Session;
 use crate::shared::Shared;
@@ -62,9 +63,9 @@ pub(crate) struct Connection {
     thread: usize,
     session: Session,
     input: Input,
-    output: Vec<u8>,
-    /// How much of `output` is sent.
-    sent: usize,
+    /// Whether the last read filled its room, so that there is more to read.
+    has_more_input: bool,
+    output: Output,
     output_watch: Watch,
     /// What `output` takes beyond what it usually does.
     long_output: LongBuffers,
@@ -103,8 +104,8 @@ impl Connection {
             thread,
             session,
             input: Input::default(),
-            output: Vec::new(),
-            sent: 0,
+            has_more_input: false,
+            output: Output::default(),
             output_watch: Watch::default(),
             long_output: LongBuffers::default(),
             now: clock::since_1970(),
@@ -128,12 +129,15 @@ impl Connection {
         end
     }
 
-    /// Between two reads: sends the replies, tells the others, and reads.
+    /// Between two reads: sends the replies, tells the others, and reads. A client that has sent
+    /// more already gets short replies together with the next ones.
     async fn flush_and_fill(&mut self, bytes_needed: usize) -> Result<(), End> {
-        if self.sent < self.output.len() {
-            runtime::hold_back().await;
+        if !self.has_more_input || self.output.len() > SEND_BYTES {
+            if !self.output.is_empty() {
+                runtime::hold_back().await;
+            }
+            self.send()?;
         }
-        self.send()?;
         self.session
             .client
             .query_bytes
@@ -183,12 +187,17 @@ impl Connection {
 
     /// Sends what the socket takes, at most [`SEND_BYTES_MAX`]: other clients wait meanwhile.
     fn send(&mut self) -> Result<(), End> {
-        let end = self.output.len().min(self.sent + SEND_BYTES_MAX);
-        while self.sent < end {
-            match self.stream.write(&self.output[self.sent..end]) {
+        let mut room = SEND_BYTES_MAX;
+        while room > 0 && !self.output.is_empty() {
+            let result = match self.output.as_one() {
+                Some(all) => self.stream.write(&all[..all.len().min(room)]),
+                None => self.stream.write_vectored(&self.output.slices(room)),
+            };
+            match result {
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
-                    self.sent += bytes;
+                    self.output.advance(bytes);
+                    room -= bytes;
                     let stats = self.shared.stats.of(self.thread);
                     stats.output_bytes.add(bytes as u64);
                 }
@@ -199,34 +208,22 @@ impl Connection {
                 },
             }
         }
-        if self.sent < self.output.len() {
-            self.forget_sent();
-        } else {
-            self.output.clear();
-            self.sent = 0;
-            if self.output.capacity() > IDLE_BYTES_MAX {
-                self.output.shrink_to(IDLE_BYTES_MAX);
-            }
+        if !self.output.is_empty() {
+            self.output.forget_sent();
+        } else if self.output.capacity() > IDLE_BYTES_MAX {
+            self.output.shrink_to(IDLE_BYTES_MAX);
         }
-        let (long, now_ms) = (self.output.capacity(), self.now_ms());
+        let (long, now_ms) = (self.output.memory_bytes(), self.now_ms());
         let long = long.saturating_sub(IDLE_BYTES_MAX);
         let store = &self.shared.store;
         store.charge_buffers(&mut self.long_output, long, now_ms);
         Ok(())
     }
 
-    /// What is sent need not be kept; it goes when it is more than what then has to be moved.
-    fn forget_sent(&mut self) {
-        if self.sent > self.output.len() / 2 {
-            self.output.drain(..self.sent);
-            self.sent = 0;
-        }
-    }
-
     /// Ends the connection of a client for which too much waits: `client-output-buffer-limit`.
     fn check_output_limit(&mut self) -> Result<(), End> {
         let limit = self.shared.settings.output_limits().normal();
-        let waiting = (self.output.len() - self.sent) as u64;
+        let waiting = self.output.len() as u64;
         if waiting > 0 && self.output_watch.is_over(limit, waiting, clock::now_ms()) {
             log::warn!("a client does not read what exceeds client-output-buffer-limit");
             return Err(End::Closed);
@@ -238,10 +235,10 @@ impl Connection {
     async fn send_down_to(&mut self, bytes_max: usize) -> Result<(), End> {
         loop {
             self.send()?;
-            if self.sent < self.output.len() {
+            if !self.output.is_empty() {
                 self.check_output_limit()?;
             }
-            if self.output.len() - self.sent <= bytes_max {
+            if self.output.len() <= bytes_max {
                 return Ok(());
             }
             runtime::yield_now().await;
@@ -261,7 +258,7 @@ impl Connection {
             log::warn!("a client's request exceeds client-query-buffer-limit");
             return Err(End::Closed);
         }
-        if self.sent < self.output.len() {
+        if self.output.len() > self.output_bytes_max() {
             self.send_down_to(self.output_bytes_max()).await?;
         }
         loop {
@@ -273,18 +270,19 @@ impl Connection {
             let room_bytes = room.capacity() - room.len();
             match self.stream.read(room) {
                 // It may have closed its own side alone and wait for the replies.
-                Ok(0) if self.sent < self.output.len() => return Err(End::Closing),
+                Ok(0) if !self.output.is_empty() => return Err(End::Closing),
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
                     let stats = self.shared.stats.of(self.thread);
                     stats.input_bytes.add(bytes as u64);
                     if self.output.capacity() == 0 {
-                        self.output = Spare::output();
+                        *self.output = Spare::output();
                     }
                     if self.input.long_bytes() > 0 {
                         housekeeping::note_read(&self.shared, bytes);
                     }
-                    if bytes == room_bytes {
+                    self.has_more_input = bytes == room_bytes;
+                    if self.has_more_input {
                         // There may be more for ever: the thread's other clients come first.
                         runtime::yield_now().await;
                     }
@@ -316,11 +314,14 @@ impl Connection {
     /// Waits for the next bytes, sending on meanwhile. Idle clients hold no buffers.
     async fn wait_to_read(&mut self) -> Result<(), End> {
         self.input.release();
+        if std::mem::take(&mut self.has_more_input) {
+            self.send()?;
+        }
         if self.output.is_empty() {
-            Spare::keep_output(std::mem::take(&mut self.output));
+            Spare::keep_output(std::mem::take(&mut *self.output));
         }
         let kick = &self.session.client.kick;
-        if self.sent < self.output.len() {
+        if !self.output.is_empty() {
             runtime::yield_now().await;
             self.stream.readable_or_writable(kick).await;
             self.send()?;
@@ -339,7 +340,7 @@ impl Connection {
         client.query_bytes_max.store(self.input.capacity(), relaxed);
         client
             .output_bytes_max
-            .store(self.output.capacity(), relaxed);
+            .store(self.output.memory_bytes(), relaxed);
         self.session.publish();
     }
 }

@@ -281,13 +281,28 @@ impl Stream {
     /// # Errors
     /// `WouldBlock` if it takes nothing: await [`Stream::writable`].
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_if_writable(|| match &self.socket {
+            Socket::Tcp(stream) => (&*stream).write(bytes),
+            Socket::Unix(stream) => (&*stream).write(bytes),
+        })
+    }
+
+    /// As [`Stream::write`], of pieces one after the other.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn write_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.write_if_writable(|| match &self.socket {
+            Socket::Tcp(stream) => (&*stream).write_vectored(pieces),
+            Socket::Unix(stream) => (&*stream).write_vectored(pieces),
+        })
+    }
+
+    fn write_if_writable(&self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         if !self.readiness.is_writable.get() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = match &self.socket {
-            Socket::Tcp(stream) => (&*stream).write(bytes),
-            Socket::Unix(stream) => (&*stream).write(bytes),
-        };
+        let result = write();
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::WouldBlock
         {

@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use rapidhash::fast::RandomState;
-use store::Db;
+use store::{Db, Received};
 
 use super::{Args, Body, Call, Command, Edits, Error, Family, Flag, Handler, Reply, error};
+use crate::protocol::output::Output;
 use crate::session::{Replies, Session};
 use crate::shared::Shared;
 
@@ -249,8 +250,9 @@ pub(crate) fn check(
 /// Where a request is carried out.
 #[derive(Debug)]
 pub(crate) enum Place<'r> {
-    /// On the connection's thread, where it must not take long.
-    Connection,
+    /// On the connection's thread, where it must not take long. Where the words of a long request
+    /// stand, if a value may stay there.
+    Connection(Option<&'r Received>),
     /// On a worker thread.
     Worker,
     /// On the connection's thread, as a part of a run: what it does is not done before that is
@@ -265,14 +267,15 @@ pub(crate) fn run(
     entry: Option<&'static Entry>,
     words: &[&[u8]],
     (session, shared, db): (&mut Session, &Shared, Db<'_>),
-    out: &mut Vec<u8>,
+    out: &mut Output,
     place: Place<'_>,
 ) -> Outcome {
     let start = out.len();
     let is_on_worker = matches!(place, Place::Worker);
-    let edits = match place {
-        Place::Run(edits) => Some(edits),
-        Place::Connection | Place::Worker => None,
+    let (received, edits) = match place {
+        Place::Connection(received) => (received, None),
+        Place::Run(edits) => (None, Some(edits)),
+        Place::Worker => (None, None),
     };
     let is_in_run = edits.is_some();
     let (entry, handler) = match check(entry, words, session) {
@@ -295,6 +298,7 @@ pub(crate) fn run(
         session,
         shared,
         is_on_worker,
+        received,
         edits,
     });
     if let Err(error) = result {
@@ -312,7 +316,7 @@ pub(crate) fn run(
 fn failed(
     (error, is_rejected): (Error, bool),
     (session, shared): (&mut Session, &Shared),
-    (out, start): (&mut Vec<u8>, usize),
+    (out, start): (&mut Output, usize),
     is_in_run: bool,
 ) -> Outcome {
     out.truncate(start);
@@ -321,7 +325,7 @@ fn failed(
         return outcome;
     }
     if !is_in_run {
-        note_error(shared, &out[start..]);
+        note_error(shared, out.between(start, out.len()));
     }
     if session.replies != Replies::On {
         silence(session, start, out);
@@ -365,7 +369,7 @@ fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {
 }
 
 #[cold]
-fn silence(session: &mut Session, start: usize, out: &mut Vec<u8>) {
+fn silence(session: &mut Session, start: usize, out: &mut Output) {
     out.truncate(start);
     session.replies = match session.replies {
         Replies::SkipTwo => Replies::SkipOne,

@@ -8,8 +8,9 @@ use super::Body::Run;
 use super::Flag::{Fast, Readonly, Write};
 use super::Keys::{At, For};
 use super::Use::Update;
-use super::string::kilobytes_copied;
 use super::{Args, Call, Command, Error, Family, error};
+
+const KILOBYTE: usize = 1024;
 
 const NX_WITH_OTHERS: Error =
     Error::Text("ERR NX and XX, GT or LT options at the same time are not compatible");
@@ -177,7 +178,7 @@ pub(super) fn redate<'g>(
     if expires_at_ms.is_none() && entry.expires_at_ms().is_none() {
         return Ok(Change::Keep);
     }
-    call.heavy(kilobytes_copied(Some(entry)))?;
+    call.heavy(entry.memory_bytes() / KILOBYTE)?;
     let same = Draft::keeping(entry, same_value(entry));
     Ok(Change::Put(same.expiring(expires_at_ms)))
 }

@@ -13,11 +13,12 @@
 //! expiry may lie beyond 2038, meta commands repeat a key in base64 if it came in base64, and
 //! `stats` tells only what is so.
 
-use store::Db;
+use store::{Db, Received};
 
 use crate::protocol::memcached::{
     Exptime, Form, Limits, Refusal, Request, Status, Stored, Verb, Writer,
 };
+use crate::protocol::output::Output;
 
 mod change;
 mod get;
@@ -67,6 +68,8 @@ pub(crate) struct Call<'c> {
     pub(crate) is_bridged: bool,
     /// Whether what the request's keys lead to is on its way to the cache.
     pub(crate) is_fetched: bool,
+    /// Where a long request stands, if its value may stay there.
+    pub(crate) received: Option<&'c Received>,
     /// A reply that has become as long as this, in bytes, is sent before it grows further: a
     /// line of keys can ask for more than there is memory for.
     pub(crate) reply_bytes_max: usize,
@@ -124,7 +127,7 @@ pub(crate) fn execute(
     request: &mut Request<'_>,
     call: &Call<'_>,
     surroundings: &impl Surroundings,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Outcome {
     let len_before = out.len();
     if !surroundings.is_authenticated() && !is_open_to_all(&request.verb) {

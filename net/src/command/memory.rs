@@ -302,6 +302,7 @@ mod tests {
     use crate::clients::Client;
     use crate::command::dispatch::{self, Outcome, Place};
     use crate::config::Config;
+    use crate::protocol::output::Output;
     use crate::runtime::channel;
     use crate::session::Session;
     use crate::shared::Shared;
@@ -315,15 +316,15 @@ mod tests {
         let words: [&[u8]; 2] = [b"MEMORY", b"PURGE"];
         let entry = dispatch::resolve(&words);
         let guard = shared.store.pin();
-        let mut replies = Vec::new();
+        let mut replies = Output::default();
         let mut run = |place| {
             let db = session.db(&shared.store, &guard, 1);
             let client = (&mut session, &shared, db);
             dispatch::run(entry, &words, client, &mut replies, place)
         };
-        assert_eq!(run(Place::Connection), Outcome::Heavy);
+        assert_eq!(run(Place::Connection(None)), Outcome::Heavy);
         assert_eq!(run(Place::Worker), Outcome::Replied(false));
-        assert_eq!(replies, b"+OK\r\n");
+        assert_eq!(replies.as_one(), Some(&b"+OK\r\n"[..]));
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! its start (on a worker thread after [`Call::heavy`], or because a transaction was in the way),
 //! everything before its commit must be without effect.
 
-use store::Db;
 use store::value::Limits;
+use store::{Db, NewValue, Received};
 
 pub(crate) use crate::error::{self, Error};
 use crate::session::Session;
@@ -87,6 +87,8 @@ pub(crate) struct Call<'c> {
     pub(crate) shared: &'c Shared,
     /// Whether this thread may take its time.
     pub(crate) is_on_worker: bool,
+    /// Where the words of a long request stand, if a value may stay there.
+    pub(crate) received: Option<&'c Received>,
     /// In a run of edits of one collection: what they all change.
     pub(crate) edits: Option<&'c dyn Edits>,
 }
@@ -105,6 +107,12 @@ impl Call<'_> {
             return Err(Error::Offload);
         }
         Ok(())
+    }
+
+    /// A string of a word's bytes.
+    #[inline]
+    pub(crate) fn string<'v>(&self, word: &'v [u8]) -> NewValue<'v> {
+        store::value::string::received(word, self.received)
     }
 
     /// The sizes at which values change their encoding.

@@ -2,7 +2,7 @@
 
 use store::value::number::LongDouble;
 use store::value::string::{self, Str};
-use store::{Change, Draft, Entry, NewValue};
+use store::{Change, Draft, Long, NewValue};
 
 use super::Body::Run;
 use super::Flag::{DenyOom, Fast, Readonly, Write};
@@ -290,7 +290,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     if !call.args.is_empty() {
         return set_with_options(call, key, value);
     }
-    call.db.put(key, Draft::new(string::bytes(value)))?;
+    call.db.put(key, Draft::new(call.string(value)))?;
     call.reply.ok();
     Ok(())
 }
@@ -318,7 +318,7 @@ fn set_with_options<'c>(call: &mut Call<'c>, key: &[u8], value: &'c [u8]) -> Res
         };
         let change = match expires_at_ms {
             Some(at_ms) if at_ms <= now_ms => Change::Remove,
-            _ => Change::Put(Draft::new(string::bytes(value)).expiring(expires_at_ms)),
+            _ => Change::Put(Draft::new(call.string(value)).expiring(expires_at_ms)),
         };
         Ok((change, (old, true)))
     })?;
@@ -334,7 +334,7 @@ fn setnx(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, value) = (call.args.word()?, call.args.word()?);
     let is_set = call.db.update(key, |entry| match entry {
         Some(_) => Ok((Change::Keep, false)),
-        None => Ok((Change::Put(Draft::new(string::bytes(value))), true)),
+        None => Ok((Change::Put(Draft::new(call.string(value))), true)),
     })?;
     call.reply.flag(is_set);
     Ok(())
@@ -355,7 +355,8 @@ fn set_expiring(
 ) -> Result<(), Error> {
     let key = call.args.word()?;
     let at_ms = expires_at_ms(call.args.word()?, unit, call.db.now_ms(), command)?;
-    let draft = Draft::new(string::bytes(call.args.word()?));
+    let value = call.args.word()?;
+    let draft = Draft::new(call.string(value));
     call.db.put(key, draft.expiring(Some(at_ms)))?;
     call.reply.ok();
     Ok(())
@@ -365,7 +366,7 @@ fn getset(call: &mut Call<'_>) -> Result<(), Error> {
     let (key, value) = (call.args.word()?, call.args.word()?);
     let old = call.db.update(key, |entry| {
         let old = Str::of_any(entry)?;
-        Ok((Change::Put(Draft::new(string::bytes(value))), old))
+        Ok((Change::Put(Draft::new(call.string(value))), old))
     })?;
     bulk_or_null(&mut call.reply, old);
     Ok(())
@@ -425,7 +426,7 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
     call.db.atomic(|db| {
         pairs
             .iter()
-            .try_for_each(|[key, value]| db.put(key, Draft::new(string::bytes(value))))
+            .try_for_each(|[key, value]| db.put(key, Draft::new(call.string(value))))
     })?;
     call.reply.ok();
     Ok(())
@@ -439,7 +440,7 @@ fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
         }
         pairs
             .iter()
-            .try_for_each(|[key, value]| db.put(key, Draft::new(string::bytes(value))))?;
+            .try_for_each(|[key, value]| db.put(key, Draft::new(call.string(value))))?;
         Ok(true)
     })?;
     call.reply.flag(is_set);
@@ -561,7 +562,8 @@ pub(super) fn edit<'c, 'a, R>(
 ) -> Result<R, Error> {
     call.db.update(key, |entry| {
         let old = Str::of_any(entry)?;
-        if let Err(offload) = call.heavy(kilobytes_copied(entry)) {
+        let copied_bytes = old.and_then(Str::as_slice).map_or(0, <[u8]>::len);
+        if let Err(offload) = call.heavy(copied_bytes / KILOBYTE) {
             return Ok((Change::Keep, Err(offload)));
         }
         let (value, result) = change(old)?;
@@ -573,18 +575,21 @@ pub(super) fn edit<'c, 'a, R>(
     })?
 }
 
-/// What a new version of an entry copies of the old one.
-pub(super) fn kilobytes_copied(entry: Option<Entry<'_>>) -> usize {
-    entry.map_or(0, |entry| entry.memory_bytes() / KILOBYTE)
-}
-
 /// A string as a reply, wherever its bytes stand.
 pub(super) fn bulk_or_null(reply: &mut Reply<'_>, found: Option<Str<'_>>) {
     match found {
         None => reply.null(),
-        Some(string) => match string.as_slice() {
+        Some(string) => match string.in_entry() {
             Some(bytes) => reply.bulk(bytes),
-            None => reply.bulk_parts(string.len(), string.parts()),
+            None => long_bulk(reply, string),
         },
+    }
+}
+
+#[inline(never)]
+fn long_bulk(reply: &mut Reply<'_>, string: Str<'_>) {
+    match string.to_long().map(Long::into_parts) {
+        Some((buffer, part)) => reply.bulk_attached(buffer, part),
+        None => reply.bulk_parts(string.len(), string.parts()),
     }
 }

@@ -2,15 +2,21 @@
 
 use std::cell::RefCell;
 
-use store::Store;
 use store::memory::LongBuffers;
+use store::{Received, Store};
 
 /// The least room for a read, in bytes, and the usual length of a buffer.
-const READ_BYTES_MIN: usize = 16 << 10;
+pub(super) const READ_BYTES_MIN: usize = 16 << 10;
 /// So much is read at most before the thread's other clients have their turn.
 const READ_BYTES_MAX: usize = 1 << 20;
 /// So much is read at once of several long requests that wait.
 const READ_BYTES_OF_MANY: usize = 1 << 18;
+/// Requests of so many bytes are read one by one: their values stay in the buffer of each.
+const ALONE_BYTES_MIN: usize = 1 << 16;
+/// After so many shorter requests in a row room is made for such.
+const SHORTER_MAX: u32 = 8;
+/// What is used stays where it is as long as it is no more than one part of so many of the rest.
+const USED_PARTS: usize = 8;
 
 /// Received bytes.
 #[derive(Default)]
@@ -23,6 +29,9 @@ pub(super) struct Input {
     /// Room for so many bytes is made at once: the last request that was long had as many, or so
     /// many came together.
     proven_bytes: usize,
+    /// So many times in a row less came, and at most so many bytes.
+    shorter: u32,
+    shorter_bytes_max: usize,
     /// What counts of the buffer against the memory limit: it stays with it when a batch takes it.
     charged: LongBuffers,
 }
@@ -41,6 +50,38 @@ impl Input {
     /// The same, for who changes them while they are read.
     pub(super) fn unused_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..]
+    }
+
+    /// Where in the memory the buffer stands.
+    pub(super) fn address(&self) -> usize {
+        self.bytes.as_ptr().addr()
+    }
+
+    /// Takes the buffer out, so that a value can be made of it, with how much of it is used;
+    /// [`Input::take_back`] is to follow.
+    pub(super) fn share(&mut self) -> (Received, usize) {
+        self.charged.charge(0);
+        let received = Received::new(std::mem::take(&mut self.bytes));
+        (received, std::mem::take(&mut self.start))
+    }
+
+    /// Takes the buffer back, of which all but the last so many bytes are used; another one, if a
+    /// value was made of it.
+    pub(super) fn take_back(&mut self, received: Received, left: usize) {
+        match received.into_buffer() {
+            Ok(buffer) => {
+                self.bytes = buffer;
+                self.keep_last(left);
+            }
+            Err(kept) => {
+                let bytes = kept.bytes();
+                self.note_used(bytes.len());
+                let unused = &bytes[bytes.len() - left..];
+                let mut buffer = Input::buffer_with(unused.len() + self.room_beyond(left, 0));
+                buffer.extend_from_slice(unused);
+                self.bytes = buffer;
+            }
+        }
     }
 
     /// All but the last so many bytes are used.
@@ -70,13 +111,26 @@ impl Input {
             return;
         }
         if !self.bytes.is_empty() {
-            // What came as a whole asked for nothing.
-            let proven = self.proven_bytes.min(self.bytes.len());
-            self.proven_bytes = proven.max(self.needed_bytes);
+            self.note_used(self.bytes.len());
         }
         (self.start, self.needed_bytes) = (0, 0);
         self.charged.charge(0);
         Spare::keep_input(std::mem::take(&mut self.bytes));
+    }
+
+    /// So many bytes, with the request that asked for most, are used. Who sends long requests sends
+    /// short ones between them.
+    fn note_used(&mut self, bytes: usize) {
+        // What came as a whole asked for nothing.
+        let proven = self.proven_bytes.min(bytes);
+        let proven = proven.max(std::mem::take(&mut self.needed_bytes));
+        if proven < self.proven_bytes / 2 && self.shorter < SHORTER_MAX {
+            self.shorter += 1;
+            self.shorter_bytes_max = self.shorter_bytes_max.max(proven);
+            return;
+        }
+        self.proven_bytes = proven.max(self.shorter_bytes_max);
+        (self.shorter, self.shorter_bytes_max) = (0, 0);
     }
 
     /// Makes room for a read: for `bytes_needed` as far as the client has sent as much already, and
@@ -84,37 +138,49 @@ impl Input {
     pub(super) fn make_room(&mut self, bytes_needed: usize) {
         let len = self.len();
         let was_filled = !self.bytes.is_empty() && self.bytes.len() == self.bytes.capacity();
-        if was_filled && self.proven_bytes > READ_BYTES_MIN {
+        let is_of_many = was_filled && bytes_needed < ALONE_BYTES_MIN;
+        if is_of_many && self.proven_bytes > READ_BYTES_MIN {
             let twice = (2 * self.proven_bytes).min(READ_BYTES_OF_MANY);
             self.proven_bytes = self.proven_bytes.max(twice);
         }
-        if self.start > 0 {
+        if self.start > len / USED_PARTS {
             self.bytes.copy_within(self.start.., 0);
             self.bytes.truncate(len);
             self.start = 0;
         }
-        if self.bytes.capacity() == 0 {
-            self.bytes = Spare::input();
-        }
         self.needed_bytes = self.needed_bytes.max(bytes_needed);
-        let room = self.room_for(bytes_needed);
-        if self.bytes.capacity() < len + room {
-            self.bytes.reserve_exact(room);
+        let room = self.room_beyond(len, bytes_needed);
+        if self.bytes.is_empty() && self.bytes.capacity() < room {
+            Spare::keep_input(std::mem::take(&mut self.bytes));
+            self.bytes = Input::buffer_with(room);
+        }
+        self.bytes.reserve_exact(room);
+    }
+
+    /// An empty buffer with so much room.
+    fn buffer_with(bytes: usize) -> Vec<u8> {
+        match bytes > READ_BYTES_MIN {
+            true => Vec::with_capacity(bytes),
+            false => Spare::input(),
         }
     }
 
-    /// How much room the next read gets.
-    fn room_for(&self, bytes_needed: usize) -> usize {
-        let len = self.len();
-        // A byte more than what will come: what does not fill the room was all.
-        let missing = (bytes_needed.max(self.proven_bytes) + 1).saturating_sub(len);
+    /// How much room the next read gets behind `len` bytes that are there.
+    fn room_beyond(&self, len: usize, bytes_needed: usize) -> usize {
         let proven = len.max(self.proven_bytes + 1);
-        missing.clamp(READ_BYTES_MIN, proven.clamp(READ_BYTES_MIN, READ_BYTES_MAX))
+        let most = proven.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        // A byte more than what will come: what does not fill the room was all.
+        if bytes_needed >= ALONE_BYTES_MIN {
+            return (bytes_needed + 1 - len.min(bytes_needed)).min(most);
+        }
+        let missing = (bytes_needed.max(self.proven_bytes) + 1).saturating_sub(len);
+        missing.clamp(READ_BYTES_MIN, most)
     }
 
     /// Whether the next read takes more memory, beyond what most do.
     pub(super) fn will_grow(&self, bytes_needed: usize) -> bool {
-        let bytes = self.len() + self.room_for(bytes_needed);
+        let len = self.len();
+        let bytes = len + self.room_beyond(len, bytes_needed);
         bytes > self.capacity().max(READ_BYTES_MIN)
     }
 
@@ -198,9 +264,19 @@ mod tests {
         // 16, 32, 64, 128 and 256 kB; then all at once, as long as such come.
         let long = [(6, READ_BYTES_MIN), (1, 300_001), (1, 300_001)];
         assert_eq!([300_000; 3].map(|bytes| receive(&mut input, bytes)), long);
-        let shorter = [(1, 300_001), (1, 50_001), (1, 50_001), (1, READ_BYTES_MIN)];
-        let bytes = [50_000, 50_000, 100, 100];
-        assert_eq!(bytes.map(|bytes| receive(&mut input, bytes)), shorter);
+        // Short ones between them change nothing.
+        assert_eq!(
+            [100, 300_000].map(|bytes| receive(&mut input, bytes)),
+            [(1, 300_001); 2]
+        );
+        let all_shorter = |input: &mut Input, bytes, rooms: [usize; 2]| {
+            for _ in 0..=SHORTER_MAX {
+                assert_eq!(receive(input, bytes), (1, rooms[0]));
+            }
+            assert_eq!(receive(input, bytes), (1, rooms[1]));
+        };
+        all_shorter(&mut input, 50_000, [300_001, 50_001]);
+        all_shorter(&mut input, 100, [50_001, READ_BYTES_MIN]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
-use store::Db;
+use store::{Db, Received};
 
 use super::lookout::Lookout;
 use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES};
@@ -78,15 +78,40 @@ impl Connection {
     /// Runs all complete requests in the buffer.
     async fn run_lines(&mut self, parser: &mut Parser) -> Result<(), End> {
         let mut input = std::mem::take(&mut self.input);
-        let mut rest = input.unused();
+        let is_long = input.long_bytes() > 0 && input.len() >= parser.bytes_needed();
+        let result = if is_long {
+            let (received, used) = input.share();
+            let mut rest = &received.bytes()[used..];
+            let result = self.run_rest(parser, &mut rest, Some(&received)).await;
+            let left = rest.len();
+            input.take_back(received, left);
+            result
+        } else {
+            let mut rest = input.unused();
+            let result = self.run_rest(parser, &mut rest, None).await;
+            let left = rest.len();
+            input.keep_last(left);
+            result
+        };
+        self.input = input;
+        result
+    }
+
+    /// Runs all complete requests in what is left of the buffer.
+    async fn run_rest<'b>(
+        &mut self,
+        parser: &mut Parser,
+        rest: &mut &'b [u8],
+        received: Option<&'b Received>,
+    ) -> Result<(), End> {
         let limits = Limits {
             item_bytes_max: self.shared.settings.size(Setting::MaxItemSize),
         };
         let mut requests: Vec<Request<'_>> = SPARE.take();
         let result = loop {
             requests.clear();
-            let parsed = parse(parser, &mut rest, &limits, &mut requests);
-            if let Err(end) = self.run_requests(&mut requests, limits).await {
+            let parsed = parse(parser, rest, &limits, &mut requests);
+            if let Err(end) = self.run_requests(&mut requests, limits, received).await {
                 break Err(end);
             }
             if parsed.is_err() {
@@ -97,9 +122,6 @@ impl Connection {
             }
         };
         keep(requests);
-        let left = rest.len();
-        input.keep_last(left);
-        self.input = input;
         result
     }
 
@@ -107,10 +129,11 @@ impl Connection {
         &mut self,
         requests: &mut [Request<'_>],
         limits: Limits,
+        received: Option<&Received>,
     ) -> Result<(), End> {
         let mut next = 0;
         while next < requests.len() {
-            let halt = self.run_requests_until_halt(requests, &mut next, limits);
+            let halt = self.run_requests_until_halt(requests, &mut next, (limits, received));
             let lookups = store::take_lookups();
             self.note_lookups(lookups);
             self.shared
@@ -125,7 +148,7 @@ impl Connection {
         &mut self,
         requests: &mut [Request<'_>],
         next: &mut usize,
-        limits: Limits,
+        (limits, received): (Limits, Option<&Received>),
     ) -> Halt {
         let shared = &*self.shared;
         let now_ms = self.now_ms();
@@ -141,6 +164,7 @@ impl Connection {
             limits,
             is_bridged: shared.settings.is_on(Setting::JsonBridge),
             is_fetched: false,
+            received,
             reply_bytes_max: SEND_BYTES,
         };
         let mut fetched_until = *next;
@@ -179,7 +203,7 @@ impl Connection {
                 Outcome::Closing => return Halt::Closing,
             }
             commands.add(1);
-            if self.output.len() - self.sent > SEND_BYTES {
+            if self.output.len() > SEND_BYTES {
                 return Halt::FullOutput;
             }
         }

@@ -2,18 +2,21 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use store::Db;
+use store::{Db, Received};
 
+use super::buffers::READ_BYTES_MIN;
 use super::lookout::Lookout;
 use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock::{self, Moment};
 use crate::command::Flag;
 use crate::command::dispatch::{self, Entry, Outcome, Place};
 use crate::config::Setting;
+use crate::protocol::output::Output;
 use crate::protocol::resp::{Limits, Parser, ProtocolError};
 use crate::session::{Replies, Session};
 use crate::shared::Shared;
@@ -46,8 +49,6 @@ impl Connection {
     async fn run_buffered(&mut self, parser: &mut Parser) -> Result<(), End> {
         // Taken out, so that its bytes can be borrowed while the rest of the connection works.
         let mut input = std::mem::take(&mut self.input);
-        let mut rest = input.unused_mut();
-        let mut batch = Batch::take();
         let result = loop {
             let limits = self.resp_limits();
             let requests_max = match limits.is_authenticated {
@@ -55,22 +56,35 @@ impl Connection {
                 // The limits may change with every request.
                 false => 1,
             };
-            batch.clear();
+            let (buffer, buffer_bytes) = (input.address(), input.capacity());
+            let mut rest = input.unused_mut();
+            let mut batch = Batch::take();
             let parsed = batch.parse(parser, &mut rest, &limits, requests_max);
-            if let Err(end) = self.run_batch(&batch).await {
+            let left = rest.len();
+            let is_last = batch.requests.is_empty() || left == 0;
+            let ran = if batch.may_keep(buffer_bytes) {
+                let loose = batch.loosen(buffer);
+                let (received, _) = input.share();
+                let ran = self.run_batch(&loose.fasten(&received)).await;
+                input.take_back(received, left);
+                ran
+            } else {
+                let ran = self.run_batch(&batch).await;
+                batch.keep();
+                input.keep_last(left);
+                ran
+            };
+            if let Err(end) = ran {
                 break Err(end);
             }
             if let Err(error) = parsed {
                 error.write(&mut self.output);
                 break Err(End::Closing);
             }
-            if batch.requests.is_empty() || rest.is_empty() {
+            if is_last {
                 break Ok(());
             }
         };
-        batch.keep();
-        let left = rest.len();
-        input.keep_last(left);
         self.input = input;
         result
     }
@@ -154,7 +168,7 @@ impl Connection {
                     batch.words(request),
                     (&mut self.session, shared, db),
                     &mut self.output,
-                    Place::Connection,
+                    Place::Connection(batch.received),
                 );
                 if let Some(halt) = halt_of(outcome) {
                     return halt;
@@ -166,7 +180,7 @@ impl Connection {
             if self.session.is_closing {
                 return Halt::Closing;
             }
-            if self.output.len() - self.sent > SEND_BYTES {
+            if self.output.len() > SEND_BYTES {
                 return Halt::FullOutput;
             }
             if words > TURN_WORDS_MAX {
@@ -278,7 +292,7 @@ fn run_once(
     words: &[&[u8]],
     session: &mut Session,
     shared: &Shared,
-    output: &mut Vec<u8>,
+    output: &mut Output,
 ) -> Outcome {
     let guard = shared.store.pin();
     let db = session.db(&shared.store, &guard, clock::now_ms());
@@ -322,6 +336,14 @@ impl Stopwatch {
 struct Batch<'b> {
     words: Vec<&'b [u8]>,
     requests: Vec<Request>,
+    /// Where the words stand, if a long one may stay there as a value.
+    received: Option<&'b Received>,
+}
+
+/// The same, of which only the places of the words in their buffer are known.
+struct LooseBatch {
+    words: Vec<Range<usize>>,
+    requests: Vec<Request>,
 }
 
 thread_local! {
@@ -334,6 +356,7 @@ thread_local! {
 struct Requests<'r, 'b> {
     words: &'r [&'b [u8]],
     all: &'r [Request],
+    received: Option<&'b Received>,
 }
 
 struct Request {
@@ -378,7 +401,31 @@ impl<'b> Batch<'b> {
                 // Nothing is left to be collected, which is done in place: words of other bytes.
                 words: self.words.into_iter().map(|_| &[][..]).collect(),
                 requests: self.requests,
+                received: None,
             });
+        }
+    }
+
+    /// Whether one of the words fills so much of a buffer of so many bytes that it may become a
+    /// value without being copied.
+    #[inline]
+    fn may_keep(&self, buffer_bytes: usize) -> bool {
+        let is_kept = |word: &&[u8]| Received::may_keep(word.len(), buffer_bytes);
+        buffer_bytes > READ_BYTES_MIN && self.words.iter().any(is_kept)
+    }
+
+    /// Lets go of the buffer, which stands at this address.
+    fn loosen(self, buffer: usize) -> LooseBatch {
+        let place = |word: &[u8]| match word {
+            [] => 0..0,
+            word => {
+                let start = word.as_ptr().addr() - buffer;
+                start..start + word.len()
+            }
+        };
+        LooseBatch {
+            words: self.words.iter().map(|word| place(word)).collect(),
+            requests: self.requests,
         }
     }
 
@@ -417,6 +464,19 @@ impl<'b> Batch<'b> {
         Requests {
             words: &self.words,
             all: &self.requests,
+            received: self.received,
+        }
+    }
+}
+
+impl LooseBatch {
+    /// The batch in its buffer again.
+    fn fasten(self, received: &Received) -> Batch<'_> {
+        let word = |place: Range<usize>| &received.bytes()[place];
+        Batch {
+            words: self.words.into_iter().map(word).collect(),
+            requests: self.requests,
+            received: Some(received),
         }
     }
 }

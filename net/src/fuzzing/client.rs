@@ -3,6 +3,7 @@
 use crate::clients;
 use crate::command::dispatch::{self, Outcome, Place};
 use crate::config::Config;
+use crate::protocol::output::Output;
 use crate::protocol::resp::Version;
 use crate::runtime::channel;
 use crate::session::{Replies, Session};
@@ -62,7 +63,7 @@ impl Client {
         let wants_reply = session.replies == Replies::On;
         let version_before = session.version;
         let db = session.db(&shared.store, &guard, *now_ms);
-        let mut out = Vec::new();
+        let mut out = Output::default();
         let entry = dispatch::resolve(words);
         let outcome = dispatch::run(entry, words, (session, shared, db), &mut out, Place::Worker);
         assert!(
@@ -74,6 +75,8 @@ impl Client {
             return;
         }
         let is_typed = version_before == Version::Resp3 || session.version == Version::Resp3;
+        let pieces = out.slices(usize::MAX);
+        let out: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
         let rest = behind_reply(&out, is_typed);
         assert_eq!(rest, Some(&[][..]), "{}", out.escape_ascii());
     }

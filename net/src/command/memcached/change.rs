@@ -79,7 +79,7 @@ impl<'c> Call<'c> {
                 Ok((Status::Stored, None))
             }
             Expiry::At(at_ms) => {
-                let entry = self.db.put_and_see(key, draft(item, at_ms))?;
+                let entry = self.db.put_and_see(key, self.draft(item, at_ms))?;
                 Ok((Status::Stored, Some(entry)))
             }
         }
@@ -92,7 +92,7 @@ impl<'c> Call<'c> {
             if entry.is_some() != (item.mode == Mode::Replace) {
                 return Ok((Change::Keep, Status::NotStored));
             }
-            Ok((replaced(item, expiry), Status::Stored))
+            Ok((self.replaced(item, expiry), Status::Stored))
         })
     }
 
@@ -109,12 +109,12 @@ impl<'c> Call<'c> {
                 return Ok((Change::Keep, Status::NotFound));
             };
             if token != 0 && entry.token() == token {
-                return Ok((replaced(item, expiry), Status::Stored));
+                return Ok((self.replaced(item, expiry), Status::Stored));
             }
             if token == 0 || !item.accepts_older || token > entry.token() {
                 return Ok((Change::Keep, Status::Exists));
             }
-            let mut draft = draft(item, entry.expires_at_ms());
+            let mut draft = self.draft(item, entry.expires_at_ms());
             draft.meta.stale = true;
             draft.meta.win_sent = entry.meta().win_sent;
             Ok((Change::Put(draft), Status::Stored))
@@ -127,7 +127,7 @@ impl<'c> Call<'c> {
         self.db.update_and_see(key, |entry| {
             let Some(entry) = entry else {
                 return Ok(match item.vivifies {
-                    true => (replaced(item, expiry), Status::Stored),
+                    true => (self.replaced(item, expiry), Status::Stored),
                     false => (Change::Keep, Status::NotStored),
                 });
             };
@@ -314,6 +314,26 @@ impl<'c> Call<'c> {
         Ok(())
     }
 
+    /// The item in place of whatever is there.
+    fn replaced<'b>(&self, item: &Item<'b>, expiry: Expiry) -> Change<'b> {
+        match expiry {
+            Expiry::Past => Change::Remove,
+            Expiry::At(at_ms) => Change::Put(self.draft(item, at_ms)),
+        }
+    }
+
+    fn draft<'b>(&self, item: &Item<'b>, expires_at_ms: Option<u64>) -> Draft<'b> {
+        Draft {
+            value: string::received(item.value, self.received),
+            meta: Meta {
+                expires_at_ms,
+                client_flags: item.client_flags,
+                token: item.token,
+                ..Meta::default()
+            },
+        }
+    }
+
     /// What a delete makes of an entry.
     fn deleted<'e>(&self, entry: Entry<'e>, request: &Delete<'_>) -> Change<'e> {
         let expiry = match (request.touch, request.empties) {
@@ -351,24 +371,4 @@ type NumberOutcome<'e> = Result<(u64, Option<Entry<'e>>, Details), Status>;
 fn is_longer(number: u64, entry: Entry<'_>) -> bool {
     let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
     Str::of(entry).is_ok_and(|text| digits > text.len())
-}
-
-/// The item in place of whatever is there.
-fn replaced<'b>(item: &Item<'b>, expiry: Expiry) -> Change<'b> {
-    match expiry {
-        Expiry::Past => Change::Remove,
-        Expiry::At(at_ms) => Change::Put(draft(item, at_ms)),
-    }
-}
-
-fn draft<'b>(item: &Item<'b>, expires_at_ms: Option<u64>) -> Draft<'b> {
-    Draft {
-        value: string::bytes(item.value),
-        meta: Meta {
-            expires_at_ms,
-            client_flags: item.client_flags,
-            token: item.token,
-            ..Meta::default()
-        },
-    }
 }

@@ -159,7 +159,7 @@ impl<'c> Call<'c> {
         self.note_get(get, seen.is_some());
         self.note_use(key, Use::of_get(seen.is_some()));
         match seen {
-            Some(seen) => reply.item(&seen.item(key, get), seen.text.parts()),
+            Some(seen) => reply.item(&seen.item(key, get), |out| seen.text.append_to(out)),
             None => reply.miss(key),
         }
     }
@@ -428,5 +428,5 @@ fn write_value(
 ) {
     let token = with_token.then(|| entry.token());
     let head = (key, entry.client_flags(), token);
-    reply.value(head, text.len(), text.parts());
+    reply.value(head, text.len(), |out| text.append_to(out));
 }

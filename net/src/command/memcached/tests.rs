@@ -6,6 +6,7 @@ use store::{Draft, Options};
 
 use super::*;
 use crate::protocol::memcached::Parser;
+use crate::protocol::output::Output;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -68,7 +69,7 @@ impl Server {
         let limits = Limits {
             item_bytes_max: 1000,
         };
-        let mut out = Vec::new();
+        let mut out = Output::default();
         while let Ok(Some(mut request)) = parser.next(&mut rest, &limits) {
             self.state.flush_if_due(&self.store, self.now_ms);
             let call = Call {
@@ -78,6 +79,7 @@ impl Server {
                 thread: 0,
                 limits,
                 is_bridged: true,
+                received: None,
                 is_fetched: false,
                 reply_bytes_max: 50,
             };

@@ -8,9 +8,10 @@ use std::cell::OnceCell;
 use json::DocumentRef;
 use store::value::json::JsonDoc;
 use store::value::string::Str;
-use store::{Entry, Kind};
+use store::{Entry, Kind, Long};
 
 use super::Call;
+use crate::protocol::output::Output;
 
 /// An entry with the text it holds.
 pub(super) type TextEntry<'g> = (Entry<'g>, Text<'g>);
@@ -51,14 +52,26 @@ impl Text<'_> {
         }
     }
 
-    /// All bytes, in pieces.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+    /// Appends all bytes to a reply.
+    #[inline]
+    pub(super) fn append_to(&self, out: &mut Output) {
         match self {
-            Text::String(text) => text.parts(),
+            Text::String(text) => match text.in_entry() {
+                Some(bytes) => out.extend_from_slice(bytes),
+                None => append_long(*text, out),
+            },
             Text::Document(document, printed) => {
-                Str::from_slice(print_once(*document, printed)).parts()
+                out.extend_from_slice(print_once(*document, printed));
             }
         }
+    }
+}
+
+#[inline(never)]
+fn append_long(text: Str<'_>, out: &mut Output) {
+    match text.to_long().map(Long::into_parts) {
+        Some((buffer, part)) => out.attach(buffer, part),
+        None => text.parts().for_each(|part| out.extend_from_slice(part)),
     }
 }
 

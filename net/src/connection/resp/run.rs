@@ -7,6 +7,7 @@ use super::{Progress, Request, Requests, Stopwatch};
 use crate::command::dispatch::{self, Outcome, Place};
 use crate::command::run::Run;
 use crate::connection::{BATCH_REQUESTS_MAX, Halt, TURN_WORDS_MAX};
+use crate::protocol::output::Output;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::stats::ThreadStats;
@@ -53,7 +54,7 @@ impl<'r> Requests<'r, '_> {
 pub(super) fn run_together(
     (requests, batch): (&[Request], Requests<'_, '_>),
     (session, shared, db): (&mut Session, &Shared, Db<'_>),
-    out: &mut Vec<u8>,
+    out: &mut Output,
     (watch, stats): (&mut Stopwatch, &ThreadStats),
 ) -> Ran {
     let key = batch.words(&requests[0])[1];
@@ -88,7 +89,7 @@ pub(super) fn run_together(
     let mut start = start;
     for (request, &(outcome, end)) in requests.iter().zip(&answered) {
         if outcome != Outcome::Replied(false) {
-            dispatch::note_error(shared, &out[start..end]);
+            dispatch::note_error(shared, out.between(start, end));
         }
         super::count(request.entry, outcome, stats);
         start = end;

@@ -1,6 +1,10 @@
 //! Typed replies in the version a client speaks.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::double::push_double;
+use crate::protocol::output::Output;
 
 /// The version of the protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +19,7 @@ pub(crate) enum Version {
 /// Appends replies to an output buffer.
 #[derive(Debug)]
 pub(crate) struct Writer<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
     version: Version,
 }
 
@@ -25,7 +29,7 @@ pub(crate) struct Mark(usize);
 
 impl<'o> Writer<'o> {
     /// Writes behind what `out` holds.
-    pub(crate) fn new(out: &'o mut Vec<u8>, version: Version) -> Writer<'o> {
+    pub(crate) fn new(out: &'o mut Output, version: Version) -> Writer<'o> {
         Writer { out, version }
     }
 
@@ -118,6 +122,13 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A part of a buffer, which stays where it is until it is sent.
+    pub(crate) fn bulk_attached(&mut self, buffer: Arc<Vec<u8>>, part: Range<usize>) {
+        self.header(b'$', part.len() as i64);
+        self.out.attach(buffer, part);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// The decimal digits of an integer, as bytes.
     pub(crate) fn bulk_integer(&mut self, value: i64) {
         self.bulk(itoa::Buffer::new().format(value).as_bytes());
@@ -174,7 +185,7 @@ impl<'o> Writer<'o> {
 
     /// Leaves room for the header of an aggregate; what follows is counted by the caller.
     pub(crate) fn mark(&mut self) -> Mark {
-        Mark(self.out.len())
+        Mark(self.out.place())
     }
 
     /// Says that everything since `mark` is an array of `len` replies.
@@ -195,9 +206,9 @@ impl<'o> Writer<'o> {
     }
 
     fn header_at(&mut self, Mark(at): Mark, kind: u8, len: usize) {
-        let mut header = Vec::with_capacity(24);
+        let mut header = Output::default();
         Writer::new(&mut header, self.version).header(kind, len as i64);
-        self.out.splice(at..at, header);
+        self.out.insert(at, &header);
     }
 
     /// Nearly all numbers have few digits: then the line is written at once.

@@ -3,6 +3,7 @@
 use super::super::binary::opcode;
 use super::super::request::Refusal;
 use super::{BinaryForm, Item, Number, Status};
+use crate::protocol::output::Output;
 
 const MAGIC: u8 = 0x81;
 
@@ -104,11 +105,11 @@ pub(super) fn body(out: &mut Vec<u8>, form: &BinaryForm, text: &[u8]) {
 }
 
 /// The item asked for.
-pub(super) fn item<'p>(
-    out: &mut Vec<u8>,
+pub(super) fn item(
+    out: &mut Output,
     form: &BinaryForm,
     item: &Item<'_>,
-    parts: impl Iterator<Item = &'p [u8]>,
+    append: impl FnOnce(&mut Output),
 ) {
     let key = if form.with_key { item.key } else { b"" };
     let lengths = Lengths {
@@ -119,7 +120,7 @@ pub(super) fn item<'p>(
     header(out, form, Code::Success, lengths, item.token);
     out.extend_from_slice(&item.client_flags.to_be_bytes());
     out.extend_from_slice(key);
-    parts.for_each(|part| out.extend_from_slice(part));
+    append(out);
 }
 
 /// There is no such item.

@@ -3,6 +3,7 @@
 
 use super::super::base64;
 use super::{Item, MetaForm, Number, Status, Stored, digits, text};
+use crate::protocol::output::Output;
 
 /// What became of ms, md, or of ma where there is no number.
 pub(super) fn status(out: &mut Vec<u8>, form: &MetaForm<'_>, status: Status, stored: Stored<'_>) {
@@ -29,11 +30,11 @@ pub(super) fn status(out: &mut Vec<u8>, form: &MetaForm<'_>, status: Status, sto
 }
 
 /// The item that mg asked for.
-pub(super) fn item<'p>(
-    out: &mut Vec<u8>,
+pub(super) fn item(
+    out: &mut Output,
     form: &MetaForm<'_>,
     item: &Item<'_>,
-    parts: impl Iterator<Item = &'p [u8]>,
+    append: impl FnOnce(&mut Output),
 ) {
     let has_value = form.wants_value && !item.is_withheld;
     if has_value {
@@ -70,7 +71,7 @@ pub(super) fn item<'p>(
     }
     text::end(out);
     if has_value {
-        parts.for_each(|part| out.extend_from_slice(part));
+        append(out);
         text::end(out);
     }
 }

@@ -5,6 +5,7 @@
 
 use super::request::{ListForm, Refusal};
 use super::words::Words;
+use crate::protocol::output::Output;
 
 mod binary;
 mod list;
@@ -185,13 +186,13 @@ pub(crate) struct Number<'i> {
 /// Appends the reply of one request to an output buffer.
 #[derive(Debug)]
 pub(crate) struct Writer<'o, 'b> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
     form: Form<'b>,
 }
 
 impl<'o, 'b> Writer<'o, 'b> {
     /// Writes behind what `out` holds.
-    pub(crate) fn new(out: &'o mut Vec<u8>, form: Form<'b>) -> Writer<'o, 'b> {
+    pub(crate) fn new(out: &'o mut Output, form: Form<'b>) -> Writer<'o, 'b> {
         Writer { out, form }
     }
 
@@ -210,14 +211,14 @@ impl<'o, 'b> Writer<'o, 'b> {
         }
     }
 
-    /// One of the items that get asked for.
-    pub(crate) fn value<'p>(
+    /// One of the items that get asked for; `append` appends the value.
+    pub(crate) fn value(
         &mut self,
         (key, client_flags, token): (&[u8], u32, Option<u64>),
         value_bytes: usize,
-        parts: impl Iterator<Item = &'p [u8]>,
+        append: impl FnOnce(&mut Output),
     ) {
-        text::value(self.out, (key, client_flags, token), value_bytes, parts);
+        text::value(self.out, (key, client_flags, token), value_bytes, append);
     }
 
     /// The end of items or statistics.
@@ -246,12 +247,12 @@ impl<'o, 'b> Writer<'o, 'b> {
         }
     }
 
-    /// The item asked for.
-    pub(crate) fn item<'p>(&mut self, item: &Item<'_>, parts: impl Iterator<Item = &'p [u8]>) {
+    /// The item asked for; `append` appends the value.
+    pub(crate) fn item(&mut self, item: &Item<'_>, append: impl FnOnce(&mut Output)) {
         match self.form {
             Form::Text { .. } => unreachable!("get of the text protocol asks for many"),
-            Form::Meta(form) => meta::item(self.out, &form, item, parts),
-            Form::Binary(form) => binary::item(self.out, &form, item, parts),
+            Form::Meta(form) => meta::item(self.out, &form, item, append),
+            Form::Binary(form) => binary::item(self.out, &form, item, append),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Replies in lines and words.
 
 use super::{Line, Status, digits};
+use crate::protocol::output::Output;
 
 /// What the text protocol calls it.
 pub(super) fn of_status(status: Status) -> Line {
@@ -31,11 +32,11 @@ pub(super) fn number(out: &mut Vec<u8>, value: u64) {
 }
 
 /// A value of `value_bytes` bytes with its key, and its token where asked for.
-pub(super) fn value<'p>(
-    out: &mut Vec<u8>,
+pub(super) fn value(
+    out: &mut Output,
     (key, client_flags, token): (&[u8], u32, Option<u64>),
     value_bytes: usize,
-    parts: impl Iterator<Item = &'p [u8]>,
+    append: impl FnOnce(&mut Output),
 ) {
     out.extend_from_slice(b"VALUE ");
     out.extend_from_slice(key);
@@ -53,7 +54,7 @@ pub(super) fn value<'p>(
         digits(out, token);
     }
     end(out);
-    parts.for_each(|part| out.extend_from_slice(part));
+    append(out);
     end(out);
 }
 
