@@ -51,6 +51,8 @@ pub struct Churn {
     pub sizes: Sizes,
     /// Gets ask for some of so many keys that were set last.
     pub window: u32,
+    /// Gets ask for none of so many keys that were set last: those may be on the way still.
+    pub on_the_way: u32,
     /// How many requests of a hundred are gets.
     pub gets_percent: u32,
     next_key: u32,
@@ -62,6 +64,7 @@ impl Churn {
         Churn {
             sizes,
             window,
+            on_the_way: 0,
             gets_percent: 0,
             next_key: 0,
         }
@@ -76,7 +79,7 @@ impl Churn {
     pub fn fill(&mut self, batch: &mut ChurnBatch, rng: &mut Rng) {
         batch.bytes.clear();
         for _ in 0..batch.requests {
-            if self.next_key > 0 && rng.u32(..100) < self.gets_percent {
+            if self.next_key > self.on_the_way && rng.u32(..100) < self.gets_percent {
                 batch.append_get(self.recent_key(rng));
                 batch.gets += 1;
             } else {
@@ -88,9 +91,10 @@ impl Churn {
     }
 
     fn recent_key(&self, rng: &mut Rng) -> u32 {
-        let farthest = f64::from(self.window.min(self.next_key));
+        let newest = self.next_key - self.on_the_way;
+        let farthest = f64::from(self.window.min(newest));
         let back = farthest.powf(rng.f64()) as u32;
-        self.next_key - back.max(1)
+        newest - back.max(1)
     }
 }
 
@@ -284,5 +288,9 @@ mod tests {
         let second = "get key:000000000001\r\n".repeat(2);
         assert_eq!(String::from_utf8_lossy(batch.bytes()), second);
         assert_eq!((batch.gets, churn.keys_set()), (2, 2));
+        churn.on_the_way = 1;
+        churn.fill(&mut batch, &mut rng);
+        let third = "get key:000000000000\r\n".repeat(2);
+        assert_eq!(String::from_utf8_lossy(batch.bytes()), third);
     }
 }

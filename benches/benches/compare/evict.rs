@@ -27,6 +27,9 @@ const SIZES: [(&str, Sizes); 4] = [
 ];
 const PIPELINES: [usize; 2] = [1, 16];
 const GETS_PERCENT: u32 = 50;
+/// GETs ask for the newest of this part of what there is memory for: every server has nearly all of
+/// them, and so does the same work.
+const WINDOW_PART: f64 = 0.6;
 /// What an item takes beside key and value, about.
 const OVERHEAD_BYTES: usize = 50;
 /// How long a server is loaded until the next one is.
@@ -112,7 +115,7 @@ pub(crate) fn start_limited(
 }
 
 /// About as many keys as there is memory for.
-fn window(sizes: Sizes, limit_mb: u64) -> u32 {
+fn keys_of(sizes: Sizes, limit_mb: u64) -> u32 {
     let items = (limit_mb << 20) / (sizes.mean_item_bytes() + OVERHEAD_BYTES) as u64;
     items as u32
 }
@@ -139,8 +142,9 @@ impl Full {
         limit_mb: u64,
     ) -> io::Result<Full> {
         let server = start_limited(peer, policy, limit_mb, (1, &[SERVER_CORE]))?;
-        let mut churn = Churn::new(sizes, window(sizes, limit_mb));
-        overfill(&server, &mut churn)?;
+        let keys = keys_of(sizes, limit_mb);
+        let mut churn = Churn::new(sizes, (f64::from(keys) * WINDOW_PART) as u32);
+        overfill(&server, &mut churn, 2 * keys)?;
         churn.gets_percent = GETS_PERCENT;
         Ok(Full {
             name,
@@ -150,9 +154,8 @@ impl Full {
     }
 }
 
-/// Sets twice as many keys as the churn's window has.
-pub(crate) fn overfill(server: &Server, churn: &mut Churn) -> io::Result<()> {
-    let keys = 2 * churn.window;
+/// Sets so many keys.
+pub(crate) fn overfill(server: &Server, churn: &mut Churn, keys: u32) -> io::Result<()> {
     churn.gets_percent = 0;
     let mut load = connect(server, churn.sizes, (4, 64))?;
     load.run_with(Duration::MAX, |batch, rng| {
@@ -193,6 +196,7 @@ struct Turns<'f> {
 impl Turns<'_> {
     fn new(full: &mut Full, pipeline: usize) -> io::Result<Turns<'_>> {
         let load = connect(&full.server, full.churn.sizes, (CONNECTIONS, pipeline))?;
+        full.churn.on_the_way = (CONNECTIONS * pipeline) as u32;
         Ok(Turns {
             full,
             load,

@@ -74,7 +74,7 @@ impl Flood {
     /// Fills a server with short values, then floods it; a row's figures.
     fn over(&self, server: &Server, limit_mb: u64) -> io::Result<[String; 4]> {
         let short_keys = ((limit_mb << 20) / SHORT.mean_item_bytes() as u64) as u32;
-        overfill(server, &mut Churn::new(SHORT, short_keys / 2))?;
+        overfill(server, &mut Churn::new(SHORT, 1), short_keys)?;
         let before = server.cpu()?;
         let start = Moment::now();
         let (bytes_max, above) = self.watched(server, || self.pour(server))?;
