@@ -32,7 +32,7 @@ mod lookout;
 mod memcached;
 mod resp;
 
-use buffers::{Input, Spare};
+use buffers::{Input, READ_BYTES_MAX, Spare};
 
 /// The most requests of a batch: what is prefetched beyond would be evicted before its turn.
 const BATCH_REQUESTS_MAX: usize = 64;
@@ -267,8 +267,8 @@ impl Connection {
             }
             self.make_room(bytes_needed).await;
             let room = self.input.room();
-            let room_bytes = room.capacity() - room.len();
-            match self.stream.read(room) {
+            let room_bytes = (room.capacity() - room.len()).min(READ_BYTES_MAX);
+            match self.stream.read(room, room_bytes) {
                 // It may have closed its own side alone and wait for the replies.
                 Ok(0) if !self.output.is_empty() => return Err(End::Closing),
                 Ok(0) => return Err(End::Closed),

@@ -256,24 +256,37 @@ impl Stream {
         })
     }
 
-    /// Reads what is there into the spare room behind what `bytes` holds, of which there must be
-    /// some; how much that was.
+    /// Reads what is there into so much of the spare room behind what `bytes` holds, of which there
+    /// must be some; how much that was.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is: await [`Stream::readable`].
-    pub(crate) fn read(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    pub(crate) fn read(&self, bytes: &mut Vec<u8>, room_bytes: usize) -> io::Result<usize> {
         if !self.readiness.is_readable.get() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let room_bytes = bytes.capacity() - bytes.len();
-        let room = spare_capacity(bytes);
+        let len = bytes.len();
+        let result = if room_bytes == bytes.capacity() - len {
+            self.read_into(spare_capacity(bytes))
+        } else {
+            bytes.resize(len + room_bytes, 0);
+            let result = self.read_into(&mut bytes[len..]);
+            bytes.truncate(len + *result.as_ref().unwrap_or(&0));
+            result
+        };
+        self.readiness.after_read(&result, room_bytes);
+        result
+    }
+
+    fn read_into(
+        &self,
+        room: impl rustix::buffer::Buffer<u8, Output = usize>,
+    ) -> io::Result<usize> {
         let result = match &self.socket {
             Socket::Tcp(stream) => rustix::io::read(stream, room),
             Socket::Unix(stream) => rustix::io::read(stream, room),
         };
-        let result = result.map_err(io::Error::from);
-        self.readiness.after_read(&result, room_bytes);
-        result
+        result.map_err(io::Error::from)
     }
 
     /// Writes what the socket takes.

@@ -8,11 +8,13 @@ use store::{Received, Store};
 /// The least room for a read, in bytes, and the usual length of a buffer.
 pub(super) const READ_BYTES_MIN: usize = 16 << 10;
 /// So much is read at most before the thread's other clients have their turn.
-const READ_BYTES_MAX: usize = 1 << 20;
+pub(super) const READ_BYTES_MAX: usize = 1 << 20;
 /// So much is read at once of several long requests that wait.
 const READ_BYTES_OF_MANY: usize = 1 << 18;
 /// Requests of so many bytes are read one by one: their values stay in the buffer of each.
 const ALONE_BYTES_MIN: usize = 1 << 16;
+/// The most room that a client gets for what it only has announced.
+const PROVEN_BYTES_MAX: usize = 1 << 24;
 /// After so many shorter requests in a row room is made for such.
 const SHORTER_MAX: u32 = 8;
 /// What is used stays where it is as long as it is no more than one part of so many of the rest.
@@ -167,14 +169,15 @@ impl Input {
 
     /// How much room the next read gets behind `len` bytes that are there.
     fn room_beyond(&self, len: usize, bytes_needed: usize) -> usize {
-        let proven = len.max(self.proven_bytes + 1);
-        let most = proven.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let proven = len.max(self.proven_bytes + 1).max(READ_BYTES_MIN);
         // A byte more than what will come: what does not fill the room was all.
         if bytes_needed >= ALONE_BYTES_MIN {
+            // At once, rather than to be moved again and again.
+            let most = len.max(proven.min(PROVEN_BYTES_MAX));
             return (bytes_needed + 1 - len.min(bytes_needed)).min(most);
         }
         let missing = (bytes_needed.max(self.proven_bytes) + 1).saturating_sub(len);
-        missing.clamp(READ_BYTES_MIN, most)
+        missing.clamp(READ_BYTES_MIN, proven.min(READ_BYTES_MAX))
     }
 
     /// Whether the next read takes more memory, beyond what most do.

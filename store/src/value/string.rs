@@ -137,9 +137,9 @@ impl<'g> Str<'g> {
     /// The byte at a position, if the string reaches that far.
     #[inline]
     pub fn byte(self, at: usize) -> Option<u8> {
-        match self.as_slice() {
-            Some(bytes) => bytes.get(at).copied(),
-            None => self
+        match self.0 {
+            Repr::Flat(bytes) => bytes.get(at).copied(),
+            Repr::Apart(_) | Repr::Chunks(_) => self
                 .range(at..at.saturating_add(1))
                 .next()
                 .map(|part| part[0]),
