@@ -78,10 +78,10 @@ impl Input {
             Err(kept) => {
                 let bytes = kept.bytes();
                 self.note_used(bytes.len());
-                let unused = &bytes[bytes.len() - left..];
-                let mut buffer = Input::buffer_with(unused.len() + self.room_beyond(left, 0));
-                buffer.extend_from_slice(unused);
-                self.bytes = buffer;
+                if left > 0 {
+                    self.bytes = Input::buffer_with(left + self.room_beyond(left, 0));
+                    self.bytes.extend_from_slice(&bytes[bytes.len() - left..]);
+                }
             }
         }
     }

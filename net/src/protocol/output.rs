@@ -188,9 +188,12 @@ impl Output {
         }
     }
 
-    /// The memory it takes or holds on to.
+    /// The memory it takes. What others hold on to, too, is theirs.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity() + self.attached_bytes
+        let is_alone = |attached: &&Attached| Arc::strong_count(&attached.buffer) == 1;
+        let alone = self.attached.iter().filter(is_alone);
+        let attached_bytes: usize = alone.map(|attached| attached.buffer.capacity()).sum();
+        self.bytes.capacity() + attached_bytes
     }
 }
 
@@ -229,6 +232,16 @@ mod tests {
             (1..5_usize).prop_map(Step::Send),
             Just(Step::Forget),
         ]
+    }
+
+    #[test]
+    fn memory_is_counted_where_nobody_else_has_it() {
+        let buffer = Arc::new(vec![b'x'; 100_000]);
+        let mut output = Output::default();
+        output.attach(Arc::clone(&buffer), 1..50_000);
+        assert_eq!(output.memory_bytes(), 0);
+        drop(buffer);
+        assert_eq!(output.memory_bytes(), 100_000);
     }
 
     proptest! {
