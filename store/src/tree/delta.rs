@@ -36,10 +36,9 @@ pub(crate) enum Delta {
     Nothing,
     /// Of a tree.
     Blocks(Box<Parts>),
-    /// The new version of a large document, which shares what it shares by its own means.
-    Document(Unpublished),
-    /// A long string.
-    Long(UnpublishedLong),
+    /// The new version of a large document, which shares what it shares by its own means, or a
+    /// long string.
+    Beside(Unpublished),
 }
 
 /// The blocks in which two versions of a tree differ.
@@ -51,13 +50,16 @@ pub(crate) struct Parts {
     replaced: Blocks,
 }
 
-/// Invariant: nobody but the edit has seen this version.
+/// Invariant: nobody but the edit has seen this value.
 #[derive(Debug)]
-pub(crate) struct Unpublished(Handle);
+pub(crate) struct Unpublished(Beside);
 
-/// Invariant: nobody but the edit has seen this record.
-#[derive(Debug)]
-pub(crate) struct UnpublishedLong(Record);
+/// A value beside an entry. It says nothing about who owns that.
+#[derive(Clone, Copy, Debug)]
+enum Beside {
+    Document(Handle),
+    Long(Record),
+}
 
 impl Delta {
     pub(super) fn new(fresh: Blocks, replaced: Blocks) -> Delta {
@@ -65,11 +67,11 @@ impl Delta {
     }
 
     pub(crate) fn of_document(document: Handle) -> Delta {
-        Delta::Document(Unpublished(document))
+        Delta::Beside(Unpublished(Beside::Document(document)))
     }
 
     pub(crate) fn of_long(record: Record) -> Delta {
-        Delta::Long(UnpublishedLong(record))
+        Delta::Beside(Unpublished(Beside::Long(record)))
     }
 
     /// Appends a later edit of the same value.
@@ -98,10 +100,12 @@ impl Delta {
     /// As [`Delta::abandoned`], when somebody under `guard` may still look at the new version.
     pub(crate) fn retired(self, guard: &Guard) {
         match self {
-            // SAFETY: never published, so only holders of this guard know it.
-            Delta::Document(document) => unsafe { document.into_handle().retire(guard) },
-            // SAFETY: likewise.
-            Delta::Long(long) => unsafe { long.into_record().retire(guard) },
+            Delta::Beside(beside) => match beside.into_inner() {
+                // SAFETY: never published, so only holders of this guard know it.
+                Beside::Document(document) => unsafe { document.retire(guard) },
+                // SAFETY: likewise.
+                Beside::Long(long) => unsafe { long.retire(guard) },
+            },
             blocks => {
                 for block in blocks.into_fresh() {
                     // SAFETY: never published, so only holders of this guard know it.
@@ -115,7 +119,7 @@ impl Delta {
     pub(crate) fn into_fresh(self) -> Blocks {
         match self {
             Delta::Blocks(mut parts) => std::mem::take(&mut parts.fresh),
-            Delta::Nothing | Delta::Document(_) | Delta::Long(_) => Blocks::new(),
+            Delta::Nothing | Delta::Beside(_) => Blocks::new(),
         }
     }
 
@@ -138,11 +142,8 @@ impl Delta {
         match self {
             Delta::Nothing => {}
             // It belongs to its entry now.
-            Delta::Document(document) => {
-                document.into_handle();
-            }
-            Delta::Long(long) => {
-                long.into_record();
+            Delta::Beside(beside) => {
+                beside.into_inner();
             }
             // SAFETY: passed on to the caller.
             Delta::Blocks(parts) => unsafe { parts.published(guard) },
@@ -176,15 +177,8 @@ impl Parts {
 }
 
 impl Unpublished {
-    /// The version, which is the caller's now.
-    fn into_handle(self) -> Handle {
-        ManuallyDrop::new(self).0
-    }
-}
-
-impl UnpublishedLong {
-    /// The record, whose reference is the caller's now.
-    fn into_record(self) -> Record {
+    /// The value, which is the caller's now.
+    fn into_inner(self) -> Beside {
         ManuallyDrop::new(self).0
     }
 }
@@ -200,15 +194,12 @@ impl Drop for Parts {
 
 impl Drop for Unpublished {
     fn drop(&mut self) {
-        // SAFETY: it was never published, so nobody else knows it.
-        unsafe { self.0.free() };
-    }
-}
-
-impl Drop for UnpublishedLong {
-    fn drop(&mut self) {
-        // SAFETY: it was never published, so nobody else knows it.
-        unsafe { self.0.free() };
+        match self.0 {
+            // SAFETY: it was never published, so nobody else knows it.
+            Beside::Document(document) => unsafe { document.free() },
+            // SAFETY: likewise.
+            Beside::Long(long) => unsafe { long.free() },
+        }
     }
 }
 
