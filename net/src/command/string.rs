@@ -10,6 +10,7 @@ use super::Keys::{At, By, For, From};
 use super::Use::{Create, Insert, Look, Overwrite, Take, Update};
 use super::expire::redate;
 use super::{Call, Command, Error, Family, Reply, Use, error};
+use crate::protocol::output::Output;
 
 mod expiry;
 mod lcs;
@@ -581,15 +582,16 @@ pub(super) fn bulk_or_null(reply: &mut Reply<'_>, found: Option<Str<'_>>) {
         None => reply.null(),
         Some(string) => match string.in_entry() {
             Some(bytes) => reply.bulk(bytes),
-            None => long_bulk(reply, string),
+            None => reply.bulk_with(string.len(), |out| append_long(string, out)),
         },
     }
 }
 
+/// Appends a string that does not stand in its entry: as it is, where it is of one piece.
 #[inline(never)]
-fn long_bulk(reply: &mut Reply<'_>, string: Str<'_>) {
+pub(super) fn append_long(string: Str<'_>, out: &mut Output) {
     match string.to_long().map(Long::into_parts) {
-        Some((buffer, part)) => reply.bulk_attached(buffer, part),
-        None => reply.bulk_parts(string.len(), string.parts()),
+        Some((buffer, part)) => out.attach(buffer, part),
+        None => string.parts().for_each(|part| out.extend_from_slice(part)),
     }
 }

@@ -34,7 +34,8 @@ pub(super) struct Input {
     /// So many times in a row less came, and at most so many bytes.
     shorter: u32,
     shorter_bytes_max: usize,
-    /// What counts of the buffer against the memory limit: it stays with it when a batch takes it.
+    /// What counts of the buffer against the memory limit: it stays with it when a batch takes it,
+    /// unless that may keep it.
     charged: LongBuffers,
 }
 
@@ -60,7 +61,8 @@ impl Input {
     }
 
     /// Takes the buffer out, so that a value can be made of it, with how much of it is used;
-    /// [`Input::take_back`] is to follow.
+    /// [`Input::take_back`] is to follow. It is charged no longer: a write makes room for what it
+    /// keeps, and would do so a second time.
     pub(super) fn share(&mut self) -> (Received, usize) {
         self.charged.charge(0);
         let received = Received::new(std::mem::take(&mut self.bytes));

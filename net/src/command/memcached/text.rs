@@ -8,9 +8,10 @@ use std::cell::OnceCell;
 use json::DocumentRef;
 use store::value::json::JsonDoc;
 use store::value::string::Str;
-use store::{Entry, Kind, Long};
+use store::{Entry, Kind};
 
 use super::Call;
+use crate::command::string::append_long;
 use crate::protocol::output::Output;
 
 /// An entry with the text it holds.
@@ -64,14 +65,6 @@ impl Text<'_> {
                 out.extend_from_slice(print_once(*document, printed));
             }
         }
-    }
-}
-
-#[inline(never)]
-fn append_long(text: Str<'_>, out: &mut Output) {
-    match text.to_long().map(Long::into_parts) {
-        Some((buffer, part)) => out.attach(buffer, part),
-        None => text.parts().for_each(|part| out.extend_from_slice(part)),
     }
 }
 

@@ -1,8 +1,5 @@
 //! Typed replies in the version a client speaks.
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use super::double::push_double;
 use crate::protocol::output::Output;
 
@@ -115,17 +112,15 @@ impl<'o> Writer<'o> {
 
     /// Bytes that come in pieces, `len` together.
     pub(crate) fn bulk_parts<'p>(&mut self, len: usize, parts: impl Iterator<Item = &'p [u8]>) {
-        self.header(b'$', len as i64);
-        for part in parts {
-            self.out.extend_from_slice(part);
-        }
-        self.out.extend_from_slice(b"\r\n");
+        self.bulk_with(len, |out| {
+            parts.for_each(|part| out.extend_from_slice(part))
+        });
     }
 
-    /// A part of a buffer, which stays where it is until it is sent.
-    pub(crate) fn bulk_attached(&mut self, buffer: Arc<Vec<u8>>, part: Range<usize>) {
-        self.header(b'$', part.len() as i64);
-        self.out.attach(buffer, part);
+    /// Bytes that `append` appends, `len` together.
+    pub(crate) fn bulk_with(&mut self, len: usize, append: impl FnOnce(&mut Output)) {
+        self.header(b'$', len as i64);
+        append(self.out);
         self.out.extend_from_slice(b"\r\n");
     }
 
