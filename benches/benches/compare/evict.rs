@@ -30,6 +30,8 @@ const GETS_PERCENT: u32 = 50;
 /// GETs ask for the newest of this part of what there is memory for: every server has nearly all of
 /// them, and so does the same work.
 const WINDOW_PART: f64 = 0.6;
+/// The connections that fill a server, and the requests of each in flight.
+pub(crate) const FILLING: (usize, usize) = (4, 64);
 /// What an item takes beside key and value, about.
 const OVERHEAD_BYTES: usize = 50;
 /// How long a server is loaded until the next one is.
@@ -144,7 +146,7 @@ impl Full {
         let server = start_limited(peer, policy, limit_mb, (1, &[SERVER_CORE]))?;
         let keys = keys_of(sizes, limit_mb);
         let mut churn = Churn::new(sizes, (f64::from(keys) * WINDOW_PART) as u32);
-        overfill(&server, &mut churn, 2 * keys)?;
+        set_keys(&server, &mut churn, 2 * keys, FILLING)?;
         churn.gets_percent = GETS_PERCENT;
         Ok(Full {
             name,
@@ -154,10 +156,14 @@ impl Full {
     }
 }
 
-/// Sets so many keys.
-pub(crate) fn overfill(server: &Server, churn: &mut Churn, keys: u32) -> io::Result<()> {
-    churn.gets_percent = 0;
-    let mut load = connect(server, churn.sizes, (4, 64))?;
+/// Sets so many keys, over so many connections with so many requests in flight.
+pub(crate) fn set_keys(
+    server: &Server,
+    churn: &mut Churn,
+    keys: u32,
+    connections: (usize, usize),
+) -> io::Result<()> {
+    let mut load = connect(server, churn.sizes, connections)?;
     load.run_with(Duration::MAX, |batch, rng| {
         let goes_on = churn.keys_set() < keys;
         if goes_on {

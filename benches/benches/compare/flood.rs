@@ -14,7 +14,7 @@ use benches::report::Table;
 use benches::server::{Server, pin_to};
 
 use crate::cpu::CONNECTIONS;
-use crate::evict::{connect, contenders, overfill, start_limited};
+use crate::evict::{FILLING, contenders, set_keys, start_limited};
 use crate::{LOAD_CORE, Plan, SERVER_CORE};
 
 const THREADS: usize = 2;
@@ -74,10 +74,13 @@ impl Flood {
     /// Fills a server with short values, then floods it; a row's figures.
     fn over(&self, server: &Server, limit_mb: u64) -> io::Result<[String; 4]> {
         let short_keys = ((limit_mb << 20) / SHORT.mean_item_bytes() as u64) as u32;
-        overfill(server, &mut Churn::new(SHORT, 1), short_keys)?;
+        set_keys(server, &mut Churn::new(SHORT, 1), short_keys, FILLING)?;
         let before = server.cpu()?;
         let start = Moment::now();
-        let (bytes_max, above) = self.watched(server, || self.pour(server))?;
+        let (bytes_max, above) = self.watched(server, || {
+            let mut churn = Churn::new(self.sizes, 1);
+            set_keys(server, &mut churn, self.values, (CONNECTIONS, 1))
+        })?;
         let seconds = start.elapsed().as_secs_f64();
         let cpu = server.cpu()? - before;
         let megabytes = f64::from(self.values) * self.sizes.most() as f64 / 1e6;
@@ -87,19 +90,6 @@ impl Flood {
             format!("{:.1}", bytes_max as f64 / 1e6),
             above.as_millis().to_string(),
         ])
-    }
-
-    fn pour(&self, server: &Server) -> io::Result<()> {
-        let mut churn = Churn::new(self.sizes, 1);
-        let mut load = connect(server, self.sizes, (CONNECTIONS, 1))?;
-        load.run_with(Duration::MAX, |batch, rng| {
-            let goes_on = churn.keys_set() < self.values;
-            if goes_on {
-                churn.fill(batch, rng);
-            }
-            goes_on
-        })?;
-        Ok(())
     }
 
     /// The most bytes that are resident while `work` goes on, and how long it is too many.
