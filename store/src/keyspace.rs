@@ -102,7 +102,8 @@ pub(crate) fn hash_of(secrets: &RapidSecrets, key: &[u8]) -> u64 {
 
 /// How a slot names an entry.
 pub(crate) fn occupied(entry: Entry<'_>) -> Occupied {
-    Occupied::entry(entry.address(), entry.expires())
+    let is_small = entry.usage().is_small();
+    Occupied::entry(entry.address(), entry.expires()).in_small_queue(is_small)
 }
 
 /// The entry a slot names.

@@ -6,8 +6,12 @@ use std::collections::VecDeque;
 use super::Cache;
 use super::residents::Residents;
 
-/// `maxmemory-samples`.
+/// `maxmemory-samples`: so many are compared.
 const SAMPLES: usize = 10;
+/// So many are drawn until there are as many of the queue whose turn it is, at most.
+const DRAWN_MAX: usize = 2 * SAMPLES;
+/// If the first of those drawn stays, being asked for, the second one may go.
+const FIRSTS_MAX: usize = 2;
 /// Stamps for each time the capacity is inserted.
 const GRAIN: u64 = 2048;
 const STAMPS: u32 = 1 << 14;
@@ -121,7 +125,23 @@ impl Ordered {
         }
     }
 
-    fn first(&mut self, drawn: &[u32], is_last: bool) -> Option<u32> {
+    fn wants_small(&self) -> bool {
+        self.small_bytes * SMALL_PART >= self.capacity
+    }
+
+    /// Some objects; whether as many of them as are compared are of the queue whose turn it is.
+    fn draw(&mut self) -> (Vec<u32>, bool) {
+        let (mut drawn, mut wanted) = (Vec::new(), 0);
+        while drawn.len() < DRAWN_MAX && wanted < SAMPLES {
+            let object = self.residents.draw();
+            let is_of_it = self.is_small[object as usize] == self.wants_small();
+            wanted += usize::from(self.order == Order::LastUse || is_of_it);
+            drawn.push(object);
+        }
+        (drawn, wanted == SAMPLES)
+    }
+
+    fn first(&mut self, drawn: &[u32], takes_young: bool, is_last: bool) -> Option<u32> {
         let of = |wanted: Option<bool>| {
             let is_of_it =
                 |object: u32| wanted.is_none_or(|small| self.is_small[object as usize] == small);
@@ -131,13 +151,12 @@ impl Ordered {
         if self.order == Order::LastUse {
             return of(None);
         }
-        let wants_small = self.small_bytes * SMALL_PART >= self.capacity;
-        let (first, other) = (of(Some(wants_small)), of(Some(!wants_small)));
-        let is_any = is_last || self.small_bytes * SMALL_PART_MOST < self.capacity;
-        match first {
-            Some(object) if !wants_small || !self.is_young(object) => first,
-            _ if is_any => other.or(first),
-            _ => None,
+        let wants_small = self.wants_small();
+        let is_either = is_last || self.small_bytes * SMALL_PART_MOST < self.capacity;
+        match of(Some(wants_small)) {
+            None if is_either => of(Some(!wants_small)),
+            Some(object) if wants_small && !takes_young && self.is_young(object) => None,
+            first => first,
         }
     }
 
@@ -157,15 +176,17 @@ impl Ordered {
     fn evict(&mut self) {
         for round in 0.. {
             let is_last = round >= ROUNDS_MAX || self.order == Order::LastUse;
-            let drawn = [(); SAMPLES].map(|()| self.residents.draw());
-            let Some(object) = self.first(&drawn, is_last) else {
-                continue;
-            };
-            if self.frequencies[object as usize] == 0 || is_last {
-                self.fill_main(&drawn, object);
-                return self.let_go(object);
+            let (drawn, is_enough) = self.draw();
+            for _ in 0..FIRSTS_MAX {
+                let Some(object) = self.first(&drawn, is_enough || is_last, is_last) else {
+                    break;
+                };
+                if self.frequencies[object as usize] == 0 || is_last {
+                    self.fill_main(&drawn, object);
+                    return self.let_go(object);
+                }
+                self.keep(object);
             }
-            self.keep(object);
         }
     }
 

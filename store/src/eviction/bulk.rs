@@ -5,13 +5,12 @@
 //! has to be emptied while memory is full (`compaction`): what is worth keeping moves, the rest
 //! goes.
 
-use smallvec::SmallVec;
-
-use super::choose::Sampled;
+use super::choose::{Choice, Sampled};
 use super::room::{VIEW, View};
 use super::{Order, Policy};
 use crate::db::Db;
 use crate::entry::Entry;
+use crate::table::Drawn;
 
 /// What goes and what stays.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +43,14 @@ impl Db<'_> {
         let ruling = store.eviction().rivals.ruling();
         let now = store.eviction().present(self.now_ms());
         let mut ranks = Vec::new();
-        let mut drawn = SmallVec::new();
+        let mut drawn = Drawn::default();
         for _ in 0..DRAWS {
             let index = store.draw_database(policy.is_volatile(), self)?;
-            drawn.clear();
+            drawn.restart(Choice::Rank(policy).wanted());
             let db = self.outside(index);
-            db.draw(policy.is_volatile(), store.samples(), &mut drawn);
+            db.draw(store.samples(), &mut drawn);
             let rank = |entry| rank(policy, ruling, &db.sampled(entry, now));
-            ranks.extend(drawn.iter().map(|&occupied| rank(db.entry_of(occupied))));
+            ranks.extend(drawn.iter().map(|occupied| rank(db.entry_of(occupied))));
         }
         ranks.sort_unstable();
         let least = *ranks.get(ranks.len() / 2)?;

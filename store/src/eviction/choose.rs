@@ -2,8 +2,6 @@
 
 use std::cell::Cell;
 
-use smallvec::SmallVec;
-
 use super::demand::Demand;
 use super::room::{Step, VIEW, View};
 use super::{GRAIN, Order, Policy, SMALL_BYTES};
@@ -12,7 +10,8 @@ use crate::entry::Entry;
 use crate::keyspace;
 use crate::memory;
 use crate::reclaim::Guard;
-use crate::table::{DRAWN, Occupant, Occupied, Start, Table};
+use crate::store::Store;
+use crate::table::{Drawn, Key, Most, Occupant, Occupied, Start, Table, Wanted};
 use crate::usage::{Noting, Present, STAMPS, Usage};
 use crate::value;
 
@@ -24,16 +23,24 @@ const SMALL_PART_MOST: u64 = 5;
 const SMALL_PART_ROOMY: u64 = 3;
 /// What came in while so much of the limit was written is young: 1 / 32.
 const YOUNG_STAMPS: u32 = GRAIN as u32 / 32;
+/// If the first of those drawn stays, being asked for, the second one may go.
+pub(super) const FIRSTS_MAX: usize = 2;
 /// An entry gets so many chances to be spared in one eviction: then it goes in any case.
 pub(super) const ROUNDS_MAX: usize = 8;
+
+/// Of the queue whose turn it is so many are looked for as are to be compared, among so many times
+/// as many entries.
+pub(super) const DRAWN_PER_SAMPLE: usize = 2;
 
 /// Of which queue the next one goes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     /// Of the small one, which has more than its share.
     is_small: bool,
-    /// One of the other queue may go instead: the small one has not much too much.
+    /// One of the other queue may go if there is none: the small one has not much too much.
     is_either: bool,
+    /// One that is too young may go, and one that was used.
+    pub(super) is_last_round: bool,
     /// With a small one that goes another one moves to the main queue, which has little.
     pub(super) fills_main: bool,
 }
@@ -44,12 +51,18 @@ impl Turn {
         Turn {
             is_small: small_bytes * SMALL_PART >= whole_bytes,
             is_either: is_last_round || small_bytes * SMALL_PART_MOST < whole_bytes,
+            is_last_round,
             fills_main: small_bytes * SMALL_PART_ROOMY > whole_bytes,
         }
     }
 
+    /// Whether one of the small queue is looked for.
+    pub(super) fn is_small(self) -> bool {
+        self.is_small
+    }
+
     /// The `first` of the queue whose turn it is, by whether it is the small one, unless that is
-    /// too young a small one; then of the other queue, if that may be.
+    /// too young a small one; where there is none, of the other queue, if that may be.
     #[inline(always)]
     pub(super) fn first<T>(
         self,
@@ -57,10 +70,29 @@ impl Turn {
         is_ripe: impl FnOnce(&T) -> bool,
     ) -> Option<T> {
         match first(self.is_small) {
-            Some(wanted) if !self.is_small || is_ripe(&wanted) => Some(wanted),
-            unripe if self.is_either => first(!self.is_small).or(unripe),
-            _ => None,
+            None if self.is_either => first(!self.is_small),
+            wanted if !self.is_small || self.is_last_round => wanted,
+            wanted => wanted.filter(is_ripe),
         }
+    }
+}
+
+/// When enough is drawn, if so many are to be compared.
+fn most_of(wanted: Wanted, samples: usize) -> Most {
+    let all = match wanted {
+        Wanted::Any | Wanted::Expiring => samples,
+        Wanted::Small | Wanted::Main => samples * DRAWN_PER_SAMPLE,
+    };
+    Most {
+        wanted: samples,
+        all,
+    }
+}
+
+fn queue(is_small: bool) -> Wanted {
+    match is_small {
+        true => Wanted::Small,
+        false => Wanted::Main,
     }
 }
 
@@ -116,67 +148,93 @@ impl Sampled<'_> {
     }
 }
 
+/// How one that goes is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Choice {
+    /// By the queues of cache mode.
+    Queues(Turn),
+    /// As a policy ranks all that are drawn.
+    Rank(Policy),
+}
+
+impl Choice {
+    /// What is looked for.
+    pub(super) fn wanted(self) -> Wanted {
+        match self {
+            Choice::Queues(turn) => queue(turn.is_small),
+            Choice::Rank(policy) if policy.is_volatile() => Wanted::Expiring,
+            Choice::Rank(_) => Wanted::Any,
+        }
+    }
+}
+
+impl Store {
+    /// How the next one to go is chosen.
+    pub(super) fn choice(&self, policy: Policy, is_last_round: bool) -> Choice {
+        match policy == Policy::CacheMode && self.eviction().rivals.ruling() == Order::Fifo {
+            true => {
+                let (small, whole) = (SMALL_BYTES.sum(), memory::engine_bytes());
+                Choice::Queues(Turn::of(small, whole, is_last_round))
+            }
+            false => Choice::Rank(policy),
+        }
+    }
+}
+
 impl Db<'_> {
-    pub(super) fn draw(&self, is_volatile: bool, samples: usize, drawn: &mut Drawn) {
+    /// Draws entries of the kind that is wanted, of which `samples` are to be compared.
+    pub(super) fn draw(&self, samples: usize, drawn: &mut Drawn) {
         let database = self.database();
-        if is_volatile {
+        let wanted = drawn.wanted();
+        let most = most_of(wanted, samples);
+        if wanted == Wanted::Expiring {
             if let Some(region) = database.expiring_regions.draw() {
-                database
-                    .table
-                    .draw_expiring(region, samples, self.guard(), drawn);
+                database.table.draw_in(region, most, self.guard(), drawn);
             }
             return;
         }
         // From two places, since what stands together may be of one mind.
-        let half = samples.div_ceil(2);
-        let starts = foresee(&database.table, half, self.guard());
-        for (start, len_max) in starts.into_iter().zip([half, samples]) {
-            database.table.draw(start, len_max, self.guard(), drawn);
+        let starts = foresee(&database.table, wanted, most.half(), self.guard());
+        for (start, most) in starts.into_iter().zip([most.half(), most]) {
+            database.table.draw(start, most, self.guard(), drawn);
         }
     }
 
     /// Lets one of those that were drawn go, or promotes or spares one.
-    pub(super) fn evict_among(
-        &self,
-        policy: Policy,
-        drawn: &[Occupied],
-        is_last_round: bool,
-    ) -> Step {
-        let store = self.store();
-        let now = store.eviction().present(self.now_ms());
-        let expiring = drawn.iter().filter(|occupied| occupied.expires());
+    pub(super) fn evict_among(&self, choice: Choice, drawn: &Drawn) -> Step {
+        let now = self.store().eviction().present(self.now_ms());
+        let expiring = drawn.only(drawn.wanted()).filter(|it| it.expires());
         let is_expired = |entry: &Entry<'_>| entry.is_expired(self.now_ms());
-        if let Some(expired) = expiring.map(|&it| self.entry_of(it)).find(is_expired) {
+        if let Some(expired) = expiring.map(|it| self.entry_of(it)).find(is_expired) {
             let bytes = value::memory_bytes(expired) as u64;
             return match self.take_expired(expired) {
                 true => Step::Freed(bytes),
                 false => Step::Again,
             };
         }
-        let has_queues =
-            policy == Policy::CacheMode && store.eviction().rivals.ruling() == Order::Fifo;
-        match has_queues {
-            true => self.evict_by_queue(drawn, is_last_round, now),
-            false => match self.first(policy, drawn, now) {
+        match choice {
+            Choice::Queues(turn) => self.evict_by_queue(drawn, turn, now),
+            Choice::Rank(policy) => match self.first(policy, drawn, now) {
                 Some(chosen) => self.evict_chosen(&chosen),
                 None => Step::Again,
             },
         }
     }
 
-    fn evict_by_queue(&self, drawn: &[Occupied], is_last_round: bool, now: Present) -> Step {
-        let turn = Turn::of(SMALL_BYTES.sum(), memory::engine_bytes(), is_last_round);
-        let Some(chosen) = self.first_by_queue(drawn, turn, now) else {
-            return Step::Again;
-        };
-        if chosen.usage.frequency() > 0 && !is_last_round {
-            keep_for_its_use(chosen.entry, chosen.usage, now);
-            return Step::Again;
+    fn evict_by_queue(&self, drawn: &Drawn, turn: Turn, now: Present) -> Step {
+        for _ in 0..FIRSTS_MAX {
+            let Some(chosen) = self.first_by_queue(drawn, turn, now) else {
+                break;
+            };
+            if chosen.usage.frequency() == 0 || turn.is_last_round {
+                if turn.fills_main && chosen.usage.is_small() && take_read_in_vain() {
+                    self.promote_last(drawn, chosen.entry, now);
+                }
+                return self.evict_chosen(&chosen);
+            }
+            self.keep_for_its_use(chosen.entry, chosen.usage, now);
         }
-        if turn.fills_main && chosen.usage.is_small() && take_read_in_vain() {
-            self.promote_last(drawn, chosen.entry, now);
-        }
-        self.evict_chosen(&chosen)
+        Step::Again
     }
 
     fn evict_chosen(&self, chosen: &Sampled<'_>) -> Step {
@@ -188,8 +246,8 @@ impl Db<'_> {
     }
 
     /// Moves the last of the small ones to the main queue, though nobody asked for it.
-    fn promote_last(&self, drawn: &[Occupied], going: Entry<'_>, now: Present) {
-        let entries = drawn.iter().map(|&occupied| self.entry_of(occupied));
+    fn promote_last(&self, drawn: &Drawn, going: Entry<'_>, now: Present) {
+        let entries = drawn.only(Wanted::Small).map(|it| self.entry_of(it));
         let others = entries.filter(|entry| entry.address() != going.address());
         let small = others.map(|entry| (entry, clamped(entry, now)));
         let small = small.filter(|(_, usage)| usage.is_small());
@@ -197,30 +255,52 @@ impl Db<'_> {
             rank_in_queue(true, usage.age(now.stamp), || bytes_of(entry))
         });
         if let Some((entry, usage)) = last {
-            keep_for_its_use(entry, usage, now);
+            self.keep_for_its_use(entry, usage, now);
+        }
+    }
+
+    /// What is asked for stays: in the main queue, or for one of its uses.
+    fn keep_for_its_use(&self, entry: Entry<'_>, usage: Usage, now: Present) {
+        if !usage.is_small() {
+            entry.swap_usage(usage, usage.spared(now.stamp));
+        } else if entry.swap_usage(usage, usage.promoted(now.stamp)) {
+            SMALL_BYTES.add(-(value::own_memory_bytes(entry) as i64));
+            self.name_anew(entry);
+        }
+    }
+
+    /// Lets the slot of an entry say in which queue that is, if it still names it.
+    fn name_anew(&self, entry: Entry<'_>) {
+        let table = &self.database().table;
+        let key = Key::new(entry.key(), self.store().hash(entry.key()));
+        let address = entry.address().as_ptr().addr();
+        if let Some(spot) = table.naming(&key, address, self.guard()) {
+            table.replace(&spot, keyspace::occupied(entry), self.guard());
         }
     }
 
     /// The first to go, by the queues.
-    fn first_by_queue(&self, drawn: &[Occupied], turn: Turn, now: Present) -> Option<Sampled<'_>> {
+    fn first_by_queue(&self, drawn: &Drawn, turn: Turn, now: Present) -> Option<Sampled<'_>> {
         let first = |is_small| {
-            self.first_by(drawn, now, |entry, usage| {
+            self.first_by(drawn.only(queue(is_small)), now, |entry, usage| {
+                // The word can be behind.
                 let is_of_it = usage.is_small() == is_small;
                 is_of_it.then(|| rank_in_queue(is_small, usage.age(now.stamp), || bytes_of(entry)))
             })
         };
+        let is_enough = drawn.wanted_count() >= self.store().samples();
         turn.first(first, |first| {
-            VIEW.with_borrow_mut(|view| view.ripeness.judge(first.rank_in_queue()))
+            is_enough || VIEW.with_borrow_mut(|view| view.ripeness.judge(first.rank_in_queue()))
         })
     }
 
     /// The first to go of those that were drawn, without queues.
-    fn first(&self, policy: Policy, drawn: &[Occupied], now: Present) -> Option<Sampled<'_>> {
+    fn first(&self, policy: Policy, drawn: &Drawn, now: Present) -> Option<Sampled<'_>> {
         match policy {
-            Policy::CacheMode => self.first_by(drawn, now, |entry, usage| {
+            Policy::CacheMode => self.first_by(drawn.iter(), now, |entry, usage| {
                 Some(space_time(usage.age(now.stamp), || bytes_of(entry)))
             }),
-            _ => self.first_by(drawn, now, |entry, usage| {
+            _ => self.first_by(drawn.iter(), now, |entry, usage| {
                 Some(policy.rank(&self.sampled_at(entry, usage, now)))
             }),
         }
@@ -230,13 +310,13 @@ impl Db<'_> {
     #[inline(always)]
     fn first_by<'e>(
         &'e self,
-        drawn: &[Occupied],
+        drawn: impl Iterator<Item = Occupied>,
         now: Present,
         rank: impl Fn(Entry<'e>, Usage) -> Option<u64>,
     ) -> Option<Sampled<'e>> {
         let mut first = None;
         let mut highest = 0;
-        for &occupied in drawn {
+        for occupied in drawn {
             let entry = self.entry_of(occupied);
             let usage = clamped(entry, now);
             if let Some(rank) = rank(entry, usage)
@@ -271,9 +351,6 @@ impl Db<'_> {
     pub(super) fn let_go(&self, chosen: &Sampled<'_>, keys: u64) -> bool {
         let Sampled { entry, usage, .. } = *chosen;
         let hash = self.store().hash(entry.key());
-        if usage.is_small() {
-            self.store().eviction().foresee(hash, self.guard());
-        }
         if !self.take_unless_changed(entry) {
             return false;
         }
@@ -287,12 +364,9 @@ impl Db<'_> {
     }
 }
 
-/// What was drawn.
-type Drawn = SmallVec<[Occupied; DRAWN]>;
-
 /// Where to draw from, of which this thread fetched the slots two draws ago, and one draw ago what
-/// they name, about so many from each.
-fn foresee<O: Occupant>(table: &Table<O>, count: usize, guard: &Guard) -> [Start; 2] {
+/// was wanted then of what they name, about so much from each.
+fn foresee<O: Occupant>(table: &Table<O>, wanted: Wanted, most: Most, guard: &Guard) -> [Start; 2] {
     thread_local! {
         static FORESEEN: Cell<[Option<[Start; 2]>; 2]> = const { Cell::new([None; 2]) };
     }
@@ -301,7 +375,7 @@ fn foresee<O: Occupant>(table: &Table<O>, count: usize, guard: &Guard) -> [Start
     let last = random();
     FORESEEN.set([Some(next), Some(last)]);
     for (near, far) in next.into_iter().zip(last) {
-        table.foresee_drawn(near, count, guard);
+        table.foresee_drawn(near, wanted, most, guard);
         table.foresee_draw(far, guard);
     }
     this
@@ -323,15 +397,6 @@ fn take_read_in_vain() -> bool {
     let is_any = demand.take();
     DEMAND.set(demand);
     is_any
-}
-
-/// What is asked for stays: in the main queue, or for one of its uses.
-fn keep_for_its_use(entry: Entry<'_>, usage: Usage, now: Present) {
-    if !usage.is_small() {
-        entry.swap_usage(usage, usage.spared(now.stamp));
-    } else if entry.swap_usage(usage, usage.promoted(now.stamp)) {
-        SMALL_BYTES.add(-(value::own_memory_bytes(entry) as i64));
-    }
 }
 
 /// An entry's bits, with a stamp that does not wrap soon.
@@ -356,20 +421,57 @@ fn made_younger(entry: Entry<'_>, usage: Usage, now: Present) -> Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Draft;
+    use crate::store::Options;
+    use crate::value::string;
 
     #[test]
-    fn too_young_a_small_one_makes_way_for_a_main_one_or_for_another_draw() {
+    fn too_young_a_small_one_stays_and_none_lets_a_main_one_go() {
         let both = |is_small| Some(is_small);
         let few = Turn::of(10, 100, false);
         assert_eq!(few.first(both, |_| true), Some(true));
-        assert_eq!(few.first(both, |_| false), Some(false));
+        assert_eq!(few.first(both, |_| false), None);
+        let main_alone = |is_small: bool| (!is_small).then_some(false);
+        assert_eq!(few.first(main_alone, |_| true), Some(false));
         let many = Turn::of(20, 100, false);
         assert_eq!(many.first(both, |_| true), Some(true));
-        assert_eq!(many.first(both, |_| false), None);
-        let small_alone = |is_small: bool| is_small.then_some(true);
-        assert_eq!(few.first(small_alone, |_| false), Some(true));
+        assert_eq!(many.first(main_alone, |_| true), None);
         let last = Turn::of(20, 100, true);
-        assert_eq!(last.first(small_alone, |_| false), Some(true));
+        assert_eq!(last.first(both, |_| false), Some(true));
+        assert_eq!(last.first(main_alone, |_| true), Some(false));
+    }
+
+    #[test]
+    fn slots_say_in_which_queue_their_entries_are() {
+        let store = Store::new(&Options {
+            databases: 1,
+            policy: Policy::CacheMode,
+            ..Options::default()
+        });
+        let guard = store.pin();
+        let db = store.db(0, &guard, 1_000);
+        let (mut small, mut main) = (0, 0);
+        for round in 0..50 {
+            for n in 0..100 {
+                let key = format!("{}", round * 100 + n);
+                let draft = Draft::new(string::bytes(b"v"));
+                db.put(key.as_bytes(), draft).expect("nobody else is here");
+                if n % 2 == 0 {
+                    db.read(key.as_bytes());
+                }
+            }
+            // Less than there is, for a moment: some go, some are promoted.
+            store.set_memory_bytes_max(1);
+            db.make_room_for(b"next", 1).expect("something can go");
+            store.set_memory_bytes_max(0);
+        }
+        db.database().table.relocate_all(&guard, |spot| {
+            let occupied = spot.occupied();
+            let is_small = db.entry_of(occupied).usage().is_small();
+            assert_eq!(occupied.is_small(), is_small);
+            *if is_small { &mut small } else { &mut main } += 1;
+        });
+        assert!(small > 100 && main > 100, "{small} {main}");
     }
 
     #[test]

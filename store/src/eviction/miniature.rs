@@ -2,15 +2,19 @@
 //!
 //! Keys are told apart by 32 bits of their hashes; two that share them are taken for one.
 
+use smallvec::SmallVec;
+
 use super::GRAIN;
-use super::choose::{ROUNDS_MAX, Turn, rank_in_queue, space_time};
+use super::choose::{DRAWN_PER_SAMPLE, FIRSTS_MAX, ROUNDS_MAX, Turn, rank_in_queue, space_time};
 use super::demand::Demand;
 use super::ghost::Ghosts;
 use super::ripeness::Ripeness;
 use super::rivals::Order;
 
-/// So many are drawn for each eviction.
-const DRAWN: usize = 10;
+/// So many are compared for each eviction.
+const SAMPLES: usize = 10;
+/// So many are drawn until there are as many of the queue whose turn it is, at most.
+const DRAWN_MAX: usize = SAMPLES * DRAWN_PER_SAMPLE;
 /// The most evictions for one key that comes. More is let go with the keys after it.
 const EVICTIONS_MAX: usize = 16;
 /// What takes a greater part than this of the miniature is left out: 1 / 8.
@@ -28,6 +32,14 @@ struct Item {
     next: u16,
     frequency: u8,
     is_small: bool,
+}
+
+/// What was drawn for an eviction: where it stands among the items.
+#[derive(Debug, Default)]
+struct Drawn {
+    all: SmallVec<[usize; DRAWN_MAX]>,
+    /// How many of them are of the queue whose turn it is.
+    wanted_count: usize,
 }
 
 /// What is in the miniature, so that any of it can be found and drawn.
@@ -261,52 +273,71 @@ impl Miniature {
 
     fn evict(&mut self) {
         for round in 0..=ROUNDS_MAX {
-            let is_last = round == ROUNDS_MAX;
-            let items = self.residents.items.len();
-            let drawn = [(); DRAWN].map(|()| fastrand::usize(..items));
-            let turn = Turn::of(self.small_bytes, self.capacity_bytes, is_last);
-            let Some(at) = self.first(&drawn, turn) else {
-                continue;
-            };
-            let Item {
-                frequency,
-                is_small,
-                ..
-            } = self.residents.items[at];
-            if self.order == Order::Lru {
-                return self.let_go(at);
+            let turn = Turn::of(self.small_bytes, self.capacity_bytes, round == ROUNDS_MAX);
+            let drawn = self.draw(turn);
+            if self.evict_among(&drawn, turn) {
+                break;
             }
-            if frequency == 0 || is_last {
-                if turn.fills_main && is_small && self.demand.take() {
-                    self.promote_last(&drawn, at);
-                }
-                return self.let_go(at);
-            }
-            self.keep(at);
         }
     }
 
+    /// Lets one of those that were drawn go, or keeps some; whether one is gone.
+    fn evict_among(&mut self, drawn: &Drawn, turn: Turn) -> bool {
+        for _ in 0..FIRSTS_MAX {
+            let Some(at) = self.first(drawn, turn) else {
+                break;
+            };
+            let item = self.residents.items[at];
+            if self.order == Order::Lru || item.frequency == 0 || turn.is_last_round {
+                let is_of_queue = self.order == Order::Fifo && item.is_small;
+                if turn.fills_main && is_of_queue && self.demand.take() {
+                    self.promote_last(drawn, at);
+                }
+                self.let_go(at);
+                return true;
+            }
+            self.keep(at);
+        }
+        false
+    }
+
+    /// Draws until enough are of the queue whose turn it is, or of all where there are no queues.
+    fn draw(&self, turn: Turn) -> Drawn {
+        let items = &self.residents.items;
+        let mut drawn = Drawn::default();
+        while drawn.wanted_count < SAMPLES && drawn.all.len() < DRAWN_MAX {
+            let at = fastrand::usize(..items.len());
+            let is_wanted = self.order == Order::Lru || items[at].is_small == turn.is_small();
+            drawn.wanted_count += usize::from(is_wanted);
+            drawn.all.push(at);
+        }
+        drawn
+    }
+
     /// The first to go of those that were drawn.
-    fn first(&mut self, drawn: &[usize], turn: Turn) -> Option<usize> {
+    fn first(&mut self, drawn: &Drawn, turn: Turn) -> Option<usize> {
         if self.order == Order::Lru {
             let rank = |at: usize| {
                 let item = &self.residents.items[at];
                 space_time(self.age(item), || item.bytes as usize)
             };
-            return drawn.iter().copied().max_by_key(|&at| rank(at));
+            return drawn.all.iter().copied().max_by_key(|&at| rank(at));
         }
         let first = |is_small| {
             let queue = self.of_queue(drawn, is_small);
             queue.max_by_key(|&at| self.rank_in_queue(at))
         };
+        let is_enough = drawn.wanted_count >= SAMPLES;
         let mut ripeness = self.ripeness;
-        let first = turn.first(first, |&at| ripeness.judge(self.rank_in_queue(at)));
+        let first = turn.first(first, |&at| {
+            is_enough || ripeness.judge(self.rank_in_queue(at))
+        });
         self.ripeness = ripeness;
         first
     }
 
     /// Moves the last of the small ones to the main queue, though nobody asked for it.
-    fn promote_last(&mut self, drawn: &[usize], going: usize) {
+    fn promote_last(&mut self, drawn: &Drawn, going: usize) {
         let others = self.of_queue(drawn, true).filter(|&at| at != going);
         let last = others.min_by_key(|&at| self.rank_in_queue(at));
         if let Some(last) = last {
@@ -315,9 +346,9 @@ impl Miniature {
     }
 
     /// Those that were drawn of one of the queues.
-    fn of_queue(&self, drawn: &[usize], is_small: bool) -> impl Iterator<Item = usize> {
+    fn of_queue(&self, drawn: &Drawn, is_small: bool) -> impl Iterator<Item = usize> {
         let is_of_it = move |at: usize| self.residents.items[at].is_small == is_small;
-        drawn.iter().copied().filter(move |&at| is_of_it(at))
+        drawn.all.iter().copied().filter(move |&at| is_of_it(at))
     }
 
     fn rank_in_queue(&self, at: usize) -> u64 {

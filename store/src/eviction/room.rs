@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 
-use smallvec::SmallVec;
-
 use super::Policy;
 use super::choose::ROUNDS_MAX;
 use super::ripeness::Ripeness;
@@ -14,6 +12,7 @@ use crate::error::Error;
 use crate::memory::{self, LongBuffers};
 use crate::reclaim::Guard;
 use crate::store::Store;
+use crate::table::{Drawn, Key};
 
 /// So often something is drawn from a table that seems to be empty.
 const DRAWS_MAX: usize = 16;
@@ -83,15 +82,28 @@ impl Db<'_> {
     /// [`Error::OutOfMemory`] if the limit is reached and nothing may go.
     #[inline]
     pub fn make_room(&self, bytes: usize) -> Result<(), Error> {
-        let bytes = bytes as u64;
-        let limit = self.store().memory_bytes_max();
-        if compaction::is_still_at_ease(limit, bytes) {
-            return Ok(());
-        }
-        match compaction::is_at_ease(limit, bytes + reserve_bytes(limit)) {
+        let (bytes, limit) = (bytes as u64, self.store().memory_bytes_max());
+        match has_room(limit, bytes) {
             true => Ok(()),
             false => self.make_room_near(limit, bytes),
         }
+    }
+
+    /// As [`Db::make_room`], before a write of `key`: what that looks at is fetched meanwhile.
+    ///
+    /// # Errors
+    /// As [`Db::make_room`].
+    #[inline]
+    pub fn make_room_for(&self, key: &[u8], bytes: usize) -> Result<(), Error> {
+        let (bytes, limit) = (bytes as u64, self.store().memory_bytes_max());
+        if has_room(limit, bytes) {
+            return Ok(());
+        }
+        let hash = self.store().hash(key);
+        let table = &self.database().table;
+        table.foresee(Key::new(key, hash), self.guard());
+        self.store().eviction().foresee(hash, self.guard());
+        self.make_room_near(limit, bytes)
     }
 
     /// As [`Db::make_room`], where the limit is near or there are holes.
@@ -147,25 +159,32 @@ impl Db<'_> {
         if swept > 0 {
             return Step::Freed(swept);
         }
-        let mut drawn = SmallVec::new();
+        let mut drawn = Drawn::default();
         for round in 0..DRAWS_MAX {
-            drawn.clear();
             let Some(index) = store.draw_database(policy.is_volatile(), self) else {
                 return Step::Nothing;
             };
             let db = self.outside(index);
-            db.draw(policy.is_volatile(), store.samples(), &mut drawn);
+            let choice = store.choice(policy, round >= ROUNDS_MAX);
+            drawn.restart(choice.wanted());
+            db.draw(store.samples(), &mut drawn);
             if drawn.is_empty() {
                 forget_view();
                 continue;
             }
-            let step = db.evict_among(policy, &drawn, round >= ROUNDS_MAX);
+            let step = db.evict_among(choice, &drawn);
             if step != Step::Again {
                 return step;
             }
         }
         Step::Again
     }
+}
+
+#[inline]
+fn has_room(limit: u64, bytes: u64) -> bool {
+    compaction::is_still_at_ease(limit, bytes)
+        || compaction::is_at_ease(limit, bytes + reserve_bytes(limit))
 }
 
 fn forget_view() {

@@ -4,8 +4,8 @@
 //!
 //! A directory leads from the leading bits of a key's *place* to a [`segment`]: a page of 63
 //! buckets, each a cache line with seven slots (B. Lu et al., "Dash", VLDB 2020; Valkey 8.1 has
-//! such buckets too). A slot names an entry; sixteen bits of the hash beside the address tell
-//! most other keys apart. So a hit costs two cache misses: the bucket and the entry.
+//! such buckets too). A slot names an entry; thirteen bits of the hash beside the address
+//! tell most other keys apart. So a hit costs two cache misses: the bucket and the entry.
 //!
 //! Everything a slot names is immutable. Replacing is one compare-and-swap of the slot, removing
 //! as well, and the slot is free at once: no tombstones. New keys are [`insert`]ed under a small
@@ -49,7 +49,7 @@ mod tests;
 use directory::Root;
 pub(crate) use find::{Absence, Look, Named, Spot};
 pub(crate) use prefetch::{Foreseen, note_entry_bytes, prefetch};
-pub(crate) use sample::{DRAWN, Region, Start};
+pub(crate) use sample::{Drawn, Most, Region, Start, Wanted};
 use segment::{CAPACITY, Segment};
 pub(crate) use word::Occupied;
 

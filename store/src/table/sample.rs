@@ -8,24 +8,113 @@ use super::{Occupant, Table, place_of};
 use crate::reclaim::Guard;
 
 /// So many are drawn without an allocation.
-pub(crate) const DRAWN: usize = 16;
+const DRAWN: usize = 24;
 
-/// Which slots are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which entries are looked for, as far as words tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// All that name an entry.
-    Entries,
-    /// Those whose entry has an expiry.
+    /// All.
+    #[default]
+    Any,
+    /// Those with an expiry: others are not even drawn.
     Expiring,
+    /// Those in eviction's small queue.
+    Small,
+    /// Those that are not.
+    Main,
 }
 
 impl Wanted {
-    fn has(self, word: Word) -> bool {
-        !word.is_empty()
-            && !word.is_tentative()
-            && !word.occupied().is_descriptor()
-            && (self == Wanted::Entries || word.occupied().expires())
+    fn has(self, occupied: Occupied) -> bool {
+        match self {
+            Wanted::Any => true,
+            Wanted::Expiring => occupied.expires(),
+            Wanted::Small => occupied.is_small(),
+            Wanted::Main => !occupied.is_small(),
+        }
     }
+}
+
+/// When enough is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    /// With so many wanted ones,
+    pub(crate) wanted: usize,
+    /// or with so many at all.
+    pub(crate) all: usize,
+}
+
+impl Most {
+    /// A half of it, or a little more.
+    pub(crate) fn half(self) -> Most {
+        Most {
+            wanted: self.wanted.div_ceil(2),
+            all: self.all.div_ceil(2),
+        }
+    }
+}
+
+/// What was drawn: the entries that some slots name.
+#[derive(Debug, Default)]
+pub(crate) struct Drawn {
+    wanted: Wanted,
+    wanted_count: usize,
+    all: SmallVec<[Occupied; DRAWN]>,
+}
+
+impl Drawn {
+    /// Forgets all; from now on such entries are wanted.
+    pub(crate) fn restart(&mut self, wanted: Wanted) {
+        self.all.clear();
+        (self.wanted, self.wanted_count) = (wanted, 0);
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    /// How many of what was drawn are wanted.
+    pub(crate) fn wanted_count(&self) -> usize {
+        self.wanted_count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Occupied> + '_ {
+        self.all.iter().copied()
+    }
+
+    /// Those of them that are `wanted`.
+    pub(crate) fn only(&self, wanted: Wanted) -> impl Iterator<Item = Occupied> + '_ {
+        self.iter().filter(move |&occupied| wanted.has(occupied))
+    }
+
+    fn has(&self, most: Most) -> bool {
+        self.wanted_count >= most.wanted || self.all.len() >= most.all
+    }
+
+    /// Adds what a word names, and fetches what eviction goes by of it if it is wanted.
+    fn add(&mut self, word: Word) {
+        let Some(occupied) = entry_in(word) else {
+            return;
+        };
+        if self.wanted.has(occupied) {
+            word.prefetch_header();
+            self.wanted_count += 1;
+        } else if self.wanted == Wanted::Expiring {
+            return;
+        }
+        self.all.push(occupied);
+    }
+}
+
+/// The entry a word names, if it names one for certain.
+fn entry_in(word: Word) -> Option<Occupied> {
+    let is_certain = !word.is_empty() && !word.is_tentative();
+    let occupied = is_certain.then(|| word.occupied())?;
+    (!occupied.is_descriptor()).then_some(occupied)
 }
 
 /// A part of the places in which `bits` leading bits are alike, by number.
@@ -70,16 +159,11 @@ impl Start {
 }
 
 impl<O: Occupant> Table<O> {
-    /// Collects what some slots name until `drawn` has `len_max` or the segment has no more.
-    pub(crate) fn draw(
-        &self,
-        start: Start,
-        len_max: usize,
-        guard: &Guard,
-        drawn: &mut SmallVec<[Occupied; DRAWN]>,
-    ) {
+    /// Draws what slots name, from one place on, until there is as much as is to be or the segment
+    /// has no more.
+    pub(crate) fn draw(&self, start: Start, most: Most, guard: &Guard, drawn: &mut Drawn) {
         let segment = self.live_segment(start.place, guard);
-        collect(segment, Wanted::Entries, (start.bucket, len_max), drawn);
+        draw_from(segment, start.bucket, most, drawn);
     }
 
     /// A hint that there will be a draw from here: fetches what it looks at first. Draws miss the
@@ -91,35 +175,27 @@ impl<O: Occupant> Table<O> {
         segment.prefetch_bucket((start.bucket + 1) % BUCKETS);
     }
 
-    /// A hint that there will soon be a draw of about so many from here, which was foreseen some
-    /// time ago: fetches what the slots name.
-    pub(crate) fn foresee_drawn(&self, start: Start, count: usize, guard: &Guard) {
+    /// A hint that there will soon be a draw from here, which was foreseen some time ago: fetches
+    /// what it will.
+    pub(crate) fn foresee_drawn(&self, start: Start, wanted: Wanted, most: Most, guard: &Guard) {
         let segment = self.segment(start.place, guard);
         let buckets = [start.bucket, (start.bucket + 1) % BUCKETS];
-        buckets
-            .into_iter()
-            .flat_map(|bucket| segment.bucket_words(bucket))
-            .filter(|&word| Wanted::Entries.has(word))
-            .take(count)
-            .for_each(Word::prefetch_header);
+        let words = buckets.into_iter().flat_map(|at| segment.bucket_words(at));
+        words
+            .filter_map(|word| Some((word, entry_in(word)?)))
+            .take(most.all)
+            .filter(|&(_, occupied)| wanted.has(occupied))
+            .take(most.wanted)
+            .for_each(|(word, _)| word.prefetch_header());
     }
 
-    /// As [`Table::draw`], of the entries with an expiry in a region; looks at all of it if
-    /// there are few.
-    pub(crate) fn draw_expiring(
-        &self,
-        region: Region,
-        count: usize,
-        guard: &Guard,
-        drawn: &mut SmallVec<[Occupied; DRAWN]>,
-    ) {
+    /// As [`Table::draw`], in a region, of which it looks at all if it has to.
+    pub(crate) fn draw_in(&self, region: Region, most: Most, guard: &Guard, drawn: &mut Drawn) {
         let start = fastrand::u64(region.first()..=region.last());
         let (mut place, mut is_again) = (start, false);
-        let len_max = drawn.len() + count;
-        while drawn.len() < len_max {
+        while !drawn.has(most) {
             let segment = self.live_segment(place, guard);
-            let first = fastrand::usize(..BUCKETS);
-            collect(segment, Wanted::Expiring, (first, len_max), drawn);
+            draw_from(segment, fastrand::usize(..BUCKETS), most, drawn);
             match segment.behind(place).filter(|&next| next <= region.last()) {
                 Some(next) => place = next,
                 None if is_again => return,
@@ -139,7 +215,9 @@ impl<O: Occupant> Table<O> {
         mut visit: impl FnMut(Occupied),
     ) {
         let segment = self.live_segment(place, guard);
-        let words = || segment.words().filter(|&word| Wanted::Expiring.has(word));
+        let is_wanted =
+            |word: &Word| entry_in(*word).is_some_and(|entry| Wanted::Expiring.has(entry));
+        let words = || segment.words().filter(is_wanted);
         words().for_each(Word::prefetch_start);
         words().for_each(|word| visit(word.occupied()));
     }
@@ -150,20 +228,13 @@ impl<O: Occupant> Table<O> {
     }
 }
 
-fn collect(
-    segment: &Segment,
-    wanted: Wanted,
-    (first, len_max): (usize, usize),
-    drawn: &mut SmallVec<[Occupied; DRAWN]>,
-) {
+fn draw_from(segment: &Segment, first: usize, most: Most, drawn: &mut Drawn) {
     for bucket in (first..BUCKETS).chain(0..first) {
-        let words = segment.bucket_words(bucket);
-        for word in words.into_iter().filter(|&word| wanted.has(word)) {
-            if drawn.len() >= len_max {
+        for word in segment.bucket_words(bucket) {
+            if drawn.has(most) {
                 return;
             }
-            word.prefetch_header();
-            drawn.push(word.occupied());
+            drawn.add(word);
         }
     }
 }

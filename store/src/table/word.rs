@@ -1,25 +1,28 @@
 //! What a slot holds: 64 bits that change together.
 //!
 //! ```text
-//!  63    50   49     48                                 3  2      1         0
-//!  +-------+-------+------------------------------------+------+---------+-----+
-//!  | tag   |expires| address of an entry or descriptor  |frozen|tentative|owned|
-//!  +-------+-------+------------------------------------+------+---------+-----+
+//!  63  51   50     49     48                                 3  2      1         0
+//!  +-----+-----+-------+------------------------------------+------+---------+-----+
+//!  | tag |small|expires| address of an entry or descriptor  |frozen|tentative|owned|
+//!  +-----+-----+-------+------------------------------------+------+---------+-----+
 //! ```
 //!
 //! The tag is part of the key's hash, so that most slots with other keys are passed over without
 //! a look at their entry; *expires* says that the entry has an expiry, so that who looks for such
-//! passes over the others. Addresses have 48 bits on the machines we serve and are multiples of
-//! four; they stand a bit further to the left. The provenance of every address is exposed when it
-//! enters a word.
+//! passes over the others, and *small* that eviction has it in its small queue. That is a hint: an
+//! entry can leave the queue without the word, so words that differ in nothing else name the same.
+//! Addresses have 48 bits on the machines we serve and are multiples of four; they stand a bit
+//! further to the left. The provenance of every address is exposed when it enters a word.
 
 use std::ptr::NonNull;
 
 /// How many bits of a hash the tag has.
-const TAG_BITS: u32 = 14;
+const TAG_BITS: u32 = 13;
 const TAG_SHIFT: u32 = 64 - TAG_BITS;
 /// What stands at the start of each entry.
 const HEADER_BYTES: usize = 16;
+/// What is named is in eviction's small queue, or was.
+const SMALL: u64 = 1 << 50;
 /// What is named has an expiry.
 const EXPIRES: u64 = 1 << 49;
 const ADDRESS: u64 = (EXPIRES - 1) & !FLAGS;
@@ -40,13 +43,26 @@ pub(super) fn tag_of(hash: u64) -> u16 {
 }
 
 /// What a slot names: an entry, or a descriptor that says which entry counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Occupied(u64);
+
+impl PartialEq for Occupied {
+    fn eq(&self, other: &Occupied) -> bool {
+        (self.0 ^ other.0) & !SMALL == 0
+    }
+}
+
+impl Eq for Occupied {}
 
 impl Occupied {
     /// Names an entry, which expires or does not.
     pub(crate) fn entry(address: NonNull<()>, expires: bool) -> Occupied {
         Occupied::new(address, if expires { EXPIRES } else { 0 })
+    }
+
+    /// The same, of an entry in eviction's small queue or not.
+    pub(crate) fn in_small_queue(self, is_small: bool) -> Occupied {
+        Occupied(self.0 & !SMALL | if is_small { SMALL } else { 0 })
     }
 
     /// Names a descriptor.
@@ -68,6 +84,11 @@ impl Occupied {
     /// Whether it is an entry with an expiry that is named.
     pub(crate) fn expires(self) -> bool {
         self.0 & EXPIRES != 0
+    }
+
+    /// Whether the entry that is named was in eviction's small queue when it was.
+    pub(crate) fn is_small(self) -> bool {
+        self.0 & SMALL != 0
     }
 
     /// The address of the entry or descriptor.
@@ -117,7 +138,7 @@ impl Word {
     pub(super) fn is_plain_with(self, tag: u16) -> bool {
         // With the flags in front, what has one, or another tag, or is empty, is out of one range.
         let bits = self.flipped(tag).0.rotate_right(FLAG_BITS);
-        bits.wrapping_sub(1) < (ADDRESS | EXPIRES) >> FLAG_BITS
+        bits.wrapping_sub(1) < (ADDRESS | EXPIRES | SMALL) >> FLAG_BITS
     }
 
     /// The part of the key's hash.
@@ -146,7 +167,7 @@ impl Word {
     /// What it names; the slot must not be empty.
     pub(super) fn occupied(self) -> Occupied {
         debug_assert!(!self.is_empty());
-        Occupied(self.0 & (ADDRESS | OWNED | EXPIRES))
+        Occupied(self.0 & (ADDRESS | OWNED | EXPIRES | SMALL))
     }
 
     /// Fetches the first line of what it names: all that a hash needs, mostly.
