@@ -361,7 +361,9 @@ fn make_room(entry: &Entry, words: &[&[u8]], db: &Db<'_>) -> Result<(), store::E
         return Ok(());
     }
     let bytes = words.iter().map(|word| word.len()).sum();
-    db.make_room(bytes)
+    // Of most commands it is the key.
+    let first = words.get(1).copied().unwrap_or_default();
+    db.make_room_for(first, bytes)
 }
 
 fn is_paused(entry: &Entry, shared: &Shared, db: &Db<'_>) -> bool {

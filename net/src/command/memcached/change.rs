@@ -17,7 +17,7 @@ impl<'c> Call<'c> {
     pub(super) fn store(&self, item: &Item<'_>, reply: &mut Writer<'_, '_>) -> Result<(), Failure> {
         let mut room = KeyRoom::new();
         let key = item.key.bytes(&mut room);
-        if let Err(full) = self.db.make_room(key.len() + item.value.len()) {
+        if let Err(full) = self.db.make_room_for(key, key.len() + item.value.len()) {
             if item.mode == Mode::Set && item.compare.is_none() {
                 // As in memcached, an older value must not outlive the one that had no place.
                 self.db.remove(key)?;
@@ -178,7 +178,7 @@ impl<'c> Call<'c> {
     ) -> Result<(), Failure> {
         let mut room = KeyRoom::new();
         let key = request.key.bytes(&mut room);
-        self.db.make_room(key.len())?;
+        self.db.make_room_for(key, key.len())?;
         let (outcome, after) = self.db.update_and_see(key, |entry| {
             Ok(match entry {
                 Some(entry) => self.changed_number(entry, request),
