@@ -179,7 +179,10 @@ impl Input {
             return (bytes_needed + 1 - len.min(bytes_needed)).min(most);
         }
         let missing = (bytes_needed.max(self.proven_bytes) + 1).saturating_sub(len);
-        missing.clamp(READ_BYTES_MIN, proven.min(READ_BYTES_MAX))
+        // More than what is known to be missing would keep a value from filling the buffer.
+        let is_known = len > 0 && bytes_needed > len;
+        let least = if is_known { 1 } else { READ_BYTES_MIN };
+        missing.clamp(least, proven.min(READ_BYTES_MAX))
     }
 
     /// Whether the next read takes more memory, beyond what most do.
@@ -306,6 +309,23 @@ mod tests {
         assert_eq!(first, [20_001, 40_000, 80_000, 160_000]);
         let is_most = |room: &usize| READ_BYTES_OF_MANY.abs_diff(*room) < REQUEST_BYTES;
         assert!(later.iter().all(is_most), "{later:?}");
+    }
+
+    #[test]
+    fn a_request_that_comes_in_parts_fills_its_buffer() {
+        const REQUEST_BYTES: usize = 20_000;
+        let mut input = Input::default();
+        receive(&mut input, REQUEST_BYTES);
+        for parts in [&[10_000, 10_000][..], &[5_000, 1, 14_999]] {
+            for &bytes in parts {
+                input.make_room(if input.len() > 0 { REQUEST_BYTES } else { 1 });
+                let length = input.len() + bytes;
+                input.room().resize(length, b'x');
+            }
+            assert_eq!(input.capacity(), REQUEST_BYTES + 1);
+            input.keep_last(0);
+            input.release();
+        }
     }
 
     #[test]
