@@ -74,7 +74,7 @@ impl<'g> Db<'g> {
 
     /// A key with its hash.
     #[inline(always)]
-    pub(super) fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+    pub(crate) fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
         match self.foreseen(bytes) {
             Some(foreseen) => foreseen.key.of(bytes),
             None => Key::new(bytes, self.store.hash(bytes)),

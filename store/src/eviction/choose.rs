@@ -11,7 +11,7 @@ use crate::keyspace;
 use crate::memory;
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::table::{Drawn, Key, Most, Occupant, Occupied, Start, Table, Wanted};
+use crate::table::{Drawn, Most, Occupant, Occupied, Start, Table, Wanted};
 use crate::usage::{Noting, Present, STAMPS, Usage};
 use crate::value;
 
@@ -36,7 +36,7 @@ pub(super) const DRAWN_PER_SAMPLE: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     /// Of the small one, which has more than its share.
-    is_small: bool,
+    pub(super) is_small: bool,
     /// One of the other queue may go if there is none: the small one has not much too much.
     is_either: bool,
     /// One that is too young may go, and one that was used.
@@ -54,11 +54,6 @@ impl Turn {
             is_last_round,
             fills_main: small_bytes * SMALL_PART_ROOMY > whole_bytes,
         }
-    }
-
-    /// Whether one of the small queue is looked for.
-    pub(super) fn is_small(self) -> bool {
-        self.is_small
     }
 
     /// The `first` of the queue whose turn it is, by whether it is the small one, unless that is
@@ -272,9 +267,8 @@ impl Db<'_> {
     /// Lets the slot of an entry say in which queue that is, if it still names it.
     fn name_anew(&self, entry: Entry<'_>) {
         let table = &self.database().table;
-        let key = Key::new(entry.key(), self.store().hash(entry.key()));
         let address = entry.address().as_ptr().addr();
-        if let Some(spot) = table.naming(&key, address, self.guard()) {
+        if let Some(spot) = table.naming(&self.key(entry.key()), address, self.guard()) {
             table.replace(&spot, keyspace::occupied(entry), self.guard());
         }
     }
@@ -350,16 +344,15 @@ impl Db<'_> {
     /// Whether an entry, of about so many, is gone; not if somebody has changed the key meanwhile.
     pub(super) fn let_go(&self, chosen: &Sampled<'_>, keys: u64) -> bool {
         let Sampled { entry, usage, .. } = *chosen;
-        let hash = self.store().hash(entry.key());
         if !self.take_unless_changed(entry) {
             return false;
         }
+        let store = self.store();
         if usage.is_small() {
-            self.store()
-                .eviction()
-                .remember(hash, keys.max(1), self.guard());
+            let hash = store.hash(entry.key());
+            store.eviction().remember(hash, keys.max(1), self.guard());
         }
-        self.store().count_evicted(!usage.is_fetched());
+        store.count_evicted(!usage.is_fetched());
         true
     }
 }

@@ -307,7 +307,7 @@ impl Miniature {
         let mut drawn = Drawn::default();
         while drawn.wanted_count < SAMPLES && drawn.all.len() < DRAWN_MAX {
             let at = fastrand::usize(..items.len());
-            let is_wanted = self.order == Order::Lru || items[at].is_small == turn.is_small();
+            let is_wanted = self.order == Order::Lru || items[at].is_small == turn.is_small;
             drawn.wanted_count += usize::from(is_wanted);
             drawn.all.push(at);
         }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::memory::{self, LongBuffers};
 use crate::reclaim::Guard;
 use crate::store::Store;
-use crate::table::{Drawn, Key};
+use crate::table::Drawn;
 
 /// So often something is drawn from a table that seems to be empty.
 const DRAWS_MAX: usize = 16;
@@ -99,10 +99,9 @@ impl Db<'_> {
         if has_room(limit, bytes) {
             return Ok(());
         }
-        let hash = self.store().hash(key);
-        let table = &self.database().table;
-        table.foresee(Key::new(key, hash), self.guard());
-        self.store().eviction().foresee(hash, self.guard());
+        let key = self.key(key);
+        self.database().table.foresee(key, self.guard());
+        self.store().eviction().foresee(key.hash, self.guard());
         self.make_room_near(limit, bytes)
     }
 
