@@ -14,6 +14,8 @@ pub mod linear;
 pub mod memcached;
 pub mod notation;
 pub mod peer;
+#[path = "../../net/tests/ports/mod.rs"]
+mod ports;
 pub mod random;
 pub mod resp;
 pub mod subject;

@@ -6,13 +6,14 @@
 //! or `MAYFLY_REQUIRE_PEERS=1` a missing peer is a failure.
 
 use std::env;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
+use crate::ports::free_port;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Peer {
             eprintln!("skipped: {test} needs {program}, which is not installed");
             return None;
         };
-        // Between finding a free port and the peer's taking it somebody else may have it.
+        // Another process may take the port between its finding and the peer's taking it.
         (0..5)
             .find_map(|_| launch(kind, &program, words))
             .or_else(|| panic!("{} does not start", program.display()))
@@ -105,11 +106,9 @@ fn find(kind: Kind) -> Option<PathBuf> {
 }
 
 fn launch(kind: Kind, program: &PathBuf, words: &[&str]) -> Option<Peer> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .ok()?
-        .local_addr()
-        .ok()?
-        .port();
+    // None of the kernel's choice: subjects that other tests start get those, and a peer that finds
+    // its port taken is answered for by whoever has it.
+    let port = free_port();
     let mut command = Command::new(program);
     let port_text = port.to_string();
     match kind {
