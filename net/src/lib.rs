@@ -24,6 +24,7 @@ mod listen;
 mod output_limits;
 mod process;
 pub(crate) mod protocol;
+mod rests;
 mod runtime;
 mod server;
 pub(crate) mod session;

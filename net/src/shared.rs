@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::command::{dispatch, memcached};
 use crate::config::{Config, Setting, Settings};
 use crate::housekeeping::{Noted, Rates};
+use crate::rests;
 use crate::runtime::channel;
 use crate::stats::Stats;
 use crate::worker::Workers;
@@ -45,6 +46,7 @@ impl Shared {
     pub(crate) fn new(config: &Config, threads: usize, stop_sender: channel::Sender<()>) -> Shared {
         let settings = Settings::new(config);
         settings.apply_log_level();
+        rests::start();
         let store = Store::new(&Options {
             databases: settings.size(Setting::Databases),
             ..Options::default()

@@ -1,6 +1,7 @@
 //! Threads for commands that take their time: the connection threads go on meanwhile.
 //!
-//! They run at the lowest priority, so that a heavy command takes what plain ones leave.
+//! They run at the lowest priority, so that a heavy command takes what plain ones leave, and rest
+//! now and then, since a priority alone does not give a core back ([`crate::rests`]).
 
 use std::fmt;
 use std::io;
@@ -69,6 +70,7 @@ fn work(inbox: &Receiver<Job>) {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         log::warn!("heavy commands run at normal priority: {error}");
     }
+    store::pace::begin();
     while let Ok(job) = inbox.recv_blocking() {
         let _competing = Competing::begin();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));

@@ -48,6 +48,7 @@ mod keyspace;
 mod long;
 #[allow(unsafe_code)]
 pub mod memory;
+pub mod pace;
 #[allow(unsafe_code)]
 mod publish;
 #[allow(unsafe_code)]

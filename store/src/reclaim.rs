@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use crate::arena;
 use crate::memory::{self, Block};
+use crate::pace;
 use crate::sync::{IS_MODEL, epoch};
 use crate::transaction::overlay::Overlay;
 
@@ -359,9 +360,14 @@ fn reaper() -> &'static Sender<Box<dyn Drain>> {
         let thread = std::thread::Builder::new().name("mayfly-reaper".into());
         thread
             .spawn(move || {
+                pace::begin();
                 loop {
                     match receiver.recv_timeout(TICK) {
-                        Ok(mut large) => while large.drain_slice() {},
+                        Ok(mut large) => {
+                            while large.drain_slice() {
+                                pace::step();
+                            }
+                        }
                         // Always: not all that is retired is counted in bytes.
                         Err(RecvTimeoutError::Timeout) => pin().flush(),
                         Err(RecvTimeoutError::Disconnected) => return,

@@ -4,12 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::entry::Meta;
-use crate::reclaim;
 use crate::value::hash::{Hash, HashEdit};
 use crate::value::number::parse_integer;
-use crate::value::string::{self, Str};
+use crate::value::set::{Set, SetEdit};
+use crate::value::string::{self, Str, StrEdit};
 use crate::value::{Edited, Limits};
 use crate::{Basis, Change, Db, Draft, Entry, Error, Options, Policy, Store};
+use crate::{pace, reclaim};
 
 /// Says that something is over, also when it panics.
 pub(crate) struct OnDrop<'a>(pub(crate) &'a AtomicBool);
@@ -469,6 +470,60 @@ fn a_scan_and_a_random_choice_meet_what_is_there() {
 }
 
 /// Who panics while emptying slabs ends nothing but its own step.
+/// Adds so many members to a set.
+fn fill_set(db: Db<'_>, key: &[u8], members: usize) {
+    let added = db.update(key, |entry| {
+        let mut edit = SetEdit::new(entry, &Limits::default())?;
+        for number in 0..members {
+            edit.add(format!("member {number}").as_bytes());
+        }
+        let Edited::Changed(value) = edit.finish() else {
+            panic!("members were added");
+        };
+        Ok((Change::Put(Draft::keeping_any(entry, value)), ()))
+    });
+    added.expect("nothing is busy");
+}
+
+/// Writes a string that is made of chunks.
+fn write_long(db: Db<'_>) {
+    let mut edit = StrEdit::new(None);
+    edit.write(10_000_000, b"x").expect("not too long");
+    let draft = Draft::new(edit.finish());
+    db.put(b"long", draft).expect("nothing is busy");
+}
+
+#[test]
+fn what_visits_much_is_made_of_steps() {
+    const ELEMENTS: usize = 20_000;
+    /// Of a leaf, a segment or a chunk there are so many at least.
+    const STEPS_MIN: usize = ELEMENTS / 1_000;
+
+    let store = store();
+    with(&store, |db| {
+        fill_set(db, b"s", ELEMENTS);
+        write_long(db);
+        for number in 0..ELEMENTS {
+            set(db, &format!("key {number}"), "");
+        }
+    });
+    type Walk<'a> = &'a (dyn Fn(Db<'_>) + Sync);
+    let walks: [(&str, Walk<'_>); 5] = [
+        ("members", &|db| {
+            let entry = db.read(b"s").expect("filled");
+            assert_eq!(Set::of(entry).expect("a set").iter().count(), ELEMENTS);
+        }),
+        ("adding", &|db| fill_set(db, b"other", ELEMENTS)),
+        ("keys", &|db| assert_eq!(db.scan(0, usize::MAX, |_| {}), 0)),
+        ("writing long", &|db| write_long(db)),
+        ("reading long", &|db| assert!(get(db, "long").is_some())),
+    ];
+    for (what, walk) in walks {
+        let steps = pace::tests::steps_of(|| with(&store, walk));
+        assert!(steps >= STEPS_MIN, "{what}: {steps}");
+    }
+}
+
 #[test]
 fn compaction_goes_on_after_a_panic() {
     let store = store();

@@ -9,6 +9,7 @@
 use super::segment::{BUCKETS, HOMES, SLOTS, Segment};
 use super::word::{Occupied, Word};
 use super::{Occupant, Table};
+use crate::pace;
 use crate::reclaim::Guard;
 
 const HOME_BITS: u32 = 6;
@@ -87,6 +88,7 @@ impl<O: Occupant> Table<O> {
             };
             work_left -= 1;
             if home >= HOMES {
+                pace::step();
                 if prefix + 1 == 1 << depth {
                     return 0;
                 }

@@ -14,6 +14,7 @@ use super::ledger::{Grown, Ledger, free_fresh};
 use super::node::{CHUNK_BYTES, Link, Node, allocate_chunk};
 use super::{Delta, Root};
 use crate::entry::Entry;
+use crate::pace;
 
 /// A long string, read.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +94,7 @@ impl<'g> Pieces<'g> {
     }
 
     fn next_chunk(&mut self) -> Option<&'g [u8]> {
+        pace::step();
         loop {
             let &(parent, child) = self.path.last()?;
             let Node::Inner(inner) = self.node(parent) else {

@@ -53,6 +53,7 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 use smallvec::SmallVec;
 
 use crate::entry::{Entry, Form};
+use crate::pace;
 use crate::sync::IS_MODEL;
 use node::{Items, Link, Node};
 
@@ -278,6 +279,7 @@ impl<'g, const ARITY: usize> Iterator for Iter<'g, ARITY> {
 
 impl<'g, const ARITY: usize> Iter<'g, ARITY> {
     fn next_leaf(&mut self) -> Option<Items<'g>> {
+        pace::step();
         loop {
             let &(parent, child) = self.path.last()?;
             let Node::Inner(inner) = self.tree.node(parent) else {

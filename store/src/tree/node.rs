@@ -17,6 +17,7 @@ use std::ptr::NonNull;
 use super::inner::Inner;
 use crate::arena::Mobility;
 use crate::memory::Block;
+use crate::pace;
 use crate::shadow;
 use crate::table::prefetch;
 
@@ -550,6 +551,7 @@ pub(super) fn leaf_bytes_of(len: usize, body: usize) -> usize {
 
 /// A fresh leaf of all elements of `runs`.
 pub(super) fn allocate_leaf(runs: &[Items<'_>]) -> Link {
+    pace::step();
     let len: usize = runs.iter().map(|run| run.len()).sum();
     let body: usize = runs.iter().map(|run| run.body_bytes()).sum();
     let is_wide = body > NARROW_MAX;
@@ -594,6 +596,7 @@ pub(super) fn allocate_leaf(runs: &[Items<'_>]) -> Link {
 
 /// A fresh chunk of all bytes of `parts`.
 pub(super) fn allocate_chunk(parts: &[&[u8]]) -> Link {
+    pace::step();
     let bytes: usize = parts.iter().map(|part| part.len()).sum();
     debug_assert!((1..=CHUNK_BYTES).contains(&bytes));
     let block = Block::allocate(HEADER_BYTES + bytes);

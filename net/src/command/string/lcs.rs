@@ -115,6 +115,7 @@ fn answer(reply: &mut Reply<'_>, form: Form, a: &[u8], b: &[u8]) {
 fn common_len(a: &[u8], b: &[u8]) -> usize {
     let mut row = vec![0u32; b.len() + 1];
     for &left in a {
+        store::pace::step();
         let mut diagonal = 0;
         for (at, &right) in b.iter().enumerate() {
             let above = row[at + 1];
@@ -145,6 +146,7 @@ impl Table {
         let width = b.len() + 1;
         let mut lengths = vec![0u32; (a.len() + 1) * width];
         for (i, &left) in a.iter().enumerate() {
+            store::pace::step();
             let (above, row) = lengths[i * width..(i + 2) * width].split_at_mut(width);
             for (j, &right) in b.iter().enumerate() {
                 row[j + 1] = match left == right {
