@@ -19,6 +19,9 @@ const PROVEN_BYTES_MAX: usize = 1 << 24;
 const SHORTER_MAX: u32 = 8;
 /// What is used stays where it is as long as it is no more than one part of so many of the rest.
 const USED_PARTS: usize = 8;
+/// A request that has asked for more than before no more often than this has few words: it asks for
+/// a first byte, for its long word, and for what is behind that.
+const RISES_OF_FEW_WORDS: u32 = 3;
 
 /// Received bytes.
 #[derive(Default)]
@@ -28,6 +31,10 @@ pub(super) struct Input {
     start: usize,
     /// The most that a request asked for since the buffer was empty.
     needed_bytes: usize,
+    /// What the request that is not complete asked for last, and how often that was more than
+    /// before.
+    asked_bytes: usize,
+    rises: u32,
     /// Room for so many bytes is made at once: the last request that was long had as many, or so
     /// many came together.
     proven_bytes: usize,
@@ -80,6 +87,7 @@ impl Input {
             Err(kept) => {
                 let bytes = kept.bytes();
                 self.note_used(bytes.len());
+                self.begin_request();
                 if left > 0 {
                     self.bytes = Input::buffer_with(left + self.room_beyond(left, 0));
                     self.bytes.extend_from_slice(&bytes[bytes.len() - left..]);
@@ -90,7 +98,14 @@ impl Input {
 
     /// All but the last so many bytes are used.
     pub(super) fn keep_last(&mut self, bytes: usize) {
+        if bytes < self.len() {
+            self.begin_request();
+        }
         self.start = self.bytes.len() - bytes;
+    }
+
+    fn begin_request(&mut self) {
+        (self.asked_bytes, self.rises) = (0, 0);
     }
 
     /// What the buffer takes.
@@ -147,18 +162,42 @@ impl Input {
             let twice = (2 * self.proven_bytes).min(READ_BYTES_OF_MANY);
             self.proven_bytes = self.proven_bytes.max(twice);
         }
-        if self.start > len / USED_PARTS {
+        if self.moves_to_start() {
             self.bytes.copy_within(self.start.., 0);
             self.bytes.truncate(len);
             self.start = 0;
         }
         self.needed_bytes = self.needed_bytes.max(bytes_needed);
-        let room = self.room_beyond(len, bytes_needed);
-        if self.bytes.is_empty() && self.bytes.capacity() < room {
+        self.rises += u32::from(bytes_needed > self.asked_bytes);
+        self.asked_bytes = bytes_needed;
+        let Some(room) = self.room_to_make(bytes_needed) else {
+            return;
+        };
+        if self.bytes.is_empty() {
             Spare::keep_input(std::mem::take(&mut self.bytes));
             self.bytes = Input::buffer_with(room);
         }
         self.bytes.reserve_exact(room);
+    }
+
+    /// How much room the next read gets, if the buffer has to grow for it. Behind the start of a long
+    /// request what is left is enough if it is worth a read: sockets seldom give as much as there is
+    /// room for, and a buffer that grew before each read would be copied each time.
+    fn room_to_make(&self, bytes_needed: usize) -> Option<usize> {
+        let len = self.len();
+        let room = self.room_beyond(len, bytes_needed);
+        let enough = match len > 0 && bytes_needed >= ALONE_BYTES_MIN {
+            true => room.min(READ_BYTES_MIN),
+            false => room,
+        };
+        let used = if self.moves_to_start() { 0 } else { self.start };
+        let left = self.bytes.capacity() - used - len;
+        (left < enough).then_some(room)
+    }
+
+    /// Whether what is not used yet moves to the start of the buffer before the next read.
+    fn moves_to_start(&self) -> bool {
+        self.start > self.len() / USED_PARTS
     }
 
     /// An empty buffer with so much room.
@@ -172,24 +211,28 @@ impl Input {
     /// How much room the next read gets behind `len` bytes that are there.
     fn room_beyond(&self, len: usize, bytes_needed: usize) -> usize {
         let proven = len.max(self.proven_bytes + 1).max(READ_BYTES_MIN);
+        let has_few_words = self.rises <= RISES_OF_FEW_WORDS;
         // A byte more than what will come: what does not fill the room was all.
         if bytes_needed >= ALONE_BYTES_MIN {
             // At once, rather than to be moved again and again.
             let most = len.max(proven.min(PROVEN_BYTES_MAX));
-            return (bytes_needed + 1 - len.min(bytes_needed)).min(most);
+            return match has_few_words {
+                true => (bytes_needed + 1 - len.min(bytes_needed)).min(most),
+                // As much again, or it would be moved for each of its words.
+                false => most,
+            };
         }
         let missing = (bytes_needed.max(self.proven_bytes) + 1).saturating_sub(len);
         // More than what is known to be missing would keep a value from filling the buffer.
-        let is_known = len > 0 && bytes_needed > len;
+        let is_known = len > 0 && bytes_needed > len && has_few_words;
         let least = if is_known { 1 } else { READ_BYTES_MIN };
         missing.clamp(least, proven.min(READ_BYTES_MAX))
     }
 
     /// Whether the next read takes more memory, beyond what most do.
     pub(super) fn will_grow(&self, bytes_needed: usize) -> bool {
-        let len = self.len();
-        let bytes = len + self.room_beyond(len, bytes_needed);
-        bytes > self.capacity().max(READ_BYTES_MIN)
+        let room = self.room_to_make(bytes_needed);
+        room.is_some_and(|room| self.len() + room > READ_BYTES_MIN)
     }
 
     /// What is read goes behind what is there.
@@ -325,6 +368,40 @@ mod tests {
             assert_eq!(input.capacity(), REQUEST_BYTES + 1);
             input.keep_last(0);
             input.release();
+        }
+    }
+
+    /// Receives a request in parts, of which it says before each how much it needs by then at
+    /// least; how often the buffer grew.
+    fn growths(request_bytes: usize, part_bytes: usize, needed: impl Fn(usize) -> usize) -> usize {
+        let mut input = Input::default();
+        let mut growths = 0;
+        while input.len() < request_bytes {
+            let (before, len) = (input.capacity(), input.len());
+            let needed = if len == 0 { 1 } else { needed(len) };
+            let will_grow = input.will_grow(needed);
+            input.make_room(needed);
+            let grew = input.capacity() > before;
+            assert_eq!(will_grow, grew && input.capacity() > READ_BYTES_MIN);
+            growths += usize::from(grew);
+            let part = part_bytes.min(request_bytes - len);
+            let bytes = input.room();
+            let end = bytes.capacity().min(len + part);
+            assert!(end > len, "room for a read");
+            bytes.resize(end, b'x');
+        }
+        growths
+    }
+
+    #[test]
+    fn a_buffer_is_not_moved_for_each_part_of_a_request() {
+        const REQUEST_BYTES: usize = 50_000_000;
+        // Of one long word, of many, of very many short ones.
+        assert!(growths(REQUEST_BYTES, 200_000, |_| REQUEST_BYTES) <= 14);
+        for word_bytes in [1_000_000, 6_000, 10] {
+            let by_then = |len: usize| (len + word_bytes).min(REQUEST_BYTES);
+            let growths = growths(REQUEST_BYTES, 200_000, by_then);
+            assert!(growths <= 24, "{word_bytes}: {growths}");
         }
     }
 
