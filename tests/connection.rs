@@ -1,7 +1,7 @@
 //! Connections: who one is, what one speaks, and bytes that make no sense.
 
 use tests::resp::{Lost, Reply};
-use tests::{Subject, check, check_resp2, check_resp3};
+use tests::{Subject, check, check_resp2, check_resp3, eventually};
 
 #[test]
 fn ping_echo_select_quit() {
@@ -150,6 +150,8 @@ fn client_kill_and_pause() {
         OK
         > CLIENT PAUSE 1 nonsense
         (error) ERR CLIENT PAUSE mode must be WRITE or ALL
+        > CLIENT PAUSE x nonsense
+        (error) ERR CLIENT PAUSE mode must be WRITE or ALL
         > CLIENT UNPAUSE
         OK
         > CLIENT LIST nonsense
@@ -158,6 +160,53 @@ fn client_kill_and_pause() {
         (error) ERR Invalid client ID
         "#,
     );
+}
+
+#[test]
+fn a_pause_has_an_end() {
+    check(
+        r#"
+        > CLIENT PAUSE 9223372036854775807
+        (error) ERR timeout is out of range
+        > SET k v
+        OK
+        "#,
+    );
+}
+
+const LONG_PAUSE: [&str; 4] = ["CLIENT", "PAUSE", "600000", "WRITE"];
+
+#[test]
+fn what_was_executed_before_a_pause_is_answered_in_it() {
+    let subject = Subject::start();
+    let [mut admin, mut client] = [(); 2].map(|()| subject.resp());
+    admin.call(&["SET", "k", "v"]);
+    admin.call(&LONG_PAUSE);
+    client.send_raw(b"GET k\r\nSET k w\r\n");
+    assert_eq!(client.receive().reply, Reply::Bulk(b"v".to_vec()));
+    admin.call(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(client.receive().reply, Reply::Status(b"OK".to_vec()));
+}
+
+#[test]
+fn nothing_is_executed_for_those_who_left_in_a_pause() {
+    let subject = Subject::start();
+    let mut admin = subject.resp();
+    admin.call(&["SET", "n", "0"]);
+    admin.call(&LONG_PAUSE);
+    let mut client = subject.resp();
+    client.send(&["INCR", "n"]);
+    drop(client);
+    assert!(eventually(|| {
+        let list = admin.call(&["CLIENT", "LIST"]);
+        list.text()
+            .expect("a text")
+            .split(|byte| *byte == b'\n')
+            .count()
+            == 2
+    }));
+    admin.call(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(admin.call(&["GET", "n"]), Reply::Bulk(b"0".to_vec()));
 }
 
 #[test]
@@ -260,7 +309,7 @@ fn a_killed_client_is_gone() {
     assert_eq!(killed, Reply::Integer(1));
     assert_eq!(other.try_receive(), Err(Lost::Closed));
     // Its own thread strikes it off the list, a moment after its socket was closed.
-    let is_alone = tests::eventually(|| {
+    let is_alone = eventually(|| {
         let list = one.call(&["CLIENT", "LIST"]);
         let list = String::from_utf8_lossy(list.text().expect("a text")).into_owned();
         list.starts_with("id=") && list.lines().count() == 1

@@ -32,7 +32,7 @@ mod lookout;
 mod memcached;
 mod resp;
 
-use buffers::{Input, READ_BYTES_MAX, Spare};
+use buffers::{Input, READ_BYTES_MAX, READ_BYTES_OF_MANY, Spare};
 
 /// The most requests of a batch: what is prefetched beyond would be evicted before its turn.
 const BATCH_REQUESTS_MAX: usize = 64;
@@ -159,11 +159,22 @@ impl Connection {
                 runtime::yield_now().await;
             }
             Halt::Turn | Halt::Busy => runtime::yield_now().await,
-            Halt::Paused => runtime::sleep(PAUSE_STEP).await,
+            Halt::Paused => self.wait_in_pause().await?,
             Halt::Closing => return Err(End::Closing),
         }
         self.now = clock::since_1970();
         self.check_kick()
+    }
+
+    /// Waits a little, with what was executed before answered. Who leaves meanwhile wants nothing
+    /// any more.
+    async fn wait_in_pause(&mut self) -> Result<(), End> {
+        self.send()?;
+        runtime::sleep(PAUSE_STEP).await;
+        match self.stream.is_at_end() {
+            true => Err(End::Closed),
+            false => Ok(()),
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -267,7 +278,11 @@ impl Connection {
             }
             self.make_room(bytes_needed).await;
             let room = self.input.room();
-            let room_bytes = (room.capacity() - room.len()).min(READ_BYTES_MAX);
+            let room_bytes = match room.capacity() - room.len() {
+                all if all <= READ_BYTES_MAX => all,
+                // It is cleared first.
+                _ => READ_BYTES_OF_MANY,
+            };
             match self.stream.read(room, room_bytes) {
                 // It may have closed its own side alone and wait for the replies.
                 Ok(0) if !self.output.is_empty() => return Err(End::Closing),

@@ -33,6 +33,7 @@ use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Events, Interest, Registry, Token};
 use rustix::buffer::spare_capacity;
+use rustix::net::RecvFlags;
 use slab::Slab;
 
 pub(crate) use async_std::channel;
@@ -276,6 +277,16 @@ impl Stream {
         };
         self.readiness.after_read(&result, room_bytes);
         result
+    }
+
+    /// Whether the other side has closed, and nothing that it sent before is left to be read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        let mut byte = [0];
+        let peeked = match &self.socket {
+            Socket::Tcp(stream) => rustix::net::recv(stream, &mut byte, RecvFlags::PEEK),
+            Socket::Unix(stream) => rustix::net::recv(stream, &mut byte, RecvFlags::PEEK),
+        };
+        matches!(peeked, Ok((_, 0)))
     }
 
     fn read_into(

@@ -204,8 +204,7 @@ fn reply(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn pause(call: &mut Call<'_>) -> Result<(), Error> {
-    let timeout_ms = parse_integer(call.args.word()?)
-        .ok_or(Error::Text("ERR timeout is not an integer or out of range"))?;
+    let timeout = call.args.word()?;
     let writes_only = match call.args.next().map(<[u8]>::to_ascii_lowercase).as_deref() {
         None | Some(b"all") => false,
         Some(b"write") => true,
@@ -218,11 +217,16 @@ fn pause(call: &mut Call<'_>) -> Result<(), Error> {
             "ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.",
         ));
     }
+    let timeout_ms = parse_integer(timeout)
+        .ok_or(Error::Text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::Text("ERR timeout is negative"))?;
     let now_ms = call.db.now_ms();
-    let until_ms = now_ms.saturating_add(timeout_ms);
-    call.shared.pause.begin(until_ms, writes_only, now_ms);
+    let until_ms = i64::try_from(now_ms.saturating_add(timeout_ms))
+        .map_err(|_| Error::Text("ERR timeout is out of range"))?;
+    call.shared
+        .pause
+        .begin(until_ms.unsigned_abs(), writes_only, now_ms);
     call.reply.ok();
     Ok(())
 }

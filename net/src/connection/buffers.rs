@@ -9,8 +9,9 @@ use store::{Received, Store};
 pub(super) const READ_BYTES_MIN: usize = 16 << 10;
 /// So much is read at most before the thread's other clients have their turn.
 pub(super) const READ_BYTES_MAX: usize = 1 << 20;
-/// So much is read at once of several long requests that wait.
-const READ_BYTES_OF_MANY: usize = 1 << 18;
+/// So much is read at once of several long requests that wait, or where there is room for more than
+/// [`READ_BYTES_MAX`].
+pub(super) const READ_BYTES_OF_MANY: usize = 1 << 18;
 /// Requests of so many bytes are read one by one: their values stay in the buffer of each.
 const ALONE_BYTES_MIN: usize = 1 << 16;
 /// The most room that a client gets for what it only has announced.
@@ -180,9 +181,9 @@ impl Input {
         self.bytes.reserve_exact(room);
     }
 
-    /// How much room the next read gets, if the buffer has to grow for it. Behind the start of a long
-    /// request what is left is enough if it is worth a read: sockets seldom give as much as there is
-    /// room for, and a buffer that grew before each read would be copied each time.
+    /// How much room the next read gets, if the buffer has to grow for it. Behind the start of a
+    /// long request what is left is enough if it is worth a read: sockets seldom give as much as
+    /// there is room for, and a buffer that grew before each read would be copied each time.
     fn room_to_make(&self, bytes_needed: usize) -> Option<usize> {
         let len = self.len();
         let room = self.room_beyond(len, bytes_needed);
