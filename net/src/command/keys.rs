@@ -167,6 +167,7 @@ fn count_keys<'c>(
     call: &mut Call<'c>,
     does: impl Fn(&Db<'c>, &[u8]) -> Result<bool, store::Error>,
 ) -> Result<(), Error> {
+    call.heavy(call.args.rest().len())?;
     let count = match call.args.rest() {
         [key] => usize::from(does(&call.db, key)?),
         keys => call.db.atomic(|db| {

@@ -408,6 +408,7 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn mget(call: &mut Call<'_>) -> Result<(), Error> {
     let keys = call.args.rest().iter().copied();
+    call.heavy(keys.len())?;
     let found = call.db.read_all(keys)?;
     call.reply.array(found.len());
     let len_max = call.reply.len() + call.shared.reply_bytes_max();
@@ -424,6 +425,7 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn mset(call: &mut Call<'_>) -> Result<(), Error> {
     let pairs = pairs(call, "mset")?;
+    call.heavy(pairs.len())?;
     call.db.atomic(|db| {
         pairs
             .iter()
@@ -435,6 +437,7 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
     let pairs = pairs(call, "msetnx")?;
+    call.heavy(pairs.len())?;
     let is_set = call.db.atomic(|db| {
         if pairs.iter().any(|[key, _]| db.peek(key).is_some()) {
             return Ok(false);
