@@ -101,7 +101,7 @@ impl Drawn {
             return;
         };
         if self.wanted.has(occupied) {
-            word.prefetch_header();
+            word.prefetch_standing();
             self.wanted_count += 1;
         } else if self.wanted == Wanted::Expiring {
             return;
@@ -186,7 +186,7 @@ impl<O: Occupant> Table<O> {
             .take(most.all)
             .filter(|&(_, occupied)| wanted.has(occupied))
             .take(most.wanted)
-            .for_each(|(word, _)| word.prefetch_header());
+            .for_each(|(word, _)| word.prefetch_standing());
     }
 
     /// As [`Table::draw`], in a region, of which it looks at all if it has to.

@@ -19,8 +19,9 @@ use std::ptr::NonNull;
 /// How many bits of a hash the tag has.
 const TAG_BITS: u32 = 13;
 const TAG_SHIFT: u32 = 64 - TAG_BITS;
-/// What stands at the start of each entry.
-const HEADER_BYTES: usize = 16;
+/// So many bytes at the start of an entry tell how large it is: its header, and behind a key of up
+/// to 36 bytes what a long string takes beside it. They are on two lines at most.
+const TELLING_BYTES: usize = 64;
 /// What is named is in eviction's small queue, or was.
 const SMALL: u64 = 1 << 50;
 /// What is named has an expiry.
@@ -175,10 +176,10 @@ impl Word {
         super::prefetch(address_in(self.0));
     }
 
-    /// Fetches what eviction goes by of what it names: a few bytes, which can be on two lines.
-    pub(super) fn prefetch_header(self) {
+    /// Fetches what eviction goes by of what it names: its uses, its age and its size.
+    pub(super) fn prefetch_standing(self) {
         self.prefetch_start();
-        super::prefetch(address_in(self.0) + HEADER_BYTES - 1);
+        super::prefetch(address_in(self.0) + TELLING_BYTES - 1);
     }
 
     /// Fetches the lines on which the first so many bytes of what it names are.
