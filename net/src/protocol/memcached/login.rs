@@ -3,8 +3,8 @@
 //!
 //! The client sets any key to "user password". Nothing is stored; `STORED` lets it in, and
 //! everything else is refused line by line. As in memcached, flags, expiry and what follows the
-//! length are not looked at, nor is what follows the password: a name or a password with a blank
-//! in it cannot be given this way.
+//! length are not looked at. All behind the first blank is the password, as memcached 1.6.45 has it
+//! (1.6.18 knows none with a blank).
 
 use memchr::memchr;
 
@@ -65,10 +65,13 @@ pub(crate) fn next<'b>(input: &mut &'b [u8]) -> Login<'b> {
     if rest[bytes..end] != *VALUE_END {
         return Login::Refused(BAD_END);
     }
-    let mut words = Words::of(until_zero(&rest[..bytes]));
-    match (words.next(), words.next()) {
-        (Some(user), Some(password)) => Login::Credentials { user, password },
-        _ => Login::Refused(BAD_FORMAT),
+    let credentials = &rest[..bytes];
+    match memchr(b' ', credentials) {
+        Some(at) => Login::Credentials {
+            user: &credentials[..at],
+            password: &credentials[at + 1..],
+        },
+        None => Login::Refused(BAD_FORMAT),
     }
 }
 
@@ -124,10 +127,21 @@ mod tests {
             "set auth 0 0 10\r\njoe secret\r\n",
             "set auth 0 0 10\njoe secret\r\n",
             "  set auth x y 10 noreply and more\r\njoe secret\r\n",
-            "set auth 0 0 18\r\n joe  secret again\r\n",
-            "set auth 0 0 13\r\njoe secret\0ab\r\n",
         ] {
             assert_eq!(read(text), [joe, Login::Incomplete(1)], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn all_behind_the_first_blank_is_the_password() {
+        for (text, user, password) in [
+            ("set a 0 0 12\r\njoe se cret \r\n", "joe", "se cret "),
+            ("set a 0 0 11\r\n joe secret\r\n", "", "joe secret"),
+            ("set a 0 0 13\r\njoe secret\0ab\r\n", "joe", "secret\0ab"),
+        ] {
+            let (user, password) = (user.as_bytes(), password.as_bytes());
+            let login = Login::Credentials { user, password };
+            assert_eq!(read(text), [login, Login::Incomplete(1)], "{text:?}");
         }
     }
 
