@@ -159,7 +159,8 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         ("bind", "bind"),
         Kind::Text,
         "* -::*",
-        "The addresses to listen on, separated by blanks; one behind a '-' may be unavailable",
+        "The addresses to listen on, separated by blanks or commas; one behind a '-' may be \
+         unavailable",
     ),
     fixed(
         Setting::Unixsocket,
@@ -187,8 +188,8 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         ("memcached_bind", "memcached-bind"),
         Kind::Text,
         "",
-        "The addresses to listen on for Memcached clients, each with a port of its own if one \
-         likes (127.0.0.1,[::1]:11212); those of --bind if empty",
+        "The addresses to listen on for Memcached clients, separated by blanks or commas, each \
+         with a port of its own if one likes (127.0.0.1,[::1]:11212); those of --bind if empty",
     ),
     fixed(
         Setting::MemcachedUnixsocket,
@@ -251,7 +252,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         ("protected_mode", "protected-mode"),
         Kind::Switch,
         "yes",
-        "Whether a server without a password, open to all interfaces, refuses remote clients",
+        "Whether a server without a password refuses remote clients",
     ),
     mutable(
         Setting::Maxmemory,
@@ -286,8 +287,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         ("client_query_buffer_limit", "client-query-buffer-limit"),
         bytes(1 << 20, 1 << 40),
         "1gb",
-        "The most bytes of a request that are kept while its rest has not arrived, and of a reply that \
-         names values over and over",
+        "The most bytes kept of an incomplete request, and produced by a reply that repeats values",
     ),
     mutable(
         Setting::OutputBufferLimit,
@@ -349,8 +349,8 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         Kind::Choice(&Policy::NAMES),
         "noeviction",
         "What goes when memory is full: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, \
-         volatile-lru, volatile-lfu, volatile-random, volatile-ttl or cache_mode; with a port for \
-         Memcached and no policy named it is cache_mode",
+         volatile-lru, volatile-lfu, volatile-random, volatile-ttl or cache_mode; with a port or \
+         a socket for Memcached and no policy named it is cache_mode",
     ),
     fixed(
         Setting::CacheMode,
@@ -714,12 +714,14 @@ impl Config {
         Ok(())
     }
 
-    /// What goes when memory is full. A Memcached never refuses an item for being full, so with a
-    /// port for its clients that is the default.
+    /// What goes when memory is full. A Memcached never refuses an item for being full, so where
+    /// there is a port or a socket for its clients that is the default.
     pub(crate) fn policy(&self) -> Policy {
-        match self.names_policy || self.number(Setting::MemcachedPort) == 0 {
-            true => Policy::ALL[self.number(Setting::MaxmemoryPolicy) as usize],
-            false => Policy::CacheMode,
+        let serves_memcached = self.number(Setting::MemcachedPort) != 0
+            || !self.text(Setting::MemcachedUnixsocket).is_empty();
+        match serves_memcached && !self.names_policy {
+            true => Policy::CacheMode,
+            false => Policy::ALL[self.number(Setting::MaxmemoryPolicy) as usize],
         }
     }
 

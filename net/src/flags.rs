@@ -153,7 +153,7 @@ impl StructOpt for Flags {
             .about("A Memcached and a Redis at once, over one lock-free keyspace")
             .after_help(
                 "Each flag can also be set by a variable (MAYFLY_PORT=7000) or by a line of the \
-                 flagfile (--port=7000); a flag goes before a variable before the flagfile.",
+                 flagfile (--port=7000); flags override variables, which override the flagfile.",
             )
             .setting(AppSettings::AllArgsOverrideSelf)
             .setting(AppSettings::ColorNever)
@@ -176,6 +176,8 @@ impl StructOpt for Flags {
 
 #[cfg(test)]
 mod tests {
+    use store::Policy;
+
     use super::*;
     use crate::config::Setting;
 
@@ -193,6 +195,22 @@ mod tests {
         let config = config(&["--port", "2", "--port=3"], &variables).expect("valid");
         assert_eq!(config.number(Setting::Port), 3);
         assert_eq!(config.number(Setting::Timeout), 7);
+    }
+
+    #[test]
+    fn who_serves_memcached_evicts_unless_told_otherwise() {
+        for (words, expected) in [
+            (&["--port=1"][..], Policy::NoEviction),
+            (&["--memcached_port=1"], Policy::CacheMode),
+            (&["--memcached_unixsocket=m"], Policy::CacheMode),
+            (
+                &["--memcached_port=1", "--maxmemory_policy=noeviction"],
+                Policy::NoEviction,
+            ),
+        ] {
+            let config = config(words, &[]).expect("valid");
+            assert_eq!(config.policy(), expected, "{words:?}");
+        }
     }
 
     #[test]
