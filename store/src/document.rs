@@ -86,7 +86,7 @@ impl Handle {
             false => live,
         };
         memory::count_live(-(live as i64));
-        memory::count_garbage(garbage as i64);
+        memory::count_as_retired(garbage as i64);
         let last = move || {
             // SAFETY: nobody looks at it any more, and this runs once.
             let version = unsafe { Box::from_raw({ self }.0.as_ptr()) };
@@ -117,7 +117,7 @@ impl Drain for Whole {
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        memory::count_garbage(-(self.garbage as i64));
+        memory::count_as_retired(-(self.garbage as i64));
     }
 }
 

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! - `shape`: the [`Kind`] (3 bits), the [`Form`] (2), and which optional parts are there (3).
-//! - `expiry` has 48 bits, enough for the next 8900 years; all of them say that the real one stands
-//!   in 8 bytes behind it.
+//! - `expiry` has 48 bits, enough for the next 8900 years; all ones say that a full one stands in
+//!   the 8 bytes behind it.
 //! - `key bytes` 255 and `value bytes` 65535 say that the real length stands in an optional part.
 //! - `usage` is all that ever changes: when the entry was last used and what eviction goes by; see
 //!   `usage`. Memcached's *stale* and *win sent* stand there, too, and do not change.
@@ -36,7 +36,7 @@ use crate::usage::{self, Present, Usage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// Bytes, also numbers, bitmaps and HyperLogLogs.
+    /// Bytes, also numbers and bitmaps.
     String = 0,
     /// A sequence.
     List = 1,

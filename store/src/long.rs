@@ -136,7 +136,7 @@ impl Record {
         let last = move || {
             // SAFETY: nobody looks at it any more, and this runs once.
             drop(unsafe { self.take() });
-            memory::count_garbage(-(bytes as i64));
+            memory::count_as_retired(-(bytes as i64));
         };
         // SAFETY: passed on to the caller.
         unsafe { guard.retire_with(bytes, last) };

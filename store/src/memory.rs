@@ -268,7 +268,7 @@ impl Block {
     }
 }
 
-/// So many blocks before one is freed what that changes is fetched.
+/// What the freeing of a block changes is fetched so many blocks ahead.
 const FREED_AHEAD: usize = 8;
 
 /// Blocks that are given back together and counted at once.
@@ -467,7 +467,8 @@ pub fn arena() -> Extent {
 /// A thread tells the others what it allocated and freed, of each part, in steps of this many
 /// bytes.
 const STEP_BYTES: i64 = 1 << 14;
-/// Under a lower limit that is a large part of what is kept free.
+/// Under a lower limit sums are exact: steps that are not told yet would be much of what is kept
+/// free.
 const EXACT_BELOW_BYTES: u64 = 4 << 20;
 /// Live and retired bytes of all threads, but for what each has not told yet.
 static TOLD: CachePadded<Told> = CachePadded::new(Told {
@@ -605,8 +606,9 @@ pub(crate) fn count_live(bytes: i64) {
     own().elsewhere.add(bytes, &TOLD.elsewhere);
 }
 
-/// Counts memory that is not a [`Block`] as retired.
-pub(crate) fn count_garbage(bytes: i64) {
+/// Counts memory that is not a [`Block`], and was not counted before, as retired; a negative number
+/// takes off what is freed.
+pub(crate) fn count_as_retired(bytes: i64) {
     own().change(|own| {
         add(&own.retired_bytes, bytes);
         count_live(bytes);

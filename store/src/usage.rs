@@ -16,7 +16,8 @@
 //! - *Stale* and *win sent* are Memcached's, and constant.
 //!
 //! A lost update of tick, stamp or frequency is harmless. One of *small* would be counted wrong
-//! for ever, so every change is a compare-and-swap, which a reader tries once.
+//! for ever, so every change is one atomic read-modify-write; a reader tries its compare-and-swap
+//! once.
 
 use crate::entry::Meta;
 

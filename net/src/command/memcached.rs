@@ -8,10 +8,7 @@
 //! touch and gat carry the old token over, and so does what only mg has to note in an item: that
 //! a client has won, or a new expiry. The meta commands' E puts a token in the version's place.
 //!
-//! Differences to memcached, all on purpose: decr does not pad with blanks (RESP could not
-//! increment the result), an item that is stored with an expiry in the past is not stored, an
-//! expiry may lie beyond 2038, meta commands repeat a key in base64 if it came in base64, and
-//! `stats` tells only what is so.
+//! What differs from memcached on purpose is listed in README.md.
 
 use store::{Db, Received};
 

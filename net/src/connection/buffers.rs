@@ -138,8 +138,8 @@ impl Input {
         Spare::keep_input(std::mem::take(&mut self.bytes));
     }
 
-    /// So many bytes, with the request that asked for most, are used. Who sends long requests sends
-    /// short ones between them.
+    /// So many bytes are used, those of the request that asked for most among them. What is proven
+    /// falls only after [`SHORTER_MAX`] shorter requests: clients mix long and short ones.
     fn note_used(&mut self, bytes: usize) {
         // What came as a whole asked for nothing.
         let proven = self.proven_bytes.min(bytes);

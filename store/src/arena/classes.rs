@@ -82,7 +82,7 @@ impl Class {
     }
 }
 
-/// With so many free slots a slab of so many is on its stack.
+/// A slab of `slots` slots stands on its class's stack once so many are free.
 pub(super) fn worthwhile(slots: usize) -> usize {
     (slots / 32).max(1)
 }
@@ -184,8 +184,8 @@ pub(super) fn coarse(index: usize) -> usize {
     }
 }
 
-/// For each class the one that is begun in its place where every slab counts: the longest that is
-/// longer by no more than an eighth than the one before of these few, and every power of two.
+/// For each class the one that serves in its place where slabs are scarce: the longest of its
+/// group, which ends an eighth beyond the group before it, or at a power of two.
 static FEW: [u16; CLASSES] = {
     const PART: u32 = 8;
     let mut few = [0; CLASSES];

@@ -15,7 +15,7 @@
 //! the address in the slot that the key leads to. That is why what it takes to empty a slab goes
 //! with what is in it, and not with how many keys there are.
 //!
-//! Lives of a slab, of which this is one: `slab`.
+//! All states of a slab: `slab`.
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -397,7 +397,7 @@ pub(crate) fn press(db: &Db<'_>, bytes: u64) -> bool {
 fn press_much(db: &Db<'_>, bytes: u64) {
     let limit = db.store().memory_bytes_max();
     for _ in 0..ROUNDS_MAX {
-        let physical = physical_bytes() + bytes;
+        let physical = lasting_physical_bytes() + bytes;
         let over = physical.saturating_sub(PRESSED_FULLY.above(limit));
         let due = PACE * (bytes + over);
         let begin = |compaction: &mut Compaction| compaction.begin(db, bytes + over);
@@ -454,7 +454,7 @@ pub(crate) fn excess_bytes(limit: u64, bytes: u64, room: u64) -> u64 {
 
 /// What is physical and does not become free by itself when the last readers of what was retired
 /// are gone. To move entries because of garbage would make more of it.
-fn physical_bytes() -> u64 {
+fn lasting_physical_bytes() -> u64 {
     memory::physical_bytes().saturating_sub(memory::retired_bytes())
 }
 
@@ -643,14 +643,14 @@ impl Compaction {
     /// something to empty; whether it does.
     fn begin_pressed(&mut self, db: &Db<'_>, bytes: u64) -> bool {
         let limit = db.store().memory_bytes_max();
-        if limit == 0 || physical_bytes() + bytes <= PRESSED.above(limit) {
+        if limit == 0 || lasting_physical_bytes() + bytes <= PRESSED.above(limit) {
             return false;
         }
         let wanted = pass_slabs();
         let mut slabs = std::mem::take(&mut self.chosen);
         self.survey_some(&mut slabs, wanted, SPARE_WHEN_MUCH);
         // Again: slabs that were found empty are in the pool by now.
-        let physical = physical_bytes();
+        let physical = lasting_physical_bytes();
         // Holes would not do for a large value either.
         let is_hard = physical > HARD_PRESSED.above(limit)
             || bytes >= SLAB_BYTES as u64 && physical + bytes > PRESSED.above(limit);

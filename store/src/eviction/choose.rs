@@ -28,8 +28,8 @@ pub(super) const FIRSTS_MAX: usize = 2;
 /// An entry gets so many chances to be spared in one eviction: then it goes in any case.
 pub(super) const ROUNDS_MAX: usize = 8;
 
-/// Of the queue whose turn it is so many are looked for as are to be compared, among so many times
-/// as many entries.
+/// To find `samples` entries of the queue whose turn it is, so many times as many are drawn at
+/// most.
 pub(super) const DRAWN_PER_SAMPLE: usize = 2;
 
 /// Of which queue the next one goes.
@@ -106,8 +106,8 @@ pub(super) fn space_time(age: u32, bytes: impl FnOnce() -> usize) -> u64 {
     (u64::from(age) + 1) * bytes() as u64
 }
 
-/// The same for what is in one of the queues; in the small one so small for the youngest as if
-/// they took next to nothing, so that what is large has time to be asked for, too.
+/// The same within one of the queues. In the small one the youngest rank by age alone, so that what
+/// is large has time to be asked for, too.
 #[inline(always)]
 pub(super) fn rank_in_queue(is_small: bool, age: u32, bytes: impl FnOnce() -> usize) -> u64 {
     match is_small && age < YOUNG_STAMPS {

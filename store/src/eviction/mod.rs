@@ -60,19 +60,18 @@
 //! as Redis has (-4.9), twice the samples (-4.9); ordering the main queue by last use (-4.3), a
 //! small queue that adapts by its ghosts (-2 to -3). Two uses instead of one for the main queue
 //! are as good in the mean and never bad (-4.9, +2.3), but lose where caches are large. On all: a
-//! third order, by the last use over the number of uses (-7.5 and -16.8, before the sample was as
-//! it is), and groups of keys in the cache itself, by each order, instead of miniatures: they pay
-//! for the order that loses. What still loses against LRU does by the time it takes to be seen,
-//! or by less than what is seen: `cphys_w106` at 30 percent (+1.7), a moving popularity at 30
-//! percent (+0.5).
+//! third order, by the last use over the number of uses (-7.5 and -16.8), and groups of keys in
+//! the cache itself, by each order, instead of miniatures: they pay for the order that loses.
+//! What still loses against LRU does by the time it takes to be seen, or by less than what is
+//! seen: `cphys_w106` at 30 percent (+1.7), a moving popularity at 30 percent (+0.5).
 //!
 //! # Clocks
 //!
 //! Age is not told by time: a cache that turns over in seconds and one that takes a day both need
 //! a clock with the right grain. [`Eviction`]'s goes with the bytes of new keys: a 2048th of the
-//! limit is one step, and the stamp's 14 bits wrap after eight times the whole memory. Whoever
-//! draws an entry older than six times that makes it four, so that nothing wraps while evictions
-//! go on.
+//! limit is one step, and the stamp's 14 bits wrap after eight times the whole memory. An entry
+//! that is drawn at an age above six times the memory is set back to four, so that nothing wraps
+//! while evictions go on.
 //!
 //! # When
 //!

@@ -8,8 +8,8 @@
 //!
 //! # The sample
 //!
-//! A key is sampled if the bits of its hash from 16 on are 0, as many as leave between half of
-//! [`ITEMS`] keys and all of them. Beside those bits a miniature goes by others; in the table
+//! A key is sampled if some bits of its hash, from 16 on, are 0: so many that between half of
+//! [`ITEMS`] keys and [`ITEMS`] are. Beside those bits a miniature goes by others; in the table
 //! they are a part of what leads to a home, which the sample does not touch.
 //!
 //! Requests are reads and writes. A read that finds nothing does not tell how long the value would
@@ -33,8 +33,8 @@
 //! [`ITEMS`] among the keys. The miniatures stand behind a lock that nobody waits for: what comes
 //! while another thread is there is not counted, and what a thread that panicked left there is
 //! thrown away. Each has room for twice the items, at 18 bytes, and two bytes for each ghost,
-//! together 76 bytes for each sampled key that is aimed at: 78 kB at most, no more than a
-//! thousandth of the limit; where that is less than 19 kB a hundredth, up to those 19, but 5.
+//! together 76 bytes for each sampled key that is aimed at: 78 kB and a thousandth of the limit at
+//! most, but the smaller of 19 kB and a hundredth of the limit at least, and never below 5 kB.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

@@ -129,7 +129,8 @@ impl Word {
         self.flipped(tag).0 < 1 << TAG_SHIFT
     }
 
-    /// The word with the bits of a tag flipped: less than any that did not have it if it had.
+    /// The word with the bits of a tag flipped: one that had the tag becomes less than any that had
+    /// not.
     pub(super) fn flipped(self, tag: u16) -> Word {
         Word(self.0 ^ (u64::from(tag) << TAG_SHIFT))
     }
