@@ -282,8 +282,11 @@ impl Guard {
     /// `pointer` came from `Box::into_raw`, was made unreachable for new guards, and is retired
     /// only once.
     pub(crate) unsafe fn retire_box<T: Send + 'static>(&self, pointer: *mut T) {
-        // SAFETY: this runs once, when no guard remains that could reach the box.
-        let last = move || drop(unsafe { Box::from_raw(pointer) });
+        let last = move || {
+            // SAFETY: this runs once, when no guard remains that could reach the box.
+            let retired = unsafe { Box::from_raw(pointer) };
+            memory::free_for_others(|| drop(retired));
+        };
         // SAFETY: the box is unreachable for new guards.
         unsafe { self.inner.defer_unchecked(last) };
         self.note(size_of::<T>());
@@ -294,6 +297,7 @@ impl Guard {
     /// # Safety
     /// Whatever `last` frees was made unreachable for new guards and is freed only there.
     pub(crate) unsafe fn retire_with<F: FnOnce() + Send + 'static>(&self, bytes: usize, last: F) {
+        let last = move || memory::free_for_others(last);
         // SAFETY: passed on to the caller.
         unsafe { self.inner.defer_unchecked(last) };
         self.note(bytes);

@@ -496,31 +496,38 @@ fn write_long(db: Db<'_>) {
 #[test]
 fn what_visits_much_is_made_of_steps() {
     const ELEMENTS: usize = 20_000;
-    /// Of a leaf, a segment or a chunk there are so many at least.
+    /// Of leaves and chunks there are so many at least.
     const STEPS_MIN: usize = ELEMENTS / 1_000;
+    /// As many as one segment holds: segments that were split would be freed by other tests, which
+    /// count what they free.
+    const KEYS: usize = 300;
 
     let store = store();
     with(&store, |db| {
         fill_set(db, b"s", ELEMENTS);
         write_long(db);
-        for number in 0..ELEMENTS {
+        for number in 0..KEYS {
             set(db, &format!("key {number}"), "");
         }
     });
     type Walk<'a> = &'a (dyn Fn(Db<'_>) + Sync);
-    let walks: [(&str, Walk<'_>); 5] = [
-        ("members", &|db| {
+    let walks: [(&str, usize, Walk<'_>); 5] = [
+        ("members", STEPS_MIN, &|db| {
             let entry = db.read(b"s").expect("filled");
             assert_eq!(Set::of(entry).expect("a set").iter().count(), ELEMENTS);
         }),
-        ("adding", &|db| fill_set(db, b"other", ELEMENTS)),
-        ("keys", &|db| assert_eq!(db.scan(0, usize::MAX, |_| {}), 0)),
-        ("writing long", &|db| write_long(db)),
-        ("reading long", &|db| assert!(get(db, "long").is_some())),
+        ("adding", STEPS_MIN, &|db| fill_set(db, b"other", ELEMENTS)),
+        ("keys", 1, &|db| {
+            assert_eq!(db.scan(0, usize::MAX, |_| {}), 0);
+        }),
+        ("writing long", STEPS_MIN, &|db| write_long(db)),
+        ("reading long", STEPS_MIN, &|db| {
+            assert!(get(db, "long").is_some());
+        }),
     ];
-    for (what, walk) in walks {
+    for (what, steps_min, walk) in walks {
         let steps = pace::tests::steps_of(|| with(&store, walk));
-        assert!(steps >= STEPS_MIN, "{what}: {steps}");
+        assert!(steps >= steps_min, "{what}: {steps}");
     }
 }
 
