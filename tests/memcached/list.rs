@@ -1,4 +1,4 @@
-//! `lru_crawler metadump` and `mgdump`: what is listed, and who waits meanwhile.
+//! `lru_crawler metadump` and `mgdump`, `stats cachedump`: what is listed, and who waits meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -58,4 +58,52 @@ fn a_list_of_many_items_is_whole_and_nobody_waits_for_it() {
     }
     keys.insert(b"item%3A7".to_vec());
     assert_eq!(keys.len(), ITEMS);
+}
+
+#[test]
+fn cachedump_lists_as_many_as_it_is_asked_for() {
+    let subject = Subject::start();
+    let (mut client, mut resp) = (subject.memcached(), subject.resp());
+    client.call(&["set k 5 0 3", "abc"]);
+    client.call(&["set expiring 0 4000000000 2", "xy"]);
+    resp.call(&["SET", "not in a line", "x"]);
+    resp.call(&["SADD", "set", "member"]);
+    let mut list = |request: &str| {
+        client.send_raw(format!("{request}\r\n").as_bytes());
+        let mut items = BTreeSet::new();
+        loop {
+            let line = client.try_receive().expect("a line");
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            match line.strip_prefix("ITEM ") {
+                Some(item) => items.insert(item.to_owned()),
+                None => return (items, line),
+            };
+        }
+    };
+    let (items, end) = list("stats cachedump 1 0");
+    let all = ["expiring [2 b; 4000000000 s]", "k [3 b; 0 s]"];
+    assert_eq!((items, &end[..]), (all.map(str::to_owned).into(), "END"));
+    for (request, count, end) in [
+        ("stats cachedump 1 2 3", 2, "END"),
+        ("stats cachedump 2 0", 0, "END"),
+        ("stats cachedump 63 1", 0, "END"),
+        ("stats cachedump", 0, "CLIENT_ERROR bad command line"),
+        ("stats cachedump 1", 0, "CLIENT_ERROR bad command line"),
+        (
+            "stats cachedump x 1",
+            0,
+            "CLIENT_ERROR bad command line format",
+        ),
+        (
+            "stats cachedump 1 -1",
+            0,
+            "CLIENT_ERROR bad command line format",
+        ),
+        ("stats cachedump 64 1", 0, "CLIENT_ERROR Illegal slab id"),
+    ] {
+        let (items, last) = list(request);
+        assert!(items.len() <= count, "{request}: {items:?}");
+        assert_eq!(last, end, "{request}");
+    }
+    assert_eq!(list("stats cachedump 1 1").1, "END");
 }

@@ -1,4 +1,4 @@
-//! All items, one by one: `lru_crawler metadump` and `mgdump`.
+//! Items, one by one: `lru_crawler metadump` and `mgdump`, and `stats cachedump`.
 //!
 //! A list is written in steps, each under a guard of its own; where it goes on is a cursor of
 //! SCAN. So an item that is there all the while is listed, one that comes or goes may be, and
@@ -8,7 +8,7 @@ use store::Entry;
 
 use super::Call;
 use super::text::Text;
-use crate::protocol::memcached::{KEY_BYTES_MAX, List, Listed, Writer, overhead_bytes};
+use crate::protocol::memcached::{KEY_BYTES_MAX, List, ListForm, Listed, Writer, overhead_bytes};
 
 /// Items of a step, if they are cheap: as KEYS.
 const ITEMS_PER_STEP: usize = 1_000;
@@ -21,41 +21,48 @@ impl Call<'_> {
     /// Writes some of a list; what is left of it.
     pub(super) fn list(&self, list: List, reply: &mut Writer<'_, '_>) -> Option<List> {
         if list.cursor.is_none() {
-            reply.list_begins();
+            reply.list_begins(list.form);
         }
         let (mut cursor, mut work) = (list.cursor.unwrap_or(0), 0);
+        let mut items_left = list.items_left;
         let mut is_whole = !list.has_items;
         while !is_whole {
             if work >= ITEMS_PER_STEP {
-                let cursor = Some(cursor);
-                return Some(List { cursor, ..list });
+                return Some(List {
+                    cursor: Some(cursor),
+                    items_left,
+                    ..list
+                });
             }
             cursor = self.db.scan(cursor, ITEMS_PER_LOOK, |entry| {
                 work += 1;
-                if let Some(text) = self.text_of(entry) {
+                if items_left > 0
+                    && let Some(text) = self.text_of(entry)
+                {
                     work += match text {
                         Text::String(_) => 0,
                         Text::Document(..) => text.len() / BYTES_PER_ITEM,
                     };
-                    self.list_item(list, (entry, text), reply);
+                    items_left -= u64::from(self.list_item(list.form, (entry, text), reply));
                 }
             });
-            is_whole = cursor == 0;
+            is_whole = cursor == 0 || items_left == 0;
         }
         reply.list_ends(list.form);
         None
     }
 
-    /// Writes an item, unless its key is none that a client of Memcached can ask for.
+    /// Writes an item, unless its key is none that a client of Memcached can ask for; whether it
+    /// is one.
     fn list_item(
         &self,
-        list: List,
+        form: ListForm,
         (entry, text): (Entry<'_>, Text<'_>),
         reply: &mut Writer<'_, '_>,
-    ) {
+    ) -> bool {
         let key = entry.key();
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return;
+            return false;
         }
         let now_ms = self.db.now_ms();
         let item = Listed {
@@ -66,7 +73,9 @@ impl Call<'_> {
             was_fetched: entry.was_fetched(),
             size_bytes: key.len() + text.len() + overhead_bytes(entry.client_flags()),
             client_flags: entry.client_flags(),
+            value_bytes: text.len(),
         };
-        reply.listed(list.form, &item);
+        reply.listed(form, &item);
+        true
     }
 }

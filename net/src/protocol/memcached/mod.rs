@@ -29,8 +29,8 @@ mod write;
 #[cfg(any(test, fuzzing))]
 pub(crate) use line::LINE_BYTES_MAX;
 pub(crate) use request::{
-    Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, List, Mode, Refusal, Request, Stats,
-    Store, Verb, Vivify,
+    Arithmetic, Delete, Delta, Exptime, Get, Key, KeyRoom, List, ListForm, Mode, Refusal, Request,
+    Stats, Store, Verb, Vivify,
 };
 pub(crate) use words::Words;
 pub(crate) use write::{Details, Form, Item, Listed, Number, Status, Stored, Writer};

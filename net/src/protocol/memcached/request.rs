@@ -274,6 +274,8 @@ pub(crate) struct List {
     pub(crate) has_items: bool,
     /// Where the list goes on; none: it has not begun.
     pub(crate) cursor: Option<u64>,
+    /// How many items it may name from there on.
+    pub(crate) items_left: u64,
 }
 
 /// What a list says of each item.
@@ -283,6 +285,8 @@ pub(crate) enum ListForm {
     Metadata,
     /// The request that gets it.
     Requests,
+    /// How long its value is and when it expires.
+    Lengths,
 }
 
 /// What stats asks for.
@@ -497,6 +501,10 @@ pub(crate) enum Refusal {
     BadClass,
     /// A list of size classes without any.
     NoClasses,
+    /// Too few words in a request for a list.
+    BadList,
+    /// A size class of which there is no list.
+    IllegalClass,
     /// More flags than a meta command may have.
     TooManyFlags,
     /// A flag that is there twice.
@@ -548,6 +556,8 @@ impl Refusal {
             Refusal::BadShutdown => "CLIENT_ERROR invalid shutdown mode",
             Refusal::BadClass => "BADCLASS invalid class id",
             Refusal::NoClasses => "NOTSTARTED no items to crawl",
+            Refusal::BadList => "CLIENT_ERROR bad command line",
+            Refusal::IllegalClass => "CLIENT_ERROR Illegal slab id",
             Refusal::TooManyFlags => "CLIENT_ERROR options flags are too long",
             Refusal::DuplicateFlag => "CLIENT_ERROR duplicate flag",
             Refusal::BadFlag => "CLIENT_ERROR invalid flag",

@@ -265,6 +265,7 @@ fn list<'b>(arguments: &Arguments<'b>) -> Result<Verb<'b>, Refusal> {
         form,
         has_items,
         cursor: None,
+        items_left: u64::MAX,
     }))
 }
 
@@ -282,7 +283,33 @@ fn names_class(classes: &[u8]) -> Result<bool, Refusal> {
     is_named.ok_or(Refusal::NoClasses)
 }
 
+/// What memcached's oldest way to list items asks for: a size class, and how many of its items, 0
+/// for all.
+fn cachedump(mut words: Words<'_>) -> Result<List, Refusal> {
+    let (Some(class), Some(count)) = (words.next(), words.next()) else {
+        return Err(Refusal::BadList);
+    };
+    let number = |word| unsigned_32(word).map(u64::from).ok_or(Refusal::BadFormat);
+    let (class, count) = (number(class)?, number(count)?);
+    if class > CLASS_MAX {
+        return Err(Refusal::IllegalClass);
+    }
+    Ok(List {
+        form: ListForm::Lengths,
+        has_items: class == CLASS,
+        cursor: None,
+        items_left: if count == 0 { u64::MAX } else { count },
+    })
+}
+
 fn stats(words: Words<'_>) -> Parsed<'_> {
+    let mut arguments = words;
+    if arguments.next() == Some(b"cachedump") {
+        return match cachedump(arguments) {
+            Ok(list) => loud(Verb::List(list)),
+            Err(refusal) => refused(refusal, false),
+        };
+    }
     match Stats::named(words) {
         Ok(what) => loud(Verb::Stats { what }),
         Err(refusal) => refused(refusal, false),

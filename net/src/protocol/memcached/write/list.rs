@@ -30,14 +30,34 @@ pub(super) fn metadata(out: &mut Vec<u8>, item: &Listed<'_>) {
 /// The request that gets an item: its key is in base64 if it could not stand in a line.
 pub(super) fn request(out: &mut Vec<u8>, key: &[u8]) {
     out.extend_from_slice(b"mg ");
-    match key.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
-        true => {
+    match is_plain(key) {
+        true => out.extend_from_slice(key),
+        false => {
             base64::encode(key, out);
             out.extend_from_slice(b" b");
         }
-        false => out.extend_from_slice(key),
     }
     text::end(out);
+}
+
+/// How long a value is, and when it expires: 0 for never. Nothing of a key that no line can hold.
+pub(super) fn length(out: &mut Vec<u8>, item: &Listed<'_>) {
+    if !is_plain(item.key) {
+        return;
+    }
+    out.extend_from_slice(b"ITEM ");
+    out.extend_from_slice(item.key);
+    out.extend_from_slice(b" [");
+    digits(out, item.value_bytes as u64);
+    out.extend_from_slice(b" b; ");
+    digits(out, item.expires_at_s.unwrap_or(0));
+    out.extend_from_slice(b" s]");
+    text::end(out);
+}
+
+/// Whether a key can stand in a line as it is.
+fn is_plain(key: &[u8]) -> bool {
+    key.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
 }
 
 /// Appends a key in which all but letters, digits and `-._~` is a percent sign and two digits.

@@ -168,6 +168,8 @@ pub(crate) struct Listed<'i> {
     pub(crate) size_bytes: usize,
     /// What clients want to be told with the value.
     pub(crate) client_flags: u32,
+    /// The length of its value.
+    pub(crate) value_bytes: usize,
 }
 
 /// A number that was changed or made.
@@ -296,8 +298,11 @@ impl<'o, 'b> Writer<'o, 'b> {
     }
 
     /// A list of items begins.
-    pub(crate) fn list_begins(&mut self) {
-        text::line(self.out, "OK");
+    pub(crate) fn list_begins(&mut self, form: ListForm) {
+        match form {
+            ListForm::Metadata | ListForm::Requests => text::line(self.out, "OK"),
+            ListForm::Lengths => {}
+        }
     }
 
     /// An item of a list.
@@ -305,6 +310,7 @@ impl<'o, 'b> Writer<'o, 'b> {
         match form {
             ListForm::Metadata => list::metadata(self.out, item),
             ListForm::Requests => list::request(self.out, item.key),
+            ListForm::Lengths => list::length(self.out, item),
         }
     }
 
@@ -313,7 +319,7 @@ impl<'o, 'b> Writer<'o, 'b> {
         text::line(
             self.out,
             match form {
-                ListForm::Metadata => "END",
+                ListForm::Metadata | ListForm::Lengths => "END",
                 ListForm::Requests => "EN",
             },
         );
