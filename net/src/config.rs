@@ -597,10 +597,16 @@ fn parse_memory(text: &str) -> Result<u64, Invalid> {
 const PERCENT: u64 = 1 << 63;
 
 fn parse_share(text: &str) -> Result<u64, Invalid> {
+    let invalid = |what: &str| Invalid(what.into());
+    let is_neither = || invalid("argument must be a memory or percent value");
     match text.strip_suffix('%').map(str::parse::<u64>) {
-        None => within(parse_bytes(text)?.into(), 0, i64::MAX as u64),
+        None => {
+            let bytes = parse_bytes(text).map_err(|_| is_neither())?;
+            within(bytes.into(), 0, i64::MAX as u64)
+        }
         Some(Ok(percent)) if percent <= 100 => Ok(PERCENT + percent),
-        Some(_) => Err(Invalid("argument must be a memory or percent value".into())),
+        Some(Ok(_)) => Err(invalid("percentage argument must be less or equal to 100")),
+        Some(Err(_)) => Err(is_neither()),
     }
 }
 

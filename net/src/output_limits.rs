@@ -52,11 +52,15 @@ impl OutputLimits {
                 .ok_or_else(|| {
                     Invalid("Invalid client class specified in buffer limit configuration.".into())
                 })?;
-            let invalid =
-                || Invalid("Error in soft_seconds setting in buffer limit configuration.".into());
+            let invalid = || {
+                Invalid(
+                    "Error in hard, soft or soft_seconds setting in buffer limit configuration."
+                        .into(),
+                )
+            };
             limits.0[at] = Limit {
-                hard_bytes: crate::config::parse_bytes(class[1])?,
-                soft_bytes: crate::config::parse_bytes(class[2])?,
+                hard_bytes: crate::config::parse_bytes(class[1]).map_err(|_| invalid())?,
+                soft_bytes: crate::config::parse_bytes(class[2]).map_err(|_| invalid())?,
                 soft_s: class[3].parse().map_err(|_| invalid())?,
             };
         }

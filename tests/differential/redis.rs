@@ -193,3 +193,31 @@ fn older_names_of_parameters_are_known() {
         assert_eq!(ours, theirs, "after {changes:?}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_parameter_is_told_as_redis_tells_it() {
+    let Some(peer) = Peer::start(Kind::Redis, "the test of parameters' errors") else {
+        return;
+    };
+    let subject = Subject::start();
+    let mut clients = [subject.resp(), RespClient::connect(peer.address)];
+    for change in [
+        ["maxmemory", "x"],
+        ["maxmemory-clients", "-1"],
+        ["maxmemory-clients", "101%"],
+        ["maxmemory-clients", "x%"],
+        ["maxmemory-clients", "100%"],
+        ["timeout", "x"],
+        ["timeout", "-1"],
+        ["client-output-buffer-limit", "normal"],
+        ["client-output-buffer-limit", "normal x 0 0"],
+        ["client-output-buffer-limit", "normal 0 x 0"],
+        ["client-output-buffer-limit", "normal 0 0 x"],
+        ["client-output-buffer-limit", "strange 0 0 0"],
+        ["client-output-buffer-limit", "normal 1mb 2mb 3"],
+    ] {
+        let words = [&["CONFIG", "SET"][..], &change].concat();
+        let [ours, theirs] = clients.each_mut().map(|client| client.call(&words));
+        assert_eq!(ours, theirs, "{change:?}");
+    }
+}
