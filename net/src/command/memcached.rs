@@ -243,7 +243,18 @@ impl Call<'_> {
                     return Outcome::Closing;
                 }
             }
-            _ => unreachable!("requests for items are carried out elsewhere"),
+            Verb::GetMany { .. }
+            | Verb::Get(_)
+            | Verb::Store(_)
+            | Verb::StoreTooLarge { .. }
+            | Verb::Arithmetic(_)
+            | Verb::Delete(_)
+            | Verb::Touch { .. }
+            | Verb::Debug { .. }
+            | Verb::List(_)
+            | Verb::FlushAll { .. } => {
+                unreachable!("requests for items are carried out elsewhere")
+            }
         }
         Outcome::Replied
     }

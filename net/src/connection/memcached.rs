@@ -35,7 +35,7 @@ pub(super) async fn serve(connection: &mut Connection) -> Result<Infallible, End
     }
     let mut parser = Parser::default();
     loop {
-        connection.run_lines(&mut parser).await?;
+        connection.run_memcached_buffered(&mut parser).await?;
         connection.flush_and_fill(parser.bytes_needed()).await?;
     }
 }
@@ -76,7 +76,7 @@ impl Connection {
     }
 
     /// Runs all complete requests in the buffer.
-    async fn run_lines(&mut self, parser: &mut Parser) -> Result<(), End> {
+    async fn run_memcached_buffered(&mut self, parser: &mut Parser) -> Result<(), End> {
         let mut input = std::mem::take(&mut self.input);
         let is_long = input.long_bytes() > 0 && input.len() >= parser.bytes_needed();
         let result = if is_long {
