@@ -501,7 +501,9 @@ fn split_under_a_replacement_where_a_key_was_seen() {
         at_once(
             &model,
             &[
-                |model| drop(model.insert(LEFT[1], 1)),
+                |model| {
+                    model.insert(LEFT[1], 1);
+                },
                 |model| {
                     let guard = pin();
                     let bytes = LEFT[0].to_ne_bytes();
@@ -509,7 +511,8 @@ fn split_under_a_replacement_where_a_key_was_seen() {
                     let mut seen = [model.table.foresee(key, &guard)];
                     Foreseen::prefetch_all::<true>(&mut seen);
                     let Some(spot) = model.table.find_foreseen(&seen[0]) else {
-                        return drop(model.put(LEFT[0], 2));
+                        model.put(LEFT[0], 2);
+                        return;
                     };
                     let (made, new) = item_made(LEFT[0], 2);
                     if model.table.replace(&spot, new, &guard).is_some() {
