@@ -52,8 +52,8 @@ impl Call<'_> {
         None
     }
 
-    /// Writes an item, unless its key is none that a client of Memcached can ask for; whether it
-    /// is one.
+    /// Writes an item, unless its key is none that a client of Memcached can ask for, or none that
+    /// the list can name; whether it did.
     fn list_item(
         &self,
         form: ListForm,
@@ -75,7 +75,6 @@ impl Call<'_> {
             client_flags: entry.client_flags(),
             value_bytes: text.len(),
         };
-        reply.listed(form, &item);
-        true
+        reply.listed(form, &item)
     }
 }

@@ -40,10 +40,11 @@ pub(super) fn request(out: &mut Vec<u8>, key: &[u8]) {
     text::end(out);
 }
 
-/// How long a value is, and when it expires: 0 for never. Nothing of a key that no line can hold.
-pub(super) fn length(out: &mut Vec<u8>, item: &Listed<'_>) {
+/// How long a value is, and when it expires: 0 for never. Nothing of a key that no line can hold;
+/// whether there was something.
+pub(super) fn length(out: &mut Vec<u8>, item: &Listed<'_>) -> bool {
     if !is_plain(item.key) {
-        return;
+        return false;
     }
     out.extend_from_slice(b"ITEM ");
     out.extend_from_slice(item.key);
@@ -53,6 +54,7 @@ pub(super) fn length(out: &mut Vec<u8>, item: &Listed<'_>) {
     digits(out, item.expires_at_s.unwrap_or(0));
     out.extend_from_slice(b" s]");
     text::end(out);
+    true
 }
 
 /// Whether a key can stand in a line as it is.

@@ -305,13 +305,14 @@ impl<'o, 'b> Writer<'o, 'b> {
         }
     }
 
-    /// An item of a list.
-    pub(crate) fn listed(&mut self, form: ListForm, item: &Listed<'_>) {
+    /// An item of a list; whether a list of this form can name it.
+    pub(crate) fn listed(&mut self, form: ListForm, item: &Listed<'_>) -> bool {
         match form {
             ListForm::Metadata => list::metadata(self.out, item),
             ListForm::Requests => list::request(self.out, item.key),
-            ListForm::Lengths => list::length(self.out, item),
+            ListForm::Lengths => return list::length(self.out, item),
         }
+        true
     }
 
     /// A list of items is whole.
