@@ -222,11 +222,11 @@ fn pause(call: &mut Call<'_>) -> Result<(), Error> {
     let timeout_ms =
         u64::try_from(timeout_ms).map_err(|_| Error::Text("ERR timeout is negative"))?;
     let now_ms = call.db.now_ms();
-    let until_ms = i64::try_from(now_ms.saturating_add(timeout_ms))
-        .map_err(|_| Error::Text("ERR timeout is out of range"))?;
-    call.shared
-        .pause
-        .begin(until_ms.unsigned_abs(), writes_only, now_ms);
+    let until_ms = now_ms + timeout_ms;
+    if until_ms > i64::MAX as u64 {
+        return Err(Error::Text("ERR timeout is out of range"));
+    }
+    call.shared.pause.begin(until_ms, writes_only, now_ms);
     call.reply.ok();
     Ok(())
 }
