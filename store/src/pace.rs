@@ -6,8 +6,9 @@
 //! microseconds, between which a thread that has begun to be paced rests when it is time to: when
 //! and how is for whoever has the clock to say.
 //!
-//! A rest happens under whatever guards the thread holds, but never while another thread could
-//! wait for it: steps are in walks over versions that do not change, and in what nobody else sees.
+//! A rest happens under whatever guards the thread holds, but under no lock: steps are in walks
+//! over versions that do not change, and in what nobody else sees. Only a transaction with a ticket
+//! is in the way of others, which are told to come again, for so much longer.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
