@@ -57,13 +57,19 @@ fn a_zero_byte_keeps_a_line_from_ending() {
     }
 }
 
+/// A client of a subject and one of redis-server, with the servers.
+fn beside_redis(test: &str) -> Option<((Subject, Peer), [RespClient; 2])> {
+    let peer = Peer::start(Kind::Redis, test)?;
+    let subject = Subject::start();
+    let clients = [subject.resp(), RespClient::connect(peer.address)];
+    Some(((subject, peer), clients))
+}
+
 #[test]
 fn cursors_are_read_as_redis_reads_them() {
-    let Some(peer) = Peer::start(Kind::Redis, "the test of cursors") else {
+    let Some((_servers, mut clients)) = beside_redis("the test of cursors") else {
         return;
     };
-    let subject = Subject::start();
-    let mut clients = [subject.resp(), RespClient::connect(peer.address)];
     for cursor in [
         &b""[..],
         b"0",
@@ -129,11 +135,9 @@ fn parameters(client: &mut RespClient, patterns: &[&str]) -> BTreeMap<String, St
 
 #[test]
 fn older_names_of_parameters_are_known() {
-    let Some(peer) = Peer::start(Kind::Redis, "the test of parameters' names") else {
+    let Some((_servers, mut clients)) = beside_redis("the test of parameters' names") else {
         return;
     };
-    let subject = Subject::start();
-    let mut clients = [subject.resp(), RespClient::connect(peer.address)];
     for patterns in [
         &["hash-max-*"][..],
         &["zset-max-*"],
@@ -196,11 +200,9 @@ fn older_names_of_parameters_are_known() {
 
 #[test]
 fn what_is_wrong_with_a_parameter_is_told_as_redis_tells_it() {
-    let Some(peer) = Peer::start(Kind::Redis, "the test of parameters' errors") else {
+    let Some((_servers, mut clients)) = beside_redis("the test of parameters' errors") else {
         return;
     };
-    let subject = Subject::start();
-    let mut clients = [subject.resp(), RespClient::connect(peer.address)];
     for change in [
         ["maxmemory", "x"],
         ["maxmemory-clients", "-1"],
