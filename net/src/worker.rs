@@ -1,7 +1,7 @@
 //! Threads for commands that take their time: the connection threads go on meanwhile.
 //!
-//! They run at the lowest priority, so that a heavy command takes what plain ones leave, and rest
-//! now and then, since a priority alone does not give a core back ([`crate::rests`]).
+//! They run at a low priority, so that a heavy command takes what plain ones leave, and rest now
+//! and then, since a priority alone does not give a core back ([`crate::rests`]).
 
 use std::fmt;
 use std::io;
@@ -9,8 +9,10 @@ use std::io;
 use crate::runtime::Competing;
 use crate::runtime::channel::{self, Receiver, Sender};
 
-/// The lowest priority there is: Linux gives each thread its own.
-const NICE: i32 = 19;
+/// A tenth of a connection thread's share of a core that both want: Linux gives each thread its
+/// own priority. At the lowest, a seventieth, a command of 0.1 s takes tens of seconds beside
+/// other processes that are busy, and holds back all that time what others wait to free.
+const NICE: i32 = 10;
 /// The most jobs that wait; further connections wait to hand theirs over.
 const JOBS_MAX: usize = 1024;
 
