@@ -12,7 +12,7 @@ use crate::clock::Moment;
 
 /// A thread works for so long between two rests. Longer, and clients wait longer; shorter, and
 /// heavy commands take longer where others want the core: a tenth here, a third with 0.3 ms.
-const WORK_BETWEEN_RESTS: Duration = Duration::from_millis(1);
+const WORK_BETWEEN_RESTS: Duration = Duration::from_micros(700);
 const REST: Duration = Duration::from_micros(20);
 
 thread_local! {
