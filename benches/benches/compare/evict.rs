@@ -2,8 +2,10 @@
 //!
 //! Every server is filled with twice what its limit allows, so that it has been evicting for long
 //! when measuring begins. All share one core and are loaded by turns, one slice after the other, so
-//! that a change in the machine's mood meets all of them. Servers evict before they answer, or
-//! beside that: either way the quantiles and the longest wait show it.
+//! that a change in the machine's mood meets all of them. Of equal servers the one that starts
+//! first takes more than the others, by the memory that it is given: so all are started once for
+//! each of them, another one first each time. Servers evict before they answer, or beside that:
+//! either way the quantiles and the longest wait show it.
 
 use std::io;
 use std::time::Duration;
@@ -37,12 +39,8 @@ const OVERHEAD_BYTES: usize = 50;
 /// How long a server is loaded until the next one is.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// A server that evicts.
-struct Full {
-    name: String,
-    server: Server,
-    churn: Churn,
-}
+/// A server with the policy that is measured.
+type Contender<'p> = (String, &'p Peer, Option<&'static str>);
 
 pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     pin_to(&[LOAD_CORE])?;
@@ -62,12 +60,10 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
             "refused",
             "MB at most",
         ]);
-        let mut all_full = contenders(plan)
-            .into_iter()
-            .map(|contender| Full::new(contender, sizes, limit_mb))
-            .collect::<io::Result<Vec<_>>>()?;
-        for pipeline in PIPELINES {
-            for row in evict_by_turns(plan, &mut all_full, pipeline)? {
+        let tallies = evict_in_rounds(plan, sizes, limit_mb)?;
+        for (pipeline, tallies) in PIPELINES.into_iter().zip(&tallies) {
+            for ((name, ..), tally) in contenders(plan).into_iter().zip(tallies) {
+                let row = tally.row(name, pipeline);
                 eprintln!("{row:?}");
                 table.row(row);
             }
@@ -83,7 +79,7 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
 }
 
 /// Every server with the policies that are measured.
-pub(crate) fn contenders(plan: &Plan) -> Vec<(String, &Peer, Option<&'static str>)> {
+pub(crate) fn contenders(plan: &Plan) -> Vec<Contender<'_>> {
     let mut all = Vec::new();
     for peer in &plan.peers {
         let name = &peer.name;
@@ -137,25 +133,6 @@ pub(crate) fn connect(
     Load::connect_each(address, (0..connections).map(|_| batch()))
 }
 
-impl Full {
-    fn new(
-        (name, peer, policy): (String, &Peer, Option<&'static str>),
-        sizes: Sizes,
-        limit_mb: u64,
-    ) -> io::Result<Full> {
-        let server = start_limited(peer, policy, limit_mb, (1, &[SERVER_CORE]))?;
-        let keys = keys_of(sizes, limit_mb);
-        let mut churn = Churn::new(sizes, (f64::from(keys) * WINDOW_PART) as u32);
-        set_keys(&server, &mut churn, 2 * keys, FILLING)?;
-        churn.gets_percent = GETS_PERCENT;
-        Ok(Full {
-            name,
-            server,
-            churn,
-        })
-    }
-}
-
 /// Sets so many keys, over so many connections with so many requests in flight.
 pub(crate) fn set_keys(
     server: &Server,
@@ -174,68 +151,122 @@ pub(crate) fn set_keys(
     Ok(())
 }
 
-/// A row for each server.
-fn evict_by_turns(
-    plan: &Plan,
-    all_full: &mut [Full],
-    pipeline: usize,
-) -> io::Result<Vec<Vec<String>>> {
-    let mut turns = all_full
-        .iter_mut()
-        .map(|full| Turns::new(full, pipeline))
-        .collect::<io::Result<Vec<_>>>()?;
-    for _ in 0..(5 * plan.duration()).as_millis() / SLICE.as_millis() {
-        turns.iter_mut().try_for_each(Turns::take)?;
+/// What each contender did, by pipeline: every contender starts first in one round.
+fn evict_in_rounds(plan: &Plan, sizes: Sizes, limit_mb: u64) -> io::Result<Vec<Vec<Tally>>> {
+    let contenders = contenders(plan);
+    let rounds = contenders.len();
+    let slices = (5 * plan.duration()).as_millis() / SLICE.as_millis();
+    let slices_per_round = slices.div_ceil(rounds.max(1) as u128);
+    let mut tallies = PIPELINES.map(|_| vec![Tally::default(); rounds]).to_vec();
+    for first in 0..rounds {
+        let in_order = (0..rounds).map(|place| (first + place) % rounds);
+        let mut all_full = in_order
+            .map(|index| Full::new(index, &contenders[index], sizes, limit_mb))
+            .collect::<io::Result<Vec<_>>>()?;
+        for (pipeline, tallies) in PIPELINES.into_iter().zip(&mut tallies) {
+            let mut turns = all_full
+                .iter_mut()
+                .map(|full| Turns::new(full, pipeline))
+                .collect::<io::Result<Vec<_>>>()?;
+            for _ in 0..slices_per_round {
+                for turns in &mut turns {
+                    turns.take(&mut tallies[turns.full.index])?;
+                }
+            }
+            for turns in turns {
+                turns.count(&mut tallies[turns.full.index]);
+            }
+        }
     }
-    turns.into_iter().map(|turns| turns.row(pipeline)).collect()
+    Ok(tallies)
 }
 
-/// What one server did in its slices.
+/// A server that evicts.
+struct Full {
+    /// Which of the contenders it is.
+    index: usize,
+    server: Server,
+    churn: Churn,
+}
+
+impl Full {
+    fn new(
+        index: usize,
+        (_, peer, policy): &Contender<'_>,
+        sizes: Sizes,
+        limit_mb: u64,
+    ) -> io::Result<Full> {
+        let server = start_limited(peer, *policy, limit_mb, (1, &[SERVER_CORE]))?;
+        let keys = keys_of(sizes, limit_mb);
+        let mut churn = Churn::new(sizes, (f64::from(keys) * WINDOW_PART) as u32);
+        set_keys(&server, &mut churn, 2 * keys, FILLING)?;
+        churn.gets_percent = GETS_PERCENT;
+        Ok(Full {
+            index,
+            server,
+            churn,
+        })
+    }
+}
+
+/// A server's connections for the slices of one round.
 struct Turns<'f> {
     full: &'f mut Full,
     load: Load<ChurnBatch>,
-    outcome: Option<Outcome>,
-    cpu: Duration,
-    resident_bytes_max: u64,
 }
 
 impl Turns<'_> {
     fn new(full: &mut Full, pipeline: usize) -> io::Result<Turns<'_>> {
         let load = connect(&full.server, full.churn.sizes, (CONNECTIONS, pipeline))?;
         full.churn.on_the_way = (CONNECTIONS * pipeline) as u32;
-        Ok(Turns {
-            full,
-            load,
-            outcome: None,
-            cpu: Duration::ZERO,
-            resident_bytes_max: 0,
-        })
+        Ok(Turns { full, load })
     }
 
     /// Loads the server for a slice.
-    fn take(&mut self) -> io::Result<()> {
+    fn take(&mut self, tally: &mut Tally) -> io::Result<()> {
         let Full { server, churn, .. } = &mut *self.full;
         let before = server.cpu()?;
         let outcome = self.load.run_with(SLICE, |batch, rng| {
             churn.fill(batch, rng);
             true
         })?;
-        self.cpu += server.cpu()? - before;
-        self.resident_bytes_max = server.resident_bytes()?.max(self.resident_bytes_max);
-        match &mut self.outcome {
+        tally.cpu += server.cpu()? - before;
+        tally.resident_bytes_max = server.resident_bytes()?.max(tally.resident_bytes_max);
+        match &mut tally.outcome {
             Some(all) => all.add(&outcome),
-            None => self.outcome = Some(outcome),
+            None => tally.outcome = Some(outcome),
         }
         Ok(())
     }
 
-    fn row(self, pipeline: usize) -> io::Result<Vec<String>> {
-        let outcome = self.outcome.ok_or(io::ErrorKind::InvalidInput)?;
-        let sum = |count: fn(&ChurnBatch) -> u64| self.load.exchanges().map(count).sum::<u64>();
-        let hits = sum(|batch| batch.hits) as f64 / sum(|batch| batch.gets).max(1) as f64;
+    /// Adds what its connections counted.
+    fn count(&self, tally: &mut Tally) {
+        for batch in self.load.exchanges() {
+            tally.gets += batch.gets;
+            tally.hits += batch.hits;
+            tally.refused += batch.refused;
+        }
+    }
+}
+
+/// What a contender did in all its slices.
+#[derive(Clone, Default)]
+struct Tally {
+    outcome: Option<Outcome>,
+    cpu: Duration,
+    resident_bytes_max: u64,
+    gets: u64,
+    hits: u64,
+    refused: u64,
+}
+
+impl Tally {
+    fn row(&self, name: String, pipeline: usize) -> Vec<String> {
+        let outcome = self.outcome.as_ref().expect("it took its turns");
+        let hits = self.hits as f64 / self.gets.max(1) as f64;
         let per_request_us = |time: Duration| time.as_secs_f64() * 1e6 / outcome.requests as f64;
-        Ok(vec![
-            self.full.name.clone(),
+        vec![
+            name,
             pipeline.to_string(),
             format!("{:.0}", outcome.per_second() / 1e3),
             format!("{:.2}", per_request_us(self.cpu)),
@@ -245,8 +276,8 @@ impl Turns<'_> {
             format!("{:.2}", outcome.latency_ms(0.999)),
             format!("{:.2}", outcome.latency_ms(1.0)),
             format!("{:.1}%", 100.0 * hits),
-            sum(|batch| batch.refused).to_string(),
+            self.refused.to_string(),
             format!("{:.0}", self.resident_bytes_max as f64 / f64::from(1 << 20)),
-        ])
+        ]
     }
 }
