@@ -249,9 +249,9 @@ unsafe fn copy(from: &[u8], to: *mut u8) {
     let copied = match from.len() {
         // SAFETY: passed on to the caller.
         16..=32 => unsafe { copy_ends::<16>(from, to) },
-        // SAFETY: as above.
+        // SAFETY: there is room for `from`, as the caller of this function sees to.
         8..16 => unsafe { copy_ends::<8>(from, to) },
-        // SAFETY: as above.
+        // SAFETY: there is room for `from`, as the caller of this function sees to.
         4..8 => unsafe { copy_ends::<4>(from, to) },
         _ => false,
     };
@@ -275,7 +275,7 @@ unsafe fn copy_ends<const BYTES: usize>(from: &[u8], to: *mut u8) -> bool {
     unsafe { to.cast::<[u8; BYTES]>().write(*first) };
     // SAFETY: the last bytes of the room.
     let end = unsafe { to.add(from.len() - BYTES) };
-    // SAFETY: as above.
+    // SAFETY: the room ends that many bytes after `end`.
     unsafe { end.cast::<[u8; BYTES]>().write(*last) };
     true
 }
@@ -394,9 +394,9 @@ impl<'g> Entry<'g> {
         let key_start = unsafe { start.as_ptr().add(HEADER_BYTES) };
         // SAFETY: the key lies outside the fresh block and fits, as above.
         unsafe { copy(key, key_start) };
-        // SAFETY: as for the key.
+        // SAFETY: the value follows the key in the block, which is as long as all three.
         let value_start = unsafe { key_start.add(key.len()) };
-        // SAFETY: as for the key.
+        // SAFETY: the value lies outside the fresh block and fits behind the key.
         unsafe { copy(value, value_start) };
         Some(Entry {
             start: start.cast(),
@@ -767,7 +767,7 @@ impl<'g> Entry<'g> {
         let rest_start = unsafe { start.as_ptr().add(HEADER_BYTES) };
         // SAFETY: what stands before the value fits, in a block that is new.
         unsafe { copy(rest, rest_start) };
-        // SAFETY: as above.
+        // SAFETY: the value's place is inside the block, which is as long as this entry's.
         let value_start = unsafe { start.as_ptr().add(value_at) };
         // SAFETY: the text is as long as what stands there in this entry.
         unsafe { copy(text, value_start) };

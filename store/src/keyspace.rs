@@ -252,7 +252,7 @@ pub(crate) struct Keyspace {
 
 // SAFETY: databases are shared between threads by design and retired when no record names them.
 unsafe impl Send for Keyspace {}
-// SAFETY: as above.
+// SAFETY: a record does not change once it is published; databases are shared by design.
 unsafe impl Sync for Keyspace {}
 
 impl Keyspace {
@@ -325,7 +325,7 @@ impl Root {
                 sync::yield_now();
                 continue;
             }
-            // SAFETY: as for `keyspace`.
+            // SAFETY: it is retired after the root moved on from it, and a guard is held.
             let old = unsafe { &*now };
             let mut databases = old.databases.clone();
             let gone = change(&mut databases);
@@ -343,7 +343,7 @@ impl Root {
                 .iter()
                 .filter(|&new| !old.databases.contains(new))
             {
-                // SAFETY: as above.
+                // SAFETY: it is one that `change` made for this record, which nobody has seen.
                 drop(unsafe { Box::from_raw(database.as_ptr()) });
             }
         }
@@ -401,7 +401,8 @@ impl Drain for Drained {
         let database = unsafe { self.database.as_mut() };
         let pages = self.pages.get_or_insert_with(|| database.table.pages());
         let Some(page) = pages.pop() else {
-            // SAFETY: as above; nothing uses it after this.
+            // SAFETY: no guard can reach the database any more; the last page is done, and nothing
+            // uses it after this.
             drop(unsafe { Box::from_raw(self.database.as_ptr()) });
             return false;
         };

@@ -448,7 +448,7 @@ mod tests {
             assert_eq!(before.1 - after.1, due_before - due_after, "retired");
             // SAFETY: nobody else knows the block, which is so long.
             unsafe { next.start().as_ptr().write_bytes(round as u8, next.bytes()) };
-            // SAFETY: as above; it is retired once.
+            // SAFETY: the block before is nobody else's either, and is retired once.
             unsafe { guard.retire(last) };
             last = next;
             let kept = GARBAGE.with_borrow(|garbage| garbage.due.len());

@@ -49,7 +49,7 @@ pub(super) struct Region {
 
 // SAFETY: the base is an address; what lies behind it belongs to who allocated it.
 unsafe impl Send for Region {}
-// SAFETY: as above.
+// SAFETY: what threads share are atomics; the base never changes.
 unsafe impl Sync for Region {}
 
 /// A set of slabs.
@@ -77,7 +77,7 @@ impl Region {
     fn reserve() -> Option<Region> {
         // SAFETY: these calls only read.
         let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
-        // SAFETY: as above.
+        // SAFETY: this call only reads.
         let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         let memory = usize::try_from(pages).ok()? * usize::try_from(page_bytes).ok()?;
         let most = memory

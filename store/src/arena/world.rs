@@ -66,7 +66,7 @@ pub(super) fn zeroed<T: Default + 'static>(count: usize) -> Option<&'static [T]>
     // SAFETY: it came from a box just now, and nobody asks for it when the model is over.
     let free = move || drop(unsafe { Box::from_raw(values) });
     WORLD.with_borrow_mut(|world| world.kept.push(Box::new(free)));
-    // SAFETY: as above.
+    // SAFETY: the box lives until the model is over, and nobody asks for it later.
     Some(unsafe { &*values })
 }
 
@@ -79,7 +79,7 @@ pub(in crate::arena) fn begin(slabs: usize) -> &'static Region {
     let region = Box::into_raw(Box::new(region));
     // SAFETY: it came from a box just now, and nobody asks for it when the model is over.
     let free = move || drop(unsafe { Box::from_raw(region) });
-    // SAFETY: as above.
+    // SAFETY: the box lives until the model is over, and nobody asks for it later.
     let region: &'static Region = unsafe { &*region };
     WORLD.with_borrow_mut(|world| {
         assert!(world.region.is_none(), "a model has one arena");

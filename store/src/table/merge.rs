@@ -198,12 +198,13 @@ impl<O: Occupant> Table<O> {
             // SAFETY: made above; if it was not agreed on, nobody else has seen it.
             let Outcome([one, other]) = *unsafe { &*made };
             if agreed.is_err() {
-                // SAFETY: as above.
+                // SAFETY: it was not agreed on, so that nobody else has seen it.
                 drop(unsafe { Box::from_raw(made) });
-                // SAFETY: as above.
+                // SAFETY: nobody else has seen the outcome that names this half.
                 unsafe { Segment::free(one) };
                 if one != other {
-                    // SAFETY: as above.
+                    // SAFETY: nobody else has seen the outcome that names this half, which is not
+                    // the other one.
                     unsafe { Segment::free(other) };
                 }
             } else if one == other {

@@ -132,7 +132,7 @@ pub(crate) struct Table<O> {
 
 // SAFETY: all shared parts are atomics; what slots name is the callers' to share.
 unsafe impl<O: Send> Send for Table<O> {}
-// SAFETY: as above.
+// SAFETY: all shared parts are atomics; what slots name is the callers' to share.
 unsafe impl<O: Sync> Sync for Table<O> {}
 
 impl<O: Occupant> Table<O> {
@@ -204,7 +204,7 @@ impl<O> Drop for Table<O> {
         for segment in segments {
             // SAFETY: the table is ours alone, and each segment was listed once.
             unsafe { segment.as_ref() }.free_origin();
-            // SAFETY: as above.
+            // SAFETY: the table is ours alone, and nothing uses the segment after this.
             unsafe { Segment::free(segment) };
         }
     }

@@ -150,7 +150,7 @@ impl Segment {
         unsafe { segment.drop_in_place() };
         // SAFETY: passed on to the caller.
         let block = unsafe { Segment::block(segment) };
-        // SAFETY: as above.
+        // SAFETY: the segment came from `allocate`, as the caller sees to: its block is its own.
         unsafe { block.free() };
     }
 
@@ -401,14 +401,15 @@ impl Retired {
         // SAFETY: called once, when no guard can reach it.
         drop(unsafe { Box::from_raw(self.1) });
         if !self.2.is_null() {
-            // SAFETY: as above; only segments that cannot be reached either refer to it.
+            // SAFETY: called once; only segments that cannot be reached either refer to it.
             drop(unsafe { Box::from_raw(self.2) });
         }
-        // SAFETY: as above; loom's atomics have something to drop.
+        // SAFETY: called once, when no guard can reach the segment; loom's atomics have something
+        // to drop.
         unsafe { self.0.drop_in_place() };
-        // SAFETY: as above.
+        // SAFETY: the segment came from `allocate`, as all that are retired did.
         let block = unsafe { Segment::block(self.0) };
-        // SAFETY: as above; counted as retired when it was.
+        // SAFETY: called once, when no guard can reach the block, which was counted as retired.
         unsafe { block.free_retired() };
     }
 }

@@ -372,7 +372,7 @@ impl<'g> Scope<'g> {
             // SAFETY: no slot names a descriptor of it any more.
             unsafe { self.guard.retire_box(transaction.as_ptr()) };
             let descriptors = Box::into_raw(Box::new(descriptors));
-            // SAFETY: as above.
+            // SAFETY: no slot names one of them any more, and the transaction did alone.
             unsafe { self.guard.retire_box(descriptors) };
         }
     }

@@ -171,7 +171,7 @@ impl Parts {
             block.count_retired();
         }
         let last = move || reclaim::reap(Box::new(Retired(blocks)));
-        // SAFETY: as above.
+        // SAFETY: only the old version used the blocks, and each edit lists them once.
         unsafe { guard.retire_with(bytes, last) };
     }
 }

@@ -251,7 +251,7 @@ impl Link {
         let copy = allocate(inner.level, len, AMENDMENTS_MAX);
         // SAFETY: the layout of an inner node of `len` children.
         unsafe { write_all(copy, FIRSTS_AT, inner.firsts) };
-        // SAFETY: as above.
+        // SAFETY: the layout of an inner node of `len` children has them there.
         unsafe { write_all(copy, children_at(len), &inner.children[..len]) };
         let copy = Link::fresh(copy);
         for (index, child) in inner.amendments() {
@@ -409,7 +409,7 @@ fn allocate(level: u8, len: usize, room: usize) -> Block {
     };
     // SAFETY: the block is ours and longer than a header.
     unsafe { write(block, 0, header) };
-    // SAFETY: as above.
+    // SAFETY: the block is ours; every inner node has room for that word.
     unsafe { write(block, AMENDED_AT, 0u64) };
     shadow::place_word(block.start(), AMENDED_AT);
     block
@@ -423,7 +423,7 @@ pub(super) fn allocate_inner(level: u8, slots: &[Slot], room: usize) -> Link {
         // SAFETY: the layout of an inner node of `len` children.
         unsafe { write(block, FIRSTS_AT + 4 * index, first) };
         let child_at = children_at(len) + CHILD_BYTES * index;
-        // SAFETY: as above.
+        // SAFETY: the layout of an inner node of `len` children has room for this one there.
         unsafe { write(block, child_at, Child { link, count }) };
     }
     Link::fresh(block)

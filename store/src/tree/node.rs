@@ -72,7 +72,7 @@ pub(super) struct Link(NonNull<u8>);
 // SAFETY: a link is an address; whoever follows it proves that the node is there.
 unsafe impl Send for Link {}
 
-// SAFETY: as above.
+// SAFETY: a shared link gives no more than its address.
 unsafe impl Sync for Link {}
 
 impl Link {
@@ -288,7 +288,7 @@ impl Link {
             // SAFETY: the element's bytes lie inside the leaf.
             let target = unsafe { self.start().add(at) };
             shadow::written(target, OUTSIDE_BYTES);
-            // SAFETY: as above, and nobody else looks.
+            // SAFETY: the element's bytes lie inside the leaf, at which nobody else looks.
             unsafe { target.cast().write_unaligned(settled.to_bytes()) };
         }
     }
@@ -564,7 +564,7 @@ pub(super) fn allocate_leaf(runs: &[Items<'_>]) -> Link {
         // SAFETY: the layout of a leaf of `len` elements in `body` bytes.
         unsafe { write_all(block, HEADER_BYTES + 4 * index, run.hashes) };
         let part = &run.body[run.base..run.base + run.body_bytes()];
-        // SAFETY: as above.
+        // SAFETY: the bodies of the runs together are the last `body` bytes of the block.
         unsafe { write_all(block, body_at + at, part) };
         for number in 0..run.len() {
             let end = at + run.ends.end(number) - run.base;
@@ -572,11 +572,11 @@ pub(super) fn allocate_leaf(runs: &[Items<'_>]) -> Link {
             has_outside |= is_outside;
             if is_wide {
                 let end = end as u32 | if is_outside { OUTSIDE_WIDE } else { 0 };
-                // SAFETY: as above.
+                // SAFETY: the layout of a wide leaf has room for `len` ends of four bytes here.
                 unsafe { write(block, ends_at + 4 * (index + number), end) };
             } else {
                 let end = end as u16 | if is_outside { OUTSIDE_NARROW } else { 0 };
-                // SAFETY: as above.
+                // SAFETY: the layout of a narrow leaf has room for `len` ends of two bytes here.
                 unsafe { write(block, ends_at + 2 * (index + number), end) };
             }
         }

@@ -37,9 +37,10 @@ impl Held {
                 unsafe { delta.published(&reclaim::pin()) };
             }
             Origin::Derived(delta) => {
-                // SAFETY: as above; what the versions share lives on.
+                // SAFETY: nobody looks at the old version; what the versions share lives on.
                 unsafe { delta.published(&reclaim::pin()) };
-                // SAFETY: as above.
+                // SAFETY: nobody looks at the old version; its block is its own, what it shares
+                // with the new one is not in it.
                 unsafe { old.0.block().free() };
                 std::mem::forget(old);
             }
