@@ -2,10 +2,10 @@
 //!
 //! Every server is filled with twice what its limit allows, so that it has been evicting for long
 //! when measuring begins. All share one core and are loaded by turns, one slice after the other, so
-//! that a change in the machine's mood meets all of them. Of equal servers the one that starts
-//! first takes more than the others, by the memory that it is given: so all are started once for
-//! each of them, another one first each time. Servers evict before they answer, or beside that:
-//! either way the quantiles and the longest wait show it.
+//! that a change in the machine's mood meets all of them. Of equal servers one takes up to a tenth
+//! more than another for as long as it runs, by the memory that it was given, and the first to be
+//! started mostly does: so all are started anew in rounds, in another order each time. Servers
+//! evict before they answer, or beside that: either way the quantiles and the longest wait show it.
 
 use std::io;
 use std::time::Duration;
@@ -151,16 +151,22 @@ pub(crate) fn set_keys(
     Ok(())
 }
 
-/// What each contender did, by pipeline: every contender starts first in one round.
+/// What each contender did, by pipeline: every contender has every place in the order twice, the
+/// second time with the others the other way around.
 fn evict_in_rounds(plan: &Plan, sizes: Sizes, limit_mb: u64) -> io::Result<Vec<Vec<Tally>>> {
     let contenders = contenders(plan);
-    let rounds = contenders.len();
+    let count = contenders.len();
+    let rounds = 2 * count;
     let slices = (5 * plan.duration()).as_millis() / SLICE.as_millis();
     let slices_per_round = slices.div_ceil(rounds.max(1) as u128);
-    let mut tallies = PIPELINES.map(|_| vec![Tally::default(); rounds]).to_vec();
-    for first in 0..rounds {
-        let in_order = (0..rounds).map(|place| (first + place) % rounds);
-        let mut all_full = in_order
+    let mut tallies = PIPELINES.map(|_| vec![Tally::default(); count]).to_vec();
+    for round in 0..rounds {
+        let mut order: Vec<usize> = (0..count).map(|place| (round + place) % count).collect();
+        if round >= count {
+            order.reverse();
+        }
+        let mut all_full = order
+            .into_iter()
             .map(|index| Full::new(index, &contenders[index], sizes, limit_mb))
             .collect::<io::Result<Vec<_>>>()?;
         for (pipeline, tallies) in PIPELINES.into_iter().zip(&mut tallies) {
