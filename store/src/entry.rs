@@ -93,9 +93,14 @@ impl Form {
 
 const FORMS: [Form; 4] = [Form::Plain, Form::Raw, Form::Tree, Form::Handle];
 
+// The parts of a header's shape: the value's kind, its form, and which optional parts there are.
+const KIND: u8 = 0b111;
+const FORM: u8 = 0b11 << FORM_SHIFT;
+const FORM_SHIFT: u32 = 3;
 const HAS_EXPIRY: u8 = 1 << 5;
 const HAS_TOKEN: u8 = 1 << 6;
 const HAS_FLAGS: u8 = 1 << 7;
+const OPTIONAL: u8 = HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS;
 const KEY_BYTES_ESCAPE: u8 = u8::MAX;
 const VALUE_BYTES_ESCAPE: u16 = u16::MAX;
 const HEADER_BYTES: usize = 16;
@@ -122,7 +127,30 @@ const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
 const _: () = assert!(HEADER_BYTES + EXPIRY_BYTES <= arena::BYTES_MIN);
 const _: () = assert!(align_of::<Header>() == Mobility::Movable.align());
 
+/// The shape of a value without optional parts.
+#[inline(always)]
+fn shape_of(kind: Kind, form: Form) -> u8 {
+    kind as u8 | form.bits() << FORM_SHIFT
+}
+
 impl Header {
+    /// Begins an entry with it, in a block that nobody else knows; returns where that starts.
+    #[inline(always)]
+    fn put_into(self, block: Block) -> NonNull<u8> {
+        let start = block.start();
+        shadow::written(start, HEADER_BYTES);
+        // SAFETY: the block is ours, aligned to 4, and at least a header long, as all that are made
+        // for entries.
+        unsafe { start.cast::<Header>().write(self) };
+        start
+    }
+
+    /// The value's form, as [`Form::bits`] has it.
+    #[inline(always)]
+    fn form_bits(&self) -> u8 {
+        (self.shape & FORM) >> FORM_SHIFT
+    }
+
     /// Whether the key follows at once: no optional part stands in between.
     #[inline(always)]
     fn is_plain(&self) -> bool {
@@ -134,7 +162,7 @@ impl Header {
     /// Whether it is plain, and the key so long.
     #[inline(always)]
     fn is_plain_with(&self, key_bytes: usize) -> bool {
-        const PARTS: u16 = ((HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS) as u16) << 8;
+        const PARTS: u16 = (OPTIONAL as u16) << 8;
         // One comparison for both: no part is set where the key is as long.
         let of_key = (u16::from(self.shape) << 8 | u16::from(self.key_bytes)) & (PARTS | 0xFF);
         usize::from(of_key) == key_bytes
@@ -313,7 +341,7 @@ impl<'g> Entry<'g> {
         assert!(value_bytes <= VALUE_BYTES_MAX, "the callers limit values");
         let key_escapes = key.len() >= KEY_BYTES_ESCAPE as usize;
         let value_escapes = value_bytes >= VALUE_BYTES_ESCAPE as usize;
-        let mut shape = kind as u8 | form.bits() << 3;
+        let mut shape = shape_of(kind, form);
         let mut optional = [0u8; OPTIONAL_BYTES_MAX];
         let mut used = 0;
         if !meta.is_plain() || key_escapes || value_escapes {
@@ -338,10 +366,7 @@ impl<'g> Entry<'g> {
             usage: AtomicU32::new(usage.with_meta(meta).bits()),
         };
         let block = Block::recycle_movable(HEADER_BYTES + used + key.len() + value_bytes);
-        let start = block.start();
-        shadow::written(start, HEADER_BYTES);
-        // SAFETY: the block is ours, aligned to 4, and at least a header long.
-        unsafe { start.cast::<Header>().write(header) };
+        let start = header.put_into(block);
         let mut at = HEADER_BYTES;
         let mut append = |part: &[u8]| {
             // SAFETY: the block's length is the sum of these parts.
@@ -383,13 +408,11 @@ impl<'g> Entry<'g> {
             version: version.to_ne_bytes(),
             value_bytes: value.len() as u16,
             key_bytes: key.len() as u8,
-            shape: kind as u8 | form.bits() << 3,
+            shape: shape_of(kind, form),
             usage: AtomicU32::new(usage.with_meta(meta).bits()),
         };
-        let start = Block::recycle_movable(HEADER_BYTES + key.len() + value.len()).start();
-        shadow::written(start, HEADER_BYTES);
-        // SAFETY: the block is ours, aligned to 4, and at least a header long.
-        unsafe { start.cast::<Header>().write(header) };
+        let block = Block::recycle_movable(HEADER_BYTES + key.len() + value.len());
+        let start = header.put_into(block);
         // SAFETY: the block is as long as header, key and value are together.
         let key_start = unsafe { start.as_ptr().add(HEADER_BYTES) };
         // SAFETY: the key lies outside the fresh block and fits, as above.
@@ -512,7 +535,7 @@ impl<'g> Entry<'g> {
 
     /// Where escaped lengths begin.
     fn lengths_at(self) -> usize {
-        if self.header().shape & (HAS_EXPIRY | HAS_TOKEN | HAS_FLAGS) == 0 {
+        if !self.has(OPTIONAL) {
             return HEADER_BYTES;
         }
         let token_bytes = 8 * usize::from(self.has(HAS_TOKEN));
@@ -568,18 +591,18 @@ impl<'g> Entry<'g> {
     /// Whether the value has a type.
     #[inline]
     pub(crate) fn is(self, kind: Kind) -> bool {
-        self.header().shape & 0b111 == kind as u8
+        self.header().shape & KIND == kind as u8
     }
 
     /// The type of the value.
     #[inline]
     pub fn kind(self) -> Kind {
-        KINDS[usize::from(self.header().shape & 0b111)]
+        KINDS[usize::from(self.header().shape & KIND)]
     }
 
     #[inline]
     pub(crate) fn form(self) -> Form {
-        match FORMS[usize::from(self.header().shape >> 3 & 0b11)] {
+        match FORMS[usize::from(self.header().form_bits())] {
             Form::Handle if self.kind() == Kind::String => Form::Text,
             Form::Tree if usize::from(self.header().value_bytes) == long::RECORD_BYTES => {
                 Form::Apart
@@ -591,13 +614,13 @@ impl<'g> Entry<'g> {
     /// Whether the value is the record of something beside it: of a tree, or of a long string.
     #[inline]
     pub(crate) fn is_record(self) -> bool {
-        self.header().shape >> 3 & 0b11 == Form::Tree as u8
+        self.header().form_bits() == Form::Tree as u8
     }
 
     /// Whether all of the value stands here for sure: what has another form may do so, too.
     #[inline]
     pub(crate) fn is_flat(self) -> bool {
-        self.header().shape >> 3 & 0b11 <= Form::Raw as u8
+        self.header().form_bits() <= Form::Raw as u8
     }
 
     /// Rises with every change of the key and never repeats, even after removal.
@@ -742,26 +765,21 @@ impl<'g> Entry<'g> {
     /// beside it but a token; none where it is no such string.
     #[inline(always)]
     pub(crate) fn respelled(self, version: u64, text: &[u8], usage: Usage) -> Option<Entry<'g>> {
-        const FORM: u8 = 0b11 << 3;
         let header = self.header();
         let (key_at, key_bytes, value_bytes) = self.spans();
-        let is_flat = header.shape & FORM != (Form::Tree as u8) << 3;
-        let is_text = header.shape & 0b111 == Kind::String as u8 && is_flat;
+        let is_text = self.is(Kind::String) && header.form_bits() != Form::Tree as u8;
         if !is_text || self.has(HAS_TOKEN) || text.len() != value_bytes {
             return None;
         }
         let value_at = key_at + key_bytes;
-        let start = Block::recycle_movable(value_at + value_bytes).start();
-        shadow::written(start, HEADER_BYTES);
         let respelled = Header {
             version: version.to_ne_bytes(),
             value_bytes: header.value_bytes,
             key_bytes: header.key_bytes,
-            shape: header.shape & !FORM | Form::Plain.bits() << 3,
+            shape: header.shape & OPTIONAL | shape_of(Kind::String, Form::Plain),
             usage: AtomicU32::new(usage.bits()),
         };
-        // SAFETY: the block is ours, aligned to 4, and at least a header long.
-        unsafe { start.cast::<Header>().write(respelled) };
+        let start = respelled.put_into(Block::recycle_movable(value_at + value_bytes));
         let rest = self.bytes(HEADER_BYTES, value_at - HEADER_BYTES);
         // SAFETY: the block is as long as this entry's.
         let rest_start = unsafe { start.as_ptr().add(HEADER_BYTES) };
@@ -780,7 +798,6 @@ impl<'g> Entry<'g> {
     /// The same entry elsewhere, to take this one's place in its slot.
     pub(crate) fn copied(self) -> Entry<'g> {
         let bytes = self.block().bytes();
-        let start = Block::allocate_movable(bytes).start();
         let header = self.header();
         let copy = Header {
             version: header.version,
@@ -789,9 +806,7 @@ impl<'g> Entry<'g> {
             shape: header.shape,
             usage: AtomicU32::new(self.usage().bits()),
         };
-        shadow::written(start, HEADER_BYTES);
-        // SAFETY: the block is new, aligned to 4, and at least a header long.
-        unsafe { start.cast::<Header>().write(copy) };
+        let start = copy.put_into(Block::allocate_movable(bytes));
         let rest = self.bytes(HEADER_BYTES, bytes - HEADER_BYTES);
         // SAFETY: the block is as long as the entry.
         let target = unsafe { start.as_ptr().add(HEADER_BYTES) };

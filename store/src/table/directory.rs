@@ -75,8 +75,8 @@ impl Directory {
             let Some(next) = segment.successor(place) else {
                 return true;
             };
-            // SAFETY: it is not retired while an entry names what it succeeded, as one did under the
-            // caller's guard.
+            // SAFETY: it is not retired while an entry names what it succeeded, as one did under
+            // the caller's guard.
             if unsafe { next.as_ref() }.depth > self.depth {
                 return true;
             }
