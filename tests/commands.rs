@@ -16,6 +16,8 @@ struct Facts {
     /// What is done with the keys of each place.
     uses: Vec<BTreeSet<String>>,
     categories: BTreeSet<String>,
+    /// What proxies may go by.
+    tips: BTreeSet<String>,
 }
 
 /// Flags that are about what we do not have (clusters, modules, keys of moving place) or that the
@@ -282,6 +284,7 @@ fn table(client: &mut RespClient) -> BTreeMap<String, Facts> {
             keys: [number(3), number(4), number(5)],
             uses: parts[8].elements().iter().map(uses).collect(),
             categories: parts[6].elements().iter().map(text).collect(),
+            tips: parts[7].elements().iter().map(text).collect(),
         };
         (text(&parts[0]), facts)
     });

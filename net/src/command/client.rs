@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use store::value::number::parse_integer;
 
-use super::Flag::{Admin, Loading, NoScript, Stale};
+use super::Flag::{Admin, AllSucceed, Loading, NoScript, Stale, ToAllNodes, Unsteady};
 use super::connection::printable;
 use super::{Body, Call, Command, Error, Family, Flag, dispatch, error, introspect};
 use crate::clients::Client;
@@ -14,6 +14,7 @@ use crate::users;
 
 const ADMIN: &[Flag] = &[Admin, NoScript, Loading, Stale];
 const PLAIN: &[Flag] = &[NoScript, Loading, Stale];
+const OF_ALL_NODES: &[Flag] = &[NoScript, Loading, Stale, ToAllNodes, AllSucceed];
 
 const fn subcommand(
     name: &'static str,
@@ -63,7 +64,13 @@ const SUBCOMMANDS: &[Command] = &[
     },
     Command {
         summary: "Describes this connection.",
-        ..subcommand("info", "", "6.2.0", PLAIN, info)
+        ..subcommand(
+            "info",
+            "",
+            "6.2.0",
+            &[NoScript, Loading, Stale, Unsteady],
+            info,
+        )
     },
     Command {
         summary: "Ends connections.",
@@ -83,7 +90,7 @@ const SUBCOMMANDS: &[Command] = &[
             "list",
             "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
             "2.4.0",
-            ADMIN,
+            &[Admin, NoScript, Loading, Stale, Unsteady],
             list,
         )
     },
@@ -109,13 +116,13 @@ const SUBCOMMANDS: &[Command] = &[
             "setinfo",
             "<LIB-NAME libname | LIB-VER libver>",
             "7.2.0",
-            PLAIN,
+            OF_ALL_NODES,
             setinfo,
         )
     },
     Command {
         summary: "Names this connection.",
-        ..subcommand("setname", "connection-name", "2.6.9", PLAIN, setname)
+        ..subcommand("setname", "connection-name", "2.6.9", OF_ALL_NODES, setname)
     },
     Command {
         summary: "Lets all clients go on.",

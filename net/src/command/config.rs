@@ -1,6 +1,6 @@
 //! CONFIG: the server's parameters, read and changed while it runs.
 
-use super::Flag::{Admin, Loading, NoScript, Stale};
+use super::Flag::{Admin, AllSucceed, Loading, NoScript, Stale, ToAllNodes};
 use super::{Body, Call, Command, Error, Family, Flag, error, introspect};
 use crate::config::{self, Invalid, Parameter};
 use crate::glob;
@@ -48,7 +48,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Lets INFO's counts begin anew.",
         since: "2.0.0",
         complexity: "O(1)",
-        flags: ADMIN,
+        flags: &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed],
         keys: &[],
         body: Body::Run(resetstat),
     },
@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Writes the parameters to the configuration file, which there is not.",
         since: "2.8.0",
         complexity: "O(1)",
-        flags: ADMIN,
+        flags: &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed],
         keys: &[],
         body: Body::Run(rewrite),
     },
@@ -68,7 +68,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Changes parameters, all or none.",
         since: "2.0.0",
         complexity: "O(N) where N is the number of parameters",
-        flags: ADMIN,
+        flags: &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed],
         keys: &[],
         body: Body::Run(set),
     },

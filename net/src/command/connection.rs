@@ -45,7 +45,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Answers PONG, or the message.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: &[Fast],
+            flags: &[Fast, ToAllShards, AllSucceed],
             keys: &[],
             body: Body::Run(ping),
         },

@@ -5,7 +5,7 @@ use store::value::same_value;
 use store::{Change, Draft, Entry};
 
 use super::Body::Run;
-use super::Flag::{Fast, Readonly, Write};
+use super::Flag::{Fast, Readonly, Unsteady, Write};
 use super::Keys::{At, For};
 use super::Use::Update;
 use super::{Args, Call, Command, Error, Family, error};
@@ -95,7 +95,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Tells how many milliseconds a key has left.",
             since: "2.6.0",
             complexity: "O(1)",
-            flags: &[Readonly, Fast],
+            flags: &[Readonly, Fast, Unsteady],
             keys: &[At(1)],
             body: Run(pttl),
         },
@@ -105,7 +105,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Tells how many seconds a key has left.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: &[Readonly, Fast],
+            flags: &[Readonly, Fast, Unsteady],
             keys: &[At(1)],
             body: Run(ttl),
         },

@@ -4,7 +4,7 @@ use store::value::hash::{Hash, HashEdit};
 use store::value::number::LongDouble;
 
 use super::Body::{Edit, Run};
-use super::Flag::{DenyOom, Fast, Readonly, Write};
+use super::Flag::{DenyOom, Fast, Readonly, Unordered, Unsteady, Write};
 use super::Keys::{At, For};
 use super::Use::{Delete, Insert, Look, Update};
 use super::collection::{self, Sample, ScanOptions};
@@ -56,7 +56,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Reads all fields of a hash with their values.",
             since: "2.0.0",
             complexity: "O(N) with N the number of fields",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[At(1)],
             body: Run(hgetall),
         },
@@ -86,7 +86,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists the fields of a hash.",
             since: "2.0.0",
             complexity: "O(N) with N the number of fields",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[At(1)],
             body: Run(hkeys),
         },
@@ -126,7 +126,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Reads fields of a hash at random.",
             since: "6.2.0",
             complexity: "O(N) with N the number of fields asked for",
-            flags: &[Readonly],
+            flags: &[Readonly, Unsteady],
             keys: &[At(1)],
             body: Run(hrandfield),
         },
@@ -136,7 +136,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists some fields of a hash with their values, and where to go on.",
             since: "2.8.0",
             complexity: "O(1) for a call, O(N) for all fields of the hash",
-            flags: &[Readonly],
+            flags: &[Readonly, Unsteady],
             keys: &[At(1)],
             body: Run(hscan),
         },
@@ -176,7 +176,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists the values of a hash.",
             since: "2.0.0",
             complexity: "O(N) with N the number of fields",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[At(1)],
             body: Run(hvals),
         },

@@ -1,6 +1,6 @@
 //! COMMAND: what the command table says about commands.
 
-use super::Flag::{Loading, Stale};
+use super::Flag::{Loading, Stale, Unordered};
 use super::dispatch::{self, Entry};
 use super::docs::docs;
 use super::{Body, Call, Command, Error, Family, Flag, Keys, Reply, Use, error, module};
@@ -14,7 +14,7 @@ pub(super) const FAMILY: Family = Family {
         summary: "Describes all commands.",
         since: "2.8.13",
         complexity: "O(N) where N is the number of commands",
-        flags: &[Loading, Stale],
+        flags: &[Loading, Stale, Unordered],
         keys: &[],
         body: Body::RunOrContainer(all, SUBCOMMANDS),
     }],
@@ -39,15 +39,22 @@ const fn subcommand(
     }
 }
 
+const fn unordered(command: Command) -> Command {
+    Command {
+        flags: &[Loading, Stale, Unordered],
+        ..command
+    }
+}
+
 const SUBCOMMANDS: &[Command] = &[
     subcommand("count", "", "Counts the commands.", "2.8.13", count),
-    subcommand(
+    unordered(subcommand(
         "docs",
         "[command-name [command-name ...]]",
         "Answers what is written about commands.",
         "7.0.0",
         docs,
-    ),
+    )),
     subcommand(
         "getkeys",
         "command [arg [arg ...]]",
@@ -69,20 +76,20 @@ const SUBCOMMANDS: &[Command] = &[
         "5.0.0",
         help_command,
     ),
-    subcommand(
+    unordered(subcommand(
         "info",
         "[command-name [command-name ...]]",
         "Describes commands.",
         "2.8.13",
         info,
-    ),
-    subcommand(
+    )),
+    unordered(subcommand(
         "list",
         "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
         "Names the commands.",
         "7.0.0",
         list,
-    ),
+    )),
 ];
 
 /// Explains the subcommands of `container`: each with its arguments, and what it does below.
@@ -198,8 +205,9 @@ fn write_info(reply: &mut Reply<'_>, entry: &Entry) {
     for category in categories {
         reply.simple(&format!("@{category}"));
     }
-    // Tips are for proxies of clusters: none.
-    reply.set(0);
+    let tips = command.flags.iter().filter(|flag| flag.is_tip());
+    reply.set(tips.clone().count());
+    tips.for_each(|tip| reply.bulk(tip.name().as_bytes()));
     reply.set(command.keys.len());
     command
         .keys
@@ -216,7 +224,8 @@ fn write_info(reply: &mut Reply<'_>, entry: &Entry) {
 }
 
 fn flags(command: &Command) -> Vec<&'static str> {
-    let mut flags: Vec<_> = command.flags.iter().map(|flag| flag.name()).collect();
+    let flags = command.flags.iter().filter(|flag| !flag.is_tip());
+    let mut flags: Vec<_> = flags.map(|flag| flag.name()).collect();
     if command.keys.iter().any(|keys| keys.are_counted()) {
         flags.push("movablekeys");
     }

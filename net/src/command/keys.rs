@@ -5,7 +5,9 @@ use store::value::{deep_copy, memory_bytes};
 use store::{Db, Draft, Kind};
 
 use super::Body::Run;
-use super::Flag::{DenyOom, Fast, Readonly, Write};
+use super::Flag::{
+    Combined, DenyOom, Fast, Readonly, Sum, ToAllShards, ToShardsOfKeys, Unsteady, Write,
+};
 use super::Keys::{At, For, From};
 use super::Use::{Create, Look, Overwrite, Read, Remove, Take};
 use super::{Args, Call, Command, Error, Family, error};
@@ -35,7 +37,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Removes keys, all at one moment.",
             since: "1.0.0",
             complexity: "O(N) with N the number of keys",
-            flags: &[Write],
+            flags: &[Write, ToShardsOfKeys, Sum],
             keys: &[For(
                 Remove,
                 &From {
@@ -52,7 +54,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Counts which of the keys are there; one named twice counts twice.",
             since: "1.0.0",
             complexity: "O(N) with N the number of keys",
-            flags: &[Readonly, Fast],
+            flags: &[Readonly, Fast, ToShardsOfKeys, Sum],
             keys: &[For(
                 Look,
                 &From {
@@ -79,7 +81,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Picks a key at random.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: &[Readonly],
+            flags: &[Readonly, ToAllShards, Combined, Unsteady],
             keys: &[],
             body: Run(randomkey),
         },
@@ -109,7 +111,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Marks keys as used just now and counts them.",
             since: "3.2.1",
             complexity: "O(N) with N the number of keys",
-            flags: &[Readonly, Fast],
+            flags: &[Readonly, Fast, ToShardsOfKeys, Sum],
             keys: &[For(
                 Look,
                 &From {
@@ -136,7 +138,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Removes keys, as DEL does: memory is always freed elsewhere.",
             since: "4.0.0",
             complexity: "O(N) with N the number of keys",
-            flags: &[Write, Fast],
+            flags: &[Write, Fast, ToShardsOfKeys, Sum],
             keys: &[For(
                 Remove,
                 &From {

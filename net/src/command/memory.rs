@@ -2,7 +2,7 @@
 
 use store::value::memory_bytes;
 
-use super::Flag::{Loading, Readonly, Stale};
+use super::Flag::{AllSucceed, Combined, Loading, Readonly, Stale, ToAllShards, Unsteady};
 use super::{Body, Call, Command, Error, Family, Keys, Use, error, introspect};
 use crate::account::{Account, ratio};
 use crate::process;
@@ -28,7 +28,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Says in words whether memory is in order.",
         since: "4.0.0",
         complexity: "O(1)",
-        flags: &[],
+        flags: &[Unsteady, ToAllShards, Combined],
         keys: &[],
         body: Body::Run(doctor),
     },
@@ -48,7 +48,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Tells what the allocators have.",
         since: "4.0.0",
         complexity: "O(1)",
-        flags: &[],
+        flags: &[Unsteady, ToAllShards, Combined],
         keys: &[],
         body: Body::Run(malloc_stats),
     },
@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Gives free memory back to the operating system.",
         since: "4.0.0",
         complexity: "O(N) where N is the number of free pages",
-        flags: &[],
+        flags: &[ToAllShards, AllSucceed],
         keys: &[],
         body: Body::Run(purge),
     },
@@ -68,7 +68,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Tells what takes memory, in figures.",
         since: "4.0.0",
         complexity: "O(1)",
-        flags: &[],
+        flags: &[Unsteady, ToAllShards, Combined],
         keys: &[],
         body: Body::Run(stats),
     },

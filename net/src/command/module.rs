@@ -3,7 +3,7 @@
 //! Clients and tools switch on what they find listed: commands, views, types.
 
 use super::Body::{Container, Run};
-use super::Flag::{Admin, Loading, NoScript, Stale};
+use super::Flag::{Admin, Loading, NoScript, Stale, Unordered};
 use super::{Call, Command, Error, Family, Reply, introspect};
 
 /// A module whose commands are here.
@@ -51,7 +51,7 @@ pub(super) const FAMILY: Family = Family {
                 summary: "Lists the modules whose commands are there.",
                 since: "4.0.0",
                 complexity: "O(N) with N modules",
-                flags: &[Admin, NoScript],
+                flags: &[Admin, NoScript, Unordered],
                 keys: &[],
                 body: Run(list),
             },

@@ -4,7 +4,7 @@ use store::Entry;
 use store::value::{Encoding, object_encoding};
 
 use super::Body::{Container, Run};
-use super::Flag::{Loading, Readonly, Stale};
+use super::Flag::{Loading, Readonly, Stale, Unsteady};
 use super::Keys::{At, For};
 use super::Use::Look;
 use super::{Call, Command, Error, Family};
@@ -32,7 +32,7 @@ pub(super) const FAMILY: Family = Family {
                 summary: "Names the representation of a value.",
                 since: "2.2.3",
                 complexity: "O(1)",
-                flags: &[Readonly],
+                flags: &[Readonly, Unsteady],
                 keys: &[For(Look, &At(2))],
                 body: Run(encoding),
             },
@@ -42,7 +42,7 @@ pub(super) const FAMILY: Family = Family {
                 summary: "Tells how often a key was used lately.",
                 since: "4.0.0",
                 complexity: "O(1)",
-                flags: &[Readonly],
+                flags: &[Readonly, Unsteady],
                 keys: &[For(Look, &At(2))],
                 body: Run(freq),
             },
@@ -62,7 +62,7 @@ pub(super) const FAMILY: Family = Family {
                 summary: "Tells how many seconds ago a key was last used.",
                 since: "2.2.3",
                 complexity: "O(1)",
-                flags: &[Readonly],
+                flags: &[Readonly, Unsteady],
                 keys: &[For(Look, &At(2))],
                 body: Run(idletime),
             },
@@ -72,7 +72,7 @@ pub(super) const FAMILY: Family = Family {
                 summary: "Tells how many keys share a value.",
                 since: "2.2.3",
                 complexity: "O(1)",
-                flags: &[Readonly],
+                flags: &[Readonly, Unsteady],
                 keys: &[For(Look, &At(2))],
                 body: Run(refcount),
             },

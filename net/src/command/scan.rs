@@ -3,7 +3,7 @@
 use store::value::number::parse_integer;
 
 use super::Body::Run;
-use super::Flag::Readonly;
+use super::Flag::{Combined, Readonly, ToAllShards, ToSome, Unordered, Unsteady};
 use super::keys::type_name;
 use super::{Call, Command, Error, Family, error};
 use crate::glob;
@@ -23,7 +23,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists all keys that match a pattern.",
             since: "1.0.0",
             complexity: "O(N) with N the number of keys in the database",
-            flags: &[Readonly],
+            flags: &[Readonly, ToAllShards, Unordered],
             keys: &[],
             body: Run(keys),
         },
@@ -33,7 +33,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists some keys, and where to go on.",
             since: "2.8.0",
             complexity: "O(1) for a call, O(N) for all keys of the database",
-            flags: &[Readonly],
+            flags: &[Readonly, Unsteady, ToSome, Combined],
             keys: &[],
             body: Run(scan),
         },

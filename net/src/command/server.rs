@@ -1,6 +1,9 @@
 //! Server commands: DBSIZE, FLUSHALL, FLUSHDB, INFO, LOLWUT, SHUTDOWN, SWAPDB, TIME.
 
-use super::Flag::{Admin, AllowBusy, Fast, Loading, NoMulti, NoScript, Readonly, Stale, Write};
+use super::Flag::{
+    Admin, AllSucceed, AllowBusy, Combined, Fast, Loading, NoMulti, NoScript, Readonly, Stale, Sum,
+    ToAllShards, Unsteady, Write,
+};
 use super::{Body, Call, Command, Error, Family, error, info};
 use crate::clock;
 
@@ -13,7 +16,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Counts the keys of the database.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: &[Readonly, Fast],
+            flags: &[Readonly, Fast, ToAllShards, Sum],
             keys: &[],
             body: Body::Run(dbsize),
         },
@@ -23,7 +26,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Removes all keys of all databases.",
             since: "1.0.0",
             complexity: "O(1); memory is freed in the background",
-            flags: &[Write],
+            flags: &[Write, ToAllShards, AllSucceed],
             keys: &[],
             body: Body::Run(flushall),
         },
@@ -33,7 +36,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Removes all keys of the database.",
             since: "1.0.0",
             complexity: "O(1); memory is freed in the background",
-            flags: &[Write],
+            flags: &[Write, ToAllShards, AllSucceed],
             keys: &[],
             body: Body::Run(flushdb),
         },
@@ -43,7 +46,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Describes the server and counts what it did.",
             since: "1.0.0",
             complexity: "O(1)",
-            flags: &[Loading, Stale],
+            flags: &[Loading, Stale, Unsteady, ToAllShards, Combined],
             keys: &[],
             body: Body::Run(info::info),
         },
@@ -83,7 +86,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Answers the time: seconds since 1970, and microseconds.",
             since: "2.6.0",
             complexity: "O(1)",
-            flags: &[Loading, Stale, Fast],
+            flags: &[Loading, Stale, Fast, Unsteady],
             keys: &[],
             body: Body::Run(time),
         },

@@ -8,7 +8,7 @@ use store::value::set::{self, Member, Set, SetBuilder, SetEdit};
 use store::{Change, Db, Draft};
 
 use super::Body::{Edit, Run};
-use super::Flag::{DenyOom, Fast, Readonly, Write};
+use super::Flag::{DenyOom, Fast, Readonly, Unordered, Unsteady, Write};
 use super::Keys::{At, Counted, For, From};
 use super::Use::{Delete, Insert, Look, Overwrite, Read, Take};
 use super::collection::{self, Sample, ScanOptions};
@@ -55,7 +55,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists the members of the first set that are in none of the others.",
             since: "1.0.0",
             complexity: "O(N) with N the number of members of all sets",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[ALL_KEYS],
             body: Run(sdiff),
         },
@@ -75,7 +75,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists the members that all sets have.",
             since: "1.0.0",
             complexity: "O(N*M) with N the members of the smallest set and M the number of sets",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[ALL_KEYS],
             body: Run(sinter),
         },
@@ -115,7 +115,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists the members of a set.",
             since: "1.0.0",
             complexity: "O(N) with N the number of members",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[At(1)],
             body: Run(smembers),
         },
@@ -145,7 +145,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Takes members out of a set at random.",
             since: "1.0.0",
             complexity: "O(N) with N the number of members asked for",
-            flags: &[Write, Fast],
+            flags: &[Write, Fast, Unsteady],
             keys: &[For(Take, &At(1))],
             body: Run(spop),
         },
@@ -155,7 +155,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Reads members of a set at random.",
             since: "1.0.0",
             complexity: "O(N) with N the number of members asked for",
-            flags: &[Readonly],
+            flags: &[Readonly, Unsteady],
             keys: &[At(1)],
             body: Run(srandmember),
         },
@@ -175,7 +175,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists some members of a set, and where to go on.",
             since: "2.8.0",
             complexity: "O(1) for a call, O(N) for all members of the set",
-            flags: &[Readonly],
+            flags: &[Readonly, Unsteady],
             keys: &[At(1)],
             body: Run(sscan),
         },
@@ -185,7 +185,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Lists the members that any of the sets has.",
             since: "1.0.0",
             complexity: "O(N) with N the number of members of all sets",
-            flags: &[Readonly],
+            flags: &[Readonly, Unordered],
             keys: &[ALL_KEYS],
             body: Run(sunion),
         },

@@ -5,7 +5,7 @@ use store::value::string::{self, Str};
 use store::{Change, Draft, Long, NewValue};
 
 use super::Body::Run;
-use super::Flag::{DenyOom, Fast, Readonly, Write};
+use super::Flag::{AllSucceed, DenyOom, Fast, Readonly, ToShardsOfKeys, Write};
 use super::Keys::{At, By, For, From};
 use super::Use::{Create, Insert, Look, Overwrite, Take, Update};
 use super::expire::redate;
@@ -154,7 +154,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Reads the strings at several keys, all at one moment.",
             since: "1.0.0",
             complexity: "O(N) with N the number of keys",
-            flags: &[Readonly, Fast],
+            flags: &[Readonly, Fast, ToShardsOfKeys],
             keys: &[From {
                 first: 1,
                 last: -1,
@@ -168,7 +168,7 @@ pub(super) const FAMILY: Family = Family {
             summary: "Sets several keys, all at one moment.",
             since: "1.0.1",
             complexity: "O(N) with N the number of keys",
-            flags: &[Write, DenyOom],
+            flags: &[Write, DenyOom, ToShardsOfKeys, AllSucceed],
             keys: &[For(
                 Overwrite,
                 &From {

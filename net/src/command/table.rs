@@ -79,9 +79,35 @@ pub(crate) enum Flag {
     Blocking,
     /// Concerns subscriptions.
     Pubsub,
+    // Tips, for proxies and clients of many servers: how replies compare, whom to send the
+    // command to, what to make of the replies
+    // (https://redis.io/docs/latest/develop/reference/command-tips/).
+    /// The same in another order is the same reply.
+    Unordered,
+    /// The reply differs from time to time, whatever the data are.
+    Unsteady,
+    /// To all nodes.
+    ToAllNodes,
+    /// To all that have keys of their own.
+    ToAllShards,
+    /// To those that have the keys, each with its own.
+    ToShardsOfKeys,
+    /// To those that the command's own rules say.
+    ToSome,
+    /// All have to succeed.
+    AllSucceed,
+    /// The numbers are added.
+    Sum,
+    /// The replies are put together as the command's own rules say.
+    Combined,
 }
 
 impl Flag {
+    /// Whether COMMAND INFO has it among the tips.
+    pub(crate) fn is_tip(self) -> bool {
+        self as u32 >= Flag::Unordered as u32
+    }
+
     /// As COMMAND INFO has it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -98,6 +124,15 @@ impl Flag {
             Flag::NoMulti => "no_multi",
             Flag::Blocking => "blocking",
             Flag::Pubsub => "pubsub",
+            Flag::Unordered => "nondeterministic_output_order",
+            Flag::Unsteady => "nondeterministic_output",
+            Flag::ToAllNodes => "request_policy:all_nodes",
+            Flag::ToAllShards => "request_policy:all_shards",
+            Flag::ToShardsOfKeys => "request_policy:multi_shard",
+            Flag::ToSome => "request_policy:special",
+            Flag::AllSucceed => "response_policy:all_succeeded",
+            Flag::Sum => "response_policy:agg_sum",
+            Flag::Combined => "response_policy:special",
         }
     }
 }
