@@ -1,6 +1,6 @@
 //! The server as its operators see it: INFO, CONFIG, TIME and the like.
 
-use tests::resp::{Lost, Reply};
+use tests::resp::{Lost, Reply, RespClient};
 use tests::{Subject, check};
 
 #[test]
@@ -49,8 +49,6 @@ fn config_reads_and_changes() {
         (integer) 2
         > OBJECT ENCODING h
         "hashtable"
-        > CONFIG SET timeout x
-        (error) ERR CONFIG SET failed (possibly related to argument 'timeout') - …
         > CONFIG SET nosuch 1
         (error) ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'
         > CONFIG SET timeout
@@ -61,6 +59,66 @@ fn config_reads_and_changes() {
         OK
         "#,
     );
+}
+
+fn refuses(client: &mut RespClient, (name, value, why): (&str, &str, &str)) {
+    let reply = client.call(&["CONFIG", "SET", name, value]);
+    let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+    assert_eq!(reply, Reply::Error(text.into_bytes()), "{name} {value}");
+}
+
+#[test]
+fn config_says_why_a_value_is_refused() {
+    const NO_INTEGER: &str = "argument couldn't be parsed into an integer";
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    for case in [
+        ("timeout", "x", NO_INTEGER),
+        ("timeout", "99999999999999999999", NO_INTEGER),
+        (
+            "timeout",
+            "-1",
+            "argument must be between 0 and 2147483647 inclusive",
+        ),
+        ("set-max-intset-entries", "2kb", NO_INTEGER),
+        (
+            "hash-max-listpack-value",
+            "x",
+            "argument must be a memory value",
+        ),
+        ("save", "sometimes", "Invalid save parameters"),
+        ("save", "900", "Invalid save parameters"),
+        ("appendonly", "sometimes", "argument must be 'yes' or 'no'"),
+    ] {
+        refuses(&mut client, case);
+    }
+    for nothing in [["save", ""], ["appendonly", "no"]] {
+        let reply = client.call(&[["CONFIG", "SET"], nothing].concat());
+        assert_eq!(reply, Reply::Status(b"OK".to_vec()), "{nothing:?}");
+    }
+}
+
+#[test]
+fn what_would_be_written_to_disk_is_refused() {
+    let subject = Subject::start();
+    if subject.is_peer() {
+        return;
+    }
+    let mut client = subject.resp();
+    for case in [
+        (
+            "save",
+            "900 1",
+            "argument must be empty: no snapshots are written",
+        ),
+        (
+            "appendonly",
+            "yes",
+            "argument must be 'no': writes are not logged",
+        ),
+    ] {
+        refuses(&mut client, case);
+    }
 }
 
 #[test]

@@ -81,6 +81,10 @@ pub(crate) enum Kind {
     Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A switch that stays off: nothing is written to disk so far.
+    NoLog,
+    /// When to write to disk, as `seconds changes` pairs: there are none so far.
+    NoSnapshots,
     /// Anything.
     Text,
 }
@@ -383,14 +387,14 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::Save,
         ("save", "save"),
-        Kind::Choice(&[""]),
+        Kind::NoSnapshots,
         "",
         "When to write to disk: never, so far; clients ask for it",
     ),
     mutable(
         Setting::Appendonly,
         ("appendonly", "appendonly"),
-        Kind::Choice(&["no"]),
+        Kind::NoLog,
         "no",
         "Whether to log writes to disk: no, so far; clients ask for it",
     ),
@@ -425,7 +429,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::SetMaxListpackValue,
         ("set_max_listpack_value", "set-max-listpack-value"),
-        ANY_BYTES,
+        ANY_COUNT,
         "64",
         "The longest member of a set that is called a listpack",
     ),
@@ -525,6 +529,8 @@ impl Parameter {
             Kind::Mode => parse_mode(text)?,
             Kind::Switch => u64::from(parse_switch(text)?),
             Kind::Choice(words) => parse_choice(text, words)?,
+            Kind::NoLog => check_no_log(text).map(|()| 0)?,
+            Kind::NoSnapshots => check_no_snapshots(text).map(|()| 0)?,
             Kind::Text => 0,
         };
         let text = match self.kind {
@@ -538,6 +544,8 @@ impl Parameter {
             Kind::Mode => format!("{number:o}"),
             Kind::Switch => if number == 1 { "yes" } else { "no" }.into(),
             Kind::Choice(words) => words[number as usize].into(),
+            Kind::NoLog => "no".into(),
+            Kind::NoSnapshots => String::new(),
             Kind::Text => text.into(),
         };
         Ok(Value { number, text })
@@ -559,7 +567,8 @@ where
 }
 
 fn parse_number(text: &str) -> Result<i128, Invalid> {
-    text.parse()
+    text.parse::<i64>()
+        .map(i128::from)
         .map_err(|_| Invalid("argument couldn't be parsed into an integer".into()))
 }
 
@@ -629,6 +638,29 @@ fn parse_switch(text: &str) -> Result<bool, Invalid> {
         "yes" => Ok(true),
         "no" => Ok(false),
         _ => Err(Invalid("argument must be 'yes' or 'no'".into())),
+    }
+}
+
+fn check_no_log(text: &str) -> Result<(), Invalid> {
+    match parse_switch(text)? {
+        false => Ok(()),
+        true => Err(Invalid(
+            "argument must be 'no': writes are not logged".into(),
+        )),
+    }
+}
+
+fn check_no_snapshots(text: &str) -> Result<(), Invalid> {
+    let numbers: Option<Vec<u32>> = text
+        .split_whitespace()
+        .map(|word| word.parse().ok())
+        .collect();
+    match numbers.as_deref().map(<[u32]>::as_chunks) {
+        Some(([], [])) => Ok(()),
+        Some((pairs, [])) if pairs.iter().all(|[seconds, _]| *seconds > 0) => Err(Invalid(
+            "argument must be empty: no snapshots are written".into(),
+        )),
+        _ => Err(Invalid("Invalid save parameters".into())),
     }
 }
 
