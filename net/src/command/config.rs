@@ -20,6 +20,7 @@ pub(super) const FAMILY: Family = Family {
 };
 
 const ADMIN: &[Flag] = &[Admin, NoScript, Loading, Stale];
+const OF_ALL_NODES: &[Flag] = &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed];
 
 const SUBCOMMANDS: &[Command] = &[
     Command {
@@ -48,7 +49,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Lets INFO's counts begin anew.",
         since: "2.0.0",
         complexity: "O(1)",
-        flags: &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed],
+        flags: OF_ALL_NODES,
         keys: &[],
         body: Body::Run(resetstat),
     },
@@ -58,7 +59,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Writes the parameters to the configuration file, which there is not.",
         since: "2.8.0",
         complexity: "O(1)",
-        flags: &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed],
+        flags: OF_ALL_NODES,
         keys: &[],
         body: Body::Run(rewrite),
     },
@@ -68,7 +69,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Changes parameters, all or none.",
         since: "2.0.0",
         complexity: "O(N) where N is the number of parameters",
-        flags: &[Admin, NoScript, Loading, Stale, ToAllNodes, AllSucceed],
+        flags: OF_ALL_NODES,
         keys: &[],
         body: Body::Run(set),
     },
