@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 
 /// A thread works for so long between two rests. Longer, and clients wait longer; shorter, and
-/// heavy commands take longer where others want the core: a tenth here, a third with 0.3 ms.
+/// heavy commands take longer where others want the core: a tenth with 1 ms, a third with 0.3.
 const WORK_BETWEEN_RESTS: Duration = Duration::from_micros(700);
 const REST: Duration = Duration::from_micros(20);
 
