@@ -170,21 +170,32 @@ fn evict_in_rounds(plan: &Plan, sizes: Sizes, limit_mb: u64) -> io::Result<Vec<V
             .map(|index| Full::new(index, &contenders[index], sizes, limit_mb))
             .collect::<io::Result<Vec<_>>>()?;
         for (pipeline, tallies) in PIPELINES.into_iter().zip(&mut tallies) {
-            let mut turns = all_full
-                .iter_mut()
-                .map(|full| Turns::new(full, pipeline))
-                .collect::<io::Result<Vec<_>>>()?;
-            for _ in 0..slices_per_round {
-                for turns in &mut turns {
-                    turns.take(&mut tallies[turns.full.index])?;
-                }
-            }
-            for turns in turns {
-                turns.count(&mut tallies[turns.full.index]);
-            }
+            evict_by_turns(&mut all_full, pipeline, slices_per_round, tallies)?;
         }
     }
     Ok(tallies)
+}
+
+/// Loads each server for so many slices, and adds to its contender's tally.
+fn evict_by_turns(
+    all_full: &mut [Full],
+    pipeline: usize,
+    slices: u128,
+    tallies: &mut [Tally],
+) -> io::Result<()> {
+    let mut all_turns = all_full
+        .iter_mut()
+        .map(|full| Turns::new(full, pipeline))
+        .collect::<io::Result<Vec<_>>>()?;
+    for _ in 0..slices {
+        for turns in &mut all_turns {
+            turns.take(&mut tallies[turns.full.index])?;
+        }
+    }
+    for turns in all_turns {
+        turns.count(&mut tallies[turns.full.index]);
+    }
+    Ok(())
 }
 
 /// A server that evicts.
