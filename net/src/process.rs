@@ -53,6 +53,7 @@ pub(crate) fn for_store() -> (store::memory::Process, u64) {
     let page_bytes = rustix::param::page_size() as u64;
     let process = store::memory::Process {
         resident_bytes: u64::saturating_sub(resident, files) * page_bytes,
+        file_bytes: files * page_bytes,
         allocated_bytes: allocator().allocated_bytes,
     };
     (process, free_pages() * page_bytes)

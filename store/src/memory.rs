@@ -13,9 +13,8 @@
 //! A block is *live* from allocation until it is retired, then *retired* until it is freed; both
 //! are *charged* against the memory limit. So is what the process takes beside the engine's own
 //! memory, which the store is told from time to time ([`note_process`]): the heap of connections
-//! and clients in full, and of what is resident for no reason known here (pages on their way back
-//! to the kernel, stacks) what exceeds an allowance, within a bound. Long buffers come and go
-//! faster than that: they are charged while they are there ([`LongBuffers`]).
+//! and clients in full, and of what is resident beside what exceeds an allowance. Long buffers come
+//! and go faster than that: they are charged while they are there ([`LongBuffers`]).
 //!
 //! *Physical* bytes are the same with whole slabs of the arena in the place of the blocks in them.
 //! Evicting lowers what is charged at once; what is physical falls when slabs are emptied
@@ -23,15 +22,19 @@
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering, fence};
 
 use crossbeam_utils::CachePadded;
 
+pub use self::beside::Process;
+pub(crate) use self::beside::note_process;
 pub use crate::arena::Extent;
 use crate::arena::{self, Mobility, Slots};
 use crate::reclaim;
 use crate::shadow;
 use crate::thread;
+
+mod beside;
 
 /// One heap block of plain memory: no destructor, known length.
 ///
@@ -481,56 +484,11 @@ struct Told {
     elsewhere: AtomicI64,
 }
 
-/// What the process takes beside the engine's memory, as far as it is charged.
-static BESIDE_BYTES: AtomicU64 = AtomicU64::new(0);
-
-/// What others had of the heap at the last note, but for long buffers. Only what two notes find
-/// counts: a client's short buffer of a moment is no reason to let keys go.
-static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(u64::MAX);
-
-/// What the operating system and the allocator say about the process.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Process {
-    /// In physical memory, without files that are only mapped.
-    pub resident_bytes: u64,
-    /// Handed out by the general allocator; 0 where that is not known.
-    pub allocated_bytes: u64,
-}
-
-/// What is charged against a limit of `limit_bytes` from now on beside the engine's own memory.
-/// Returns the bytes handed out to anybody.
-pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
-    let usage = usage();
-    let own = usage.bytes();
-    let heap = usage.heap_beside(process.allocated_bytes);
-    // The counts are not of one moment: the arena's may be the higher for a while.
-    let outside = (own + heap).saturating_sub(usage.arena_bytes);
-    let slack = process
-        .resident_bytes
-        .saturating_sub(outside + slab_bytes());
-    let excess = slack.saturating_sub((limit_bytes / SLACK_ALLOWED).max(SLACK_BYTES_ALLOWED));
-    let uncharged_heap = heap.saturating_sub(usage.buffer_bytes);
-    let last_heap = LAST_HEAP_BYTES.swap(uncharged_heap, Ordering::Relaxed);
-    let lasting_heap = uncharged_heap.min(last_heap);
-    let beside = lasting_heap + excess.min(own / EXCESS_CHARGED_MAX);
-    BESIDE_BYTES.store(beside, Ordering::Relaxed);
-    own + heap
-}
-
-/// This part of the limit may be resident for no known reason, free of charge: 1/64.
-const SLACK_ALLOWED: u64 = 64;
-/// ... and at least so many bytes: a huge page that is used in part, what threads keep at hand, and
-/// the general allocator's own holes.
-const SLACK_BYTES_ALLOWED: u64 = 4 << 20;
-/// No more than this part of the engine's own memory is charged for what is resident beyond that:
-/// 1/8. Under a limit of a few megabytes most of it is the process's, whatever is evicted.
-const EXCESS_CHARGED_MAX: u64 = 8;
-
 /// The bytes that count against the memory limit, to a step or two of each other thread: what this
 /// one writes counts at once, so that it evicts as steadily as it writes. A few loads of words that
 /// seldom change, or are the thread's own: cheap enough for every write.
 pub(crate) fn charged_bytes() -> u64 {
-    engine_bytes() + BESIDE_BYTES.load(Ordering::Relaxed)
+    engine_bytes() + beside::charged_bytes()
 }
 
 /// Whether what [`charged_bytes_under`] says of such a limit is exact.
@@ -544,7 +502,7 @@ pub(crate) fn charged_bytes_under(limit_bytes: u64) -> u64 {
     match is_exact_under(limit_bytes) {
         true => {
             let usage = usage();
-            usage.bytes() + usage.buffer_bytes + BESIDE_BYTES.load(Ordering::Relaxed)
+            usage.bytes() + usage.buffer_bytes + beside::charged_bytes()
         }
         false => charged_bytes(),
     }
@@ -572,7 +530,7 @@ pub(crate) fn charged() -> Charged {
     let elsewhere = own.elsewhere.now(&TOLD.elsewhere).max(0) as u64;
     Charged {
         arena: own.arena.now(&TOLD.arena).max(0) as u64,
-        elsewhere: elsewhere + BESIDE_BYTES.load(Ordering::Relaxed),
+        elsewhere: elsewhere + beside::charged_bytes(),
     }
 }
 
@@ -581,14 +539,14 @@ pub(crate) fn charged() -> Charged {
 /// for whatever may be evicted.
 pub(crate) fn lasting_bytes() -> u64 {
     let usage = usage();
-    usage.live_bytes + usage.buffer_bytes + BESIDE_BYTES.load(Ordering::Relaxed)
+    usage.live_bytes + usage.buffer_bytes + beside::charged_bytes()
 }
 
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given
 /// back to the kernel now. As exact as [`charged_bytes`], and as cheap.
 pub(crate) fn physical_bytes() -> u64 {
     let elsewhere = own().elsewhere.now(&TOLD.elsewhere).max(0) as u64;
-    elsewhere + BESIDE_BYTES.load(Ordering::Relaxed) + slab_bytes()
+    elsewhere + beside::charged_bytes() + slab_bytes()
 }
 
 /// What is charged of the arena, as exact as [`charged_bytes`].

@@ -308,6 +308,7 @@ fn what_clients_have_for_a_moment_lets_no_key_go() {
         let usage = store::memory::usage();
         store.note_process(Process {
             resident_bytes: 0,
+            file_bytes: 0,
             allocated_bytes: usage.bytes() - usage.arena_bytes + heap,
         });
     };
