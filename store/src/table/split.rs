@@ -21,6 +21,10 @@ impl<O: Occupant> Table<O> {
     /// Splits a segment, of which `place` is one of the places, or helps with what it is frozen
     /// for. Afterwards it has successors.
     pub(super) fn split(&self, segment: &Segment, place: u64, guard: &Guard) {
+        if segment.successors().is_some() {
+            // A look from before led here: a transaction may have thousands of them.
+            return;
+        }
         // SAFETY: a segment's origin lives as long as the segment.
         if let Some(origin) = unsafe { segment.origin.as_ref() } {
             // Else the other half of what was merged might be led here when this is gone.
