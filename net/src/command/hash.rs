@@ -207,10 +207,7 @@ fn set_fields(call: &mut Call<'_>, command: &str) -> Result<usize, Error> {
     call.heavy(pairs.len())?;
     edit(call, key, |edit| {
         edit.expect(pairs.len());
-        Ok(pairs
-            .iter()
-            .filter(|[field, value]| edit.set(field, value))
-            .count())
+        Ok(edit.set_all(pairs))
     })
 }
 
@@ -251,9 +248,7 @@ fn hdel(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
     let fields = call.args.rest();
     call.heavy(fields.len())?;
-    let removed = edit(call, key, |edit| {
-        Ok(fields.iter().filter(|field| edit.remove(field)).count())
-    })?;
+    let removed = edit(call, key, |edit| Ok(edit.remove_all(fields)))?;
     call.reply.count(removed);
     Ok(())
 }

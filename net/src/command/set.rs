@@ -219,7 +219,7 @@ fn sadd(call: &mut Call<'_>) -> Result<(), Error> {
     call.heavy(members.len())?;
     let added = edit(call, key, |edit| {
         edit.expect(members.len());
-        members.iter().filter(|member| edit.add(member)).count()
+        edit.add_all(members)
     })?;
     call.reply.count(added);
     Ok(())
@@ -229,9 +229,8 @@ fn srem(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
     let members = call.args.rest();
     call.heavy(members.len())?;
-    let removed = edit(call, key, |edit| {
-        members.iter().filter(|member| edit.remove(member)).count()
-    })?;
+    let members = members.iter().copied();
+    let removed = edit(call, key, |edit| edit.remove_all(members.clone()))?;
     call.reply.count(removed);
     Ok(())
 }

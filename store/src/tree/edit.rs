@@ -19,8 +19,8 @@ use crate::value::packed::{element_bytes, length_prefix};
 #[derive(Debug)]
 pub(crate) struct TreeEdit<'a, const ARITY: usize> {
     /// Invariant: every fresh block below is reached by exactly one fresh link, from a fresh node.
-    link: Option<Link>,
-    len: u64,
+    pub(super) link: Option<Link>,
+    pub(super) len: u64,
     pub(super) ledger: Ledger,
     _old: PhantomData<&'a ()>,
 }
@@ -94,6 +94,12 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             return false;
         };
         self.link = self.remove_below(link, hash_of(key), key);
+        self.lower();
+        true
+    }
+
+    /// Does without roots that have one child.
+    pub(super) fn lower(&mut self) {
         while let Some(link) = self.link {
             match self.ledger.node(link) {
                 Node::Inner(inner) if inner.len() == 1 => self.link = Some(inner.link(0)),
@@ -101,7 +107,6 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
             }
             self.ledger.discard(link);
         }
-        true
     }
 
     /// The changed tree, unless it is empty, and what it takes to publish it.
@@ -270,7 +275,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
         left
     }
 
-    fn is_small(&self, link: Link) -> bool {
+    pub(super) fn is_small(&self, link: Link) -> bool {
         match self.ledger.node(link) {
             Node::Leaf(items) => leaf_bytes(&[items]) < LEAF_BYTES_MIN,
             Node::Inner(inner) => inner.len() < FANOUT_MIN,
@@ -302,7 +307,7 @@ impl<'a, const ARITY: usize> TreeEdit<'a, ARITY> {
     }
 
     /// One node of two neighbours, if it would not be too large.
-    fn joined(&mut self, left: Slot, right: Slot) -> Option<Link> {
+    pub(super) fn joined(&mut self, left: Slot, right: Slot) -> Option<Link> {
         match (self.ledger.node(left.link), self.ledger.node(right.link)) {
             (Node::Leaf(left), Node::Leaf(right)) => {
                 let runs = [left, right];
@@ -414,7 +419,11 @@ pub(super) fn encode<const ARITY: usize>(
 }
 
 /// Where the element of a key stands in a leaf, or else where it would.
-fn place<const ARITY: usize>(items: Items<'_>, hash: u32, key: &[u8]) -> Result<usize, usize> {
+pub(super) fn place<const ARITY: usize>(
+    items: Items<'_>,
+    hash: u32,
+    key: &[u8],
+) -> Result<usize, usize> {
     let range = items.equal_range(hash);
     for at in range.clone() {
         match split::<ARITY>(items.bytes(at))[0].cmp(key) {

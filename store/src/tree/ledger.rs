@@ -57,6 +57,14 @@ impl Ledger {
         }
     }
 
+    /// The height of a node above the leaves.
+    pub(super) fn level(&self, link: Link) -> u8 {
+        match self.node(link) {
+            Node::Leaf(_) => 0,
+            Node::Inner(inner) => inner.level,
+        }
+    }
+
     /// Counts a new node.
     pub(super) fn made(&mut self, link: Link) -> Link {
         // SAFETY: the node was just made.
@@ -152,10 +160,7 @@ impl Ledger {
             Grown::One(link) => return link,
             Grown::Two(left, right) => (left, right),
         };
-        let level = match self.node(link) {
-            Node::Leaf(_) => 0,
-            Node::Inner(inner) => inner.level,
-        };
+        let level = self.level(link);
         let first = 0;
         let left = Slot { link, count, first };
         self.made_inner(level + 1, &[left, right])

@@ -8,13 +8,14 @@
 //! to 32 children and say below which child a hash belongs and how many elements each child has.
 //! Elements of one hash are never parted, so that hashes alone lead the way down.
 //!
-//! Four things follow from that order:
+//! Five things follow from that order:
 //!
 //! - random keys are compared as numbers, bytes only in the leaf;
 //! - a *scan* has the hash where it goes on for a cursor. No change of the tree moves an element
 //!   to another hash, so an element that is there all the time is visited;
 //! - two large sets are *merged* in one pass without a table of what was seen;
-//! - a result of such a merge comes in order, so that [`Builder`] makes its tree in linear time.
+//! - a result of such a merge comes in order, so that [`Builder`] makes its tree in linear time;
+//! - many changes, put in order, change each node once (`bulk`).
 //!
 //! Counts make the element number `n`, and with it a random one, a walk down.
 //!
@@ -59,6 +60,7 @@ use node::{Items, Link, Node};
 
 mod ahead;
 mod build;
+mod bulk;
 mod chunks;
 mod delta;
 mod drain;
@@ -69,6 +71,7 @@ mod node;
 
 pub(crate) use ahead::prefetch;
 pub(crate) use build::{Builder, build};
+pub(crate) use bulk::{MANY, are_surely_distinct};
 pub(crate) use chunks::{Chunks, ChunksEdit, Pieces};
 pub(crate) use delta::Delta;
 pub(crate) use drain::retire_tree;

@@ -641,6 +641,32 @@ pub(super) fn cut(runs: &[Items<'_>]) -> Option<usize> {
         .min_by_key(|&at: &usize| at.abs_diff(middle))
 }
 
+/// Where to cut the elements of `runs` so that each part fits in a leaf, all are about as long and
+/// no two elements of one hash are parted, whose part may be longer.
+pub(super) fn cuts(runs: &[Items<'_>]) -> Vec<usize> {
+    let bytes = leaf_bytes(runs);
+    let parts = bytes.div_ceil(LEAF_BYTES_MAX);
+    if parts == 1 {
+        return Vec::new();
+    }
+    let part_bytes = bytes / parts + HEADER_BYTES;
+    let elements = runs
+        .iter()
+        .flat_map(|run| (0..run.len()).map(|index| (run.hashes[index], run.weight(index))));
+    let mut cuts = Vec::with_capacity(parts);
+    let (mut bytes, mut last) = (HEADER_BYTES, None);
+    for (at, (hash, weight)) in elements.enumerate() {
+        let is_border = last.is_some_and(|last| last != hash);
+        if is_border && (bytes >= part_bytes || bytes + weight > LEAF_BYTES_MAX) {
+            cuts.push(at);
+            bytes = HEADER_BYTES;
+        }
+        bytes += weight;
+        last = Some(hash);
+    }
+    cuts
+}
+
 /// The elements of `runs` before number `at`, and the others.
 pub(super) fn parted<'a>(runs: &[Items<'a>], at: usize) -> [Vec<Items<'a>>; 2] {
     let mut parts = [Vec::new(), Vec::new()];

@@ -85,6 +85,22 @@ fn apply(edit: &mut TreeEdit<'_, 2>, model: &mut Model, step: (bool, u32, usize)
     assert_eq!(edit.len(), model.len());
 }
 
+/// What is put, and then what is removed, each at once.
+fn apply_all(edit: &mut TreeEdit<'_, 2>, model: &mut Model, steps: &[(bool, u32, usize)]) {
+    let keyed = |&(is_put, number, bytes): &_| (is_put, key_of(number), value_of(number, bytes));
+    let keyed: Vec<_> = steps.iter().map(keyed).collect();
+    let puts = || keyed.iter().filter(|(is_put, ..)| *is_put);
+    let removes = || keyed.iter().filter(|(is_put, ..)| !is_put);
+    edit.put_all(puts().map(|(_, key, value)| [&key[..], &value[..]]));
+    edit.remove_all(removes().map(|(_, key, _)| &key[..]));
+    for (_, key, value) in puts() {
+        model.insert((hash_of(key), key.clone()), value.clone());
+    }
+    for (_, key, _) in removes() {
+        model.remove(&(hash_of(key), key.clone()));
+    }
+}
+
 fn check(tree: Tree<'_, 2>, model: &Model) {
     assert_eq!(tree.len(), model.len());
     let found: Vec<_> = tree.iter().collect();
@@ -145,18 +161,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn versions_follow_the_model(edits in prop::collection::vec(steps(400, 150), 1..12)) {
+    fn versions_follow_the_model(
+        edits in prop::collection::vec((any::<bool>(), steps(400, 150)), 1..12),
+    ) {
         let before = memory::counted_here().0;
         let mut model = Model::new();
         let mut version: Option<Version> = None;
-        for (number, steps) in edits.into_iter().enumerate() {
+        for (number, (is_bulk, steps)) in edits.into_iter().enumerate() {
             let mut edit = match &version {
                 Some(version) => TreeEdit::of(version.0),
                 None => Builder::new().finish(),
             };
             let kept = model.clone();
-            for step in steps {
-                apply(&mut edit, &mut model, step);
+            if is_bulk {
+                apply_all(&mut edit, &mut model, &steps);
+            } else {
+                for step in steps {
+                    apply(&mut edit, &mut model, step);
+                }
             }
             check(edit.view(), &model);
             if let Some(version) = &version {
@@ -316,6 +338,50 @@ fn a_deep_tree_grows_and_shrinks_in_one_edit_and_in_many() {
     }
     assert!(version.is_none());
     assert_eq!(memory::counted_here().0, before);
+}
+
+#[test]
+fn many_at_once_make_trees_of_every_height() {
+    let before = memory::counted_here();
+    for (there, more) in [
+        (0, 9),
+        (1, 40_000),
+        (40_000, 9),
+        (1_000, 1_000),
+        (9_000, 90_000),
+    ] {
+        let mut edit = built(0..there);
+        let puts: Vec<_> = (there / 2..there + more)
+            .map(|number| (true, number, 1 + number as usize % 300))
+            .collect();
+        let entry =
+            |(hash, [key, value]): (u32, [&[u8]; 2])| ((hash, key.to_vec()), value.to_vec());
+        let mut model: Model = edit.view().iter().map(entry).collect();
+        apply_all(&mut edit, &mut model, &puts);
+        check(edit.view(), &model);
+        let removes = |numbers: std::ops::Range<u32>| -> Vec<_> {
+            numbers.map(|number| (false, number, 0)).collect()
+        };
+        for numbers in [there..there + 7, 0..there + more / 2, 0..there + more] {
+            apply_all(&mut edit, &mut model, &removes(numbers));
+            check(edit.view(), &model);
+            let live = memory::counted_here().0 - before.0;
+            assert_eq!(live as u64, edit.ledger.memory_bytes);
+        }
+        assert!(edit.link.is_none());
+    }
+    assert_eq!(memory::counted_here(), before);
+}
+
+#[test]
+fn a_member_that_is_there_is_no_change() {
+    let members: Vec<String> = (0..1_000).map(|number| format!("{number}")).collect();
+    let all = || members.iter().map(|member| [member.as_bytes()]);
+    let mut edit = build(all());
+    let link = edit.link;
+    edit.put_all(all());
+    edit.remove_all([&b"nobody"[..], b"none"].into_iter());
+    assert_eq!((edit.link, edit.len()), (link, 1_000));
 }
 
 #[test]

@@ -222,24 +222,49 @@ impl<'a> HashEdit<'a> {
 
     /// Sets a field; whether it is new.
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
+        self.put(field, value, false)
+    }
+
+    /// Sets a field, which `is_surely_new` or may be there; whether it is new.
+    fn put(&mut self, field: &[u8], value: &[u8], is_surely_new: bool) -> bool {
         self.changed = true;
-        let longest = field.len().max(value.len());
-        if longest > self.limits.hash_element_bytes_max {
-            self.called = Called::Hashtable;
-        }
+        self.note_longest(field.len().max(value.len()));
         self.make_room(packed::element_bytes(field.len()) + packed::element_bytes(value.len()));
         let is_new = match &mut self.state {
             State::Packed { len, bytes } => {
-                let is_new = set_packed(bytes, field, value);
+                let is_new = set_packed(bytes, field, value, is_surely_new);
                 *len += usize::from(is_new);
                 is_new
             }
             State::Tree(tree) => tree.put([field, value]),
         };
-        if self.len() > self.limits.hash_entries_max {
-            self.called = Called::Hashtable;
-        }
+        self.note_len();
         is_new
+    }
+
+    /// Sets fields as [`HashEdit::set`] does, one after the other; how many are new.
+    pub fn set_all(&mut self, pairs: &[[&[u8]; 2]]) -> usize {
+        let before = self.len();
+        let fields = pairs.iter().map(|[field, _]| *field);
+        let are_new = before == 0 && tree::are_surely_distinct(fields);
+        let element_bytes = |element: &&[u8]| packed::element_bytes(element.len());
+        let bytes = pairs.iter().flatten().map(element_bytes).sum();
+        if bytes > self.limits.packed_bytes_max {
+            self.make_room(bytes);
+        }
+        match &mut self.state {
+            State::Tree(tree) if pairs.len() >= tree::MANY => {
+                self.changed = true;
+                tree.put_all(pairs.iter().copied());
+                let longest = pairs.iter().flatten().map(|element| element.len()).max();
+                self.note_longest(longest.unwrap_or(0));
+                self.note_len();
+            }
+            _ => pairs.iter().for_each(|[field, value]| {
+                self.put(field, value, are_new);
+            }),
+        }
+        self.len() - before
     }
 
     /// Removes a field; whether it was there.
@@ -257,6 +282,21 @@ impl<'a> HashEdit<'a> {
         };
         self.changed |= was_there;
         was_there
+    }
+
+    /// Removes fields; how many were there.
+    pub fn remove_all(&mut self, fields: &[&[u8]]) -> usize {
+        let before = self.len();
+        match &mut self.state {
+            State::Tree(tree) if fields.len() >= tree::MANY => {
+                tree.remove_all(fields.iter().copied());
+                self.changed |= self.len() < before;
+            }
+            _ => fields.iter().for_each(|field| {
+                self.remove(field);
+            }),
+        }
+        before - self.len()
     }
 
     /// Adds `by` to a field's integer (0 if there is none); the sum.
@@ -316,6 +356,18 @@ impl<'a> HashEdit<'a> {
         Edited::Changed(NewValue::flat(Kind::Hash, Form::Plain, body))
     }
 
+    fn note_longest(&mut self, element_bytes: usize) {
+        if element_bytes > self.limits.hash_element_bytes_max {
+            self.called = Called::Hashtable;
+        }
+    }
+
+    fn note_len(&mut self) {
+        if self.len() > self.limits.hash_entries_max {
+            self.called = Called::Hashtable;
+        }
+    }
+
     /// Turns a packed hash into a tree when `bytes_more` could be too much for it.
     fn make_room(&mut self, bytes_more: usize) {
         let State::Packed { len, bytes } = &self.state else {
@@ -329,8 +381,11 @@ impl<'a> HashEdit<'a> {
 }
 
 /// Sets a field of a packed hash; whether it is new. The header is left as it was.
-fn set_packed(bytes: &mut Cow<'_, [u8]>, field: &[u8], value: &[u8]) -> bool {
-    let found = Packed::<2>::new(bytes).find(field).map(|found| found.span);
+fn set_packed(bytes: &mut Cow<'_, [u8]>, field: &[u8], value: &[u8], is_surely_new: bool) -> bool {
+    let found = match is_surely_new {
+        true => None,
+        false => Packed::<2>::new(bytes).find(field).map(|found| found.span),
+    };
     let field_bytes = packed::element_bytes(field.len());
     let bytes = packed::to_mut(bytes, field_bytes + packed::element_bytes(value.len()));
     match found {

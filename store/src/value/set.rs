@@ -11,7 +11,7 @@ use super::packed::{self, Called, Packed};
 use super::{Body, Edited, Encoding, Limits, NewValue, Origin, of_kind, of_tree, sample};
 use crate::entry::{Entry, Form, Kind};
 use crate::error::Error;
-use crate::tree::{self, Tree, TreeEdit, hash_of};
+use crate::tree::{self, Builder, Tree, TreeEdit, hash_of};
 
 mod algebra;
 mod build;
@@ -289,9 +289,15 @@ impl<'a> SetEdit<'a> {
 
     /// Adds a member; whether it is new.
     pub fn add(&mut self, member: &[u8]) -> bool {
-        if self.contains(member) {
-            return false;
+        let is_new = !self.contains(member);
+        if is_new {
+            self.add_new(member);
         }
+        is_new
+    }
+
+    /// Adds a member that is none yet.
+    fn add_new(&mut self, member: &[u8]) {
         self.changed = true;
         self.choose_encoding(member);
         self.make_room(member);
@@ -308,7 +314,31 @@ impl<'a> SetEdit<'a> {
                 tree.put([member]);
             }
         }
-        true
+    }
+
+    /// Adds members as [`SetEdit::add`] does; how many are new.
+    pub fn add_all(&mut self, members: &[&[u8]]) -> usize {
+        let before = self.len();
+        let are_new = before == 0 && tree::are_surely_distinct(members.iter().copied());
+        self.make_room_for_all(members);
+        for (at, member) in members.iter().enumerate() {
+            let rest = &members[at..];
+            // What it is called does not change any more.
+            let called = Called::Hashtable;
+            match &mut self.state {
+                State::Tree { called: is, tree } if *is == called && rest.len() >= tree::MANY => {
+                    tree.put_all(rest.iter().map(|member| [*member]));
+                    break;
+                }
+                _ if are_new => self.add_new(member),
+                _ => {
+                    self.add(member);
+                }
+            }
+        }
+        let added = self.len() - before;
+        self.changed |= added > 0;
+        added
     }
 
     /// Removes a member; whether it was one.
@@ -335,6 +365,21 @@ impl<'a> SetEdit<'a> {
         true
     }
 
+    /// Removes members; how many were.
+    pub fn remove_all<'m>(&mut self, members: impl ExactSizeIterator<Item = &'m [u8]>) -> usize {
+        let before = self.len();
+        match &mut self.state {
+            State::Tree { tree, .. } if members.len() >= tree::MANY => {
+                tree.remove_all(members);
+                self.changed |= self.len() < before;
+            }
+            _ => members.for_each(|member| {
+                self.remove(member);
+            }),
+        }
+        before - self.len()
+    }
+
     /// Removes random members, `count` of them or all there are, and returns them.
     pub fn pop(&mut self, count: usize) -> Vec<Vec<u8>> {
         let Some(view) = self.view() else {
@@ -346,9 +391,7 @@ impl<'a> SetEdit<'a> {
             self.state = State::Empty(1);
             return members;
         }
-        for member in &members {
-            self.remove(member);
-        }
+        self.remove_all(members.iter().map(|member| &member[..]));
         members
     }
 
@@ -442,6 +485,27 @@ impl<'a> SetEdit<'a> {
             called,
             bytes: packed.into(),
         };
+    }
+
+    /// Makes a tree of what is one in the end, but for members given twice.
+    fn make_room_for_all(&mut self, members: &[&[u8]]) {
+        let element_bytes = |member: &&[u8]| packed::element_bytes(member.len());
+        let bytes: usize = members.iter().map(element_bytes).sum();
+        if bytes <= self.limits.packed_bytes_max {
+            return;
+        }
+        let tree = match &self.state {
+            State::Empty(expected) => match first_called(&self.limits, *expected, members[0]) {
+                Called::Hashtable => Builder::new().finish(),
+                Called::Intset | Called::Listpack => return,
+            },
+            State::Packed { called, bytes } if *called == Called::Hashtable => {
+                tree::build(Packed::<1>::new(bytes).iter())
+            }
+            _ => return,
+        };
+        let called = Called::Hashtable;
+        self.state = State::Tree { called, tree };
     }
 
     /// Turns a set into a tree which a new `member` could make too large for a copy per change.

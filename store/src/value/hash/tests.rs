@@ -154,6 +154,60 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
+    fn fields_at_once_are_as_one_by_one(
+        batches in prop::collection::vec(
+            (any::<bool>(), prop::collection::vec((0u32..300, 0usize..99), 1..300)),
+            1..5,
+        ),
+    ) {
+        for limits in all_limits() {
+            let before = memory::counted_here().0;
+            let (mut by_one, mut at_once): (Option<Held>, Option<Held>) = (None, None);
+            for (is_set, fields) in &batches {
+                let text = |&(number, bytes): &_| (format!("f{number}"), "v".repeat(bytes));
+                let texts: Vec<(String, String)> = fields.iter().map(text).collect();
+                let pairs: Vec<[&[u8]; 2]> = texts
+                    .iter()
+                    .map(|(field, value)| [field.as_bytes(), value.as_bytes()])
+                    .collect();
+                let fields: Vec<&[u8]> = pairs.iter().map(|[field, _]| *field).collect();
+                let edit = |held: &Option<Held>| {
+                    HashEdit::new(held.as_ref().map(Held::entry), &limits).expect("a hash")
+                };
+                let (mut one, mut all) = (edit(&by_one), edit(&at_once));
+                let changed = match is_set {
+                    true => {
+                        one.expect(pairs.len());
+                        all.expect(pairs.len());
+                        let set = |[field, value]: &&[&[u8]; 2]| one.set(field, value);
+                        (pairs.iter().filter(set).count(), all.set_all(&pairs))
+                    }
+                    false => (
+                        fields.iter().filter(|field| one.remove(field)).count(),
+                        all.remove_all(&fields),
+                    ),
+                };
+                prop_assert_eq!(changed.0, changed.1);
+                prop_assert_eq!(one.is_emptied(), all.is_emptied());
+                let (one, all) = (one.finish(), all.finish());
+                prop_assert_eq!(std::mem::discriminant(&one), std::mem::discriminant(&all));
+                by_one = Held::after(by_one, one);
+                at_once = Held::after(at_once, all);
+                prop_assert_eq!(by_one.is_some(), at_once.is_some());
+                let (Some(one), Some(all)) = (&by_one, &at_once) else {
+                    continue;
+                };
+                prop_assert_eq!(encoding(one.entry()), encoding(all.entry()));
+                let hash = Hash::of(one.entry()).expect("a hash");
+                let model = hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+                check(Hash::of(all.entry()).expect("a hash"), &model);
+            }
+            drop((by_one, at_once));
+            prop_assert_eq!(memory::counted_here().0, before);
+        }
+    }
+
+    #[test]
     fn a_hash_is_a_map(
         edits in prop::collection::vec(
             prop::collection::vec((any::<bool>(), 0u8..60, 0usize..300), 1..40),

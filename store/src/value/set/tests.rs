@@ -267,6 +267,61 @@ fn algebra_over_all_sizes() {
 
 proptest! {
     #[test]
+    fn members_at_once_are_as_one_by_one(
+        batches in prop::collection::vec(
+            (any::<bool>(), prop::collection::vec((0i64..300, 0usize..9), 1..200)),
+            1..5,
+        ),
+        integers in any::<bool>(),
+    ) {
+        for limits in all_limits() {
+            let before = memory::counted_here().0;
+            let (mut by_one, mut at_once): (Option<Held>, Option<Held>) = (None, None);
+            for (is_add, members) in &batches {
+                let text = |&(number, kind): &(i64, usize)| match kind {
+                    0..5 if integers => number.to_string(),
+                    8 => format!("{number:0>300}"),
+                    _ => format!("m{number}"),
+                };
+                let texts: Vec<String> = members.iter().map(text).collect();
+                let members: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+                let edit = |held: &Option<Held>| {
+                    SetEdit::new(held.as_ref().map(Held::entry), &limits).expect("a set")
+                };
+                let (mut one, mut all) = (edit(&by_one), edit(&at_once));
+                let changed = match is_add {
+                    true => {
+                        one.expect(members.len());
+                        all.expect(members.len());
+                        let added = members.iter().filter(|member| one.add(member)).count();
+                        (added, all.add_all(&members))
+                    }
+                    false => (
+                        members.iter().filter(|member| one.remove(member)).count(),
+                        all.remove_all(members.iter().copied()),
+                    ),
+                };
+                prop_assert_eq!(changed.0, changed.1);
+                prop_assert_eq!(one.is_emptied(), all.is_emptied());
+                let (one, all) = (one.finish(), all.finish());
+                prop_assert_eq!(std::mem::discriminant(&one), std::mem::discriminant(&all));
+                by_one = Held::after(by_one, one);
+                at_once = Held::after(at_once, all);
+                prop_assert_eq!(by_one.is_some(), at_once.is_some());
+                let (Some(one), Some(all)) = (&by_one, &at_once) else {
+                    continue;
+                };
+                prop_assert_eq!(encoding(one.entry()), encoding(all.entry()));
+                let set = Set::of(one.entry()).expect("a set");
+                let model = set.iter().map(|member| member.to_vec()).collect();
+                check(Set::of(all.entry()).expect("a set"), &model);
+            }
+            drop((by_one, at_once));
+            prop_assert_eq!(memory::counted_here().0, before);
+        }
+    }
+
+    #[test]
     fn a_set_is_a_set(
         edits in prop::collection::vec(
             prop::collection::vec((any::<bool>(), -20i64..20, 0usize..4), 1..40),
