@@ -77,5 +77,5 @@ pub use eviction::{CacheOrder, Policy, small_queue_bytes};
 pub use expiry::Swept;
 pub use long::{Long, Received};
 pub use store::{Counts, Options, Store};
-pub use thread::{Lookups, take_lookups};
+pub use thread::{Lookups, forget_lookups_since, lookups, note_lookup, take_lookups};
 pub use value::NewValue;

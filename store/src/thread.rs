@@ -172,7 +172,32 @@ pub(crate) fn note_expired_lookup() {
     EXPIRED.set(EXPIRED.get() + 1);
 }
 
-/// What this thread's [`Db::read`](crate::Db::read)s found since the last call.
+/// Counts a lookup of a command that reads what it changes.
+pub fn note_lookup(is_there: bool) {
+    match is_there {
+        true => note_hit(),
+        false => note_miss(),
+    }
+}
+
+/// What lookups of this thread found since the last [`take_lookups`].
+#[inline(always)]
+pub fn lookups() -> Lookups {
+    Lookups {
+        hits: HITS.get(),
+        misses: MISSES.get(),
+        expired: EXPIRED.get(),
+    }
+}
+
+/// Lets those since `before` not count: what they were for is done again.
+pub fn forget_lookups_since(before: Lookups) {
+    HITS.set(before.hits);
+    MISSES.set(before.misses);
+    EXPIRED.set(before.expired);
+}
+
+/// What this thread's [`Db::read`](crate::Db::read)s and the like found since the last call.
 pub fn take_lookups() -> Lookups {
     Lookups {
         hits: HITS.take(),

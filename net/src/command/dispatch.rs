@@ -270,7 +270,10 @@ pub(crate) fn run(
     out: &mut Output,
     place: Place<'_>,
 ) -> Outcome {
-    let start = out.len();
+    let start = Start {
+        out_len: out.len(),
+        lookups: store::lookups(),
+    };
     let is_on_worker = matches!(place, Place::Worker);
     let (received, edits) = match place {
         Place::Connection(received) => (received, None),
@@ -305,9 +308,17 @@ pub(crate) fn run(
         return failed((error, false), (session, shared), (out, start), is_in_run);
     }
     if session.replies != Replies::On {
-        silence(session, start, out);
+        silence(session, start.out_len, out);
     }
     Outcome::Replied(false)
+}
+
+/// What there was before a request.
+#[derive(Clone, Copy)]
+struct Start {
+    /// Bytes of replies.
+    out_len: usize,
+    lookups: store::Lookups,
 }
 
 /// Ends a request that was not carried out, or rejected: with an error in the place of what it has
@@ -316,19 +327,21 @@ pub(crate) fn run(
 fn failed(
     (error, is_rejected): (Error, bool),
     (session, shared): (&mut Session, &Shared),
-    (out, start): (&mut Output, usize),
+    (out, start): (&mut Output, Start),
     is_in_run: bool,
 ) -> Outcome {
-    out.truncate(start);
+    let Start { out_len, lookups } = start;
+    out.truncate(out_len);
     let outcome = fail(error, is_rejected, Reply::new(out, session.version));
     if matches!(outcome, Outcome::Heavy | Outcome::Busy) {
+        store::forget_lookups_since(lookups);
         return outcome;
     }
     if !is_in_run {
-        note_error(shared, out.between(start, out.len()));
+        note_error(shared, out.between(out_len, out.len()));
     }
     if session.replies != Replies::On {
-        silence(session, start, out);
+        silence(session, out_len, out);
     }
     outcome
 }

@@ -270,7 +270,7 @@ fn to_seconds(milliseconds: u64) -> u64 {
 /// -2 where there is no key, -1 where it does not expire.
 fn reply_expiry(call: &mut Call<'_>, shown: impl Fn(u64) -> u64) -> Result<(), Error> {
     let key = call.args.word()?;
-    let answer = match call.db.peek(key).map(|entry| entry.expires_at_ms()) {
+    let answer = match call.db.inspect(key).map(|entry| entry.expires_at_ms()) {
         None => -2,
         Some(None) => -1,
         Some(Some(at_ms)) => i64::try_from(shown(at_ms)).unwrap_or(i64::MAX),

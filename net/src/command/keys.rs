@@ -2,7 +2,7 @@
 
 use store::value::number::parse_integer;
 use store::value::{deep_copy, memory_bytes};
-use store::{Db, Draft, Kind};
+use store::{Draft, Kind};
 
 use super::Body::Run;
 use super::Flag::{
@@ -153,37 +153,37 @@ pub(super) const FAMILY: Family = Family {
 };
 
 fn del(call: &mut Call<'_>) -> Result<(), Error> {
-    count_keys(call, |db, key| db.remove(key))
-}
-
-fn exists(call: &mut Call<'_>) -> Result<(), Error> {
-    count_keys(call, |db, key| Ok(db.peek(key).is_some()))
-}
-
-fn touch(call: &mut Call<'_>) -> Result<(), Error> {
-    count_keys(call, |db, key| Ok(db.read(key).is_some()))
-}
-
-/// Answers for how many of the keys `does` says yes, at one moment.
-fn count_keys<'c>(
-    call: &mut Call<'c>,
-    does: impl Fn(&Db<'c>, &[u8]) -> Result<bool, store::Error>,
-) -> Result<(), Error> {
     call.heavy(call.args.rest().len())?;
     let count = match call.args.rest() {
-        [key] => usize::from(does(&call.db, key)?),
+        [key] => usize::from(call.db.remove(key)?),
         keys => call.db.atomic(|db| {
             keys.iter()
-                .try_fold(0, |count, key| Ok(count + usize::from(does(db, key)?)))
+                .try_fold(0, |count, key| Ok(count + usize::from(db.remove(key)?)))
         })?,
     };
     call.reply.count(count);
     Ok(())
 }
 
+fn exists(call: &mut Call<'_>) -> Result<(), Error> {
+    let keys = call.args.rest().iter().copied();
+    call.heavy(keys.len())?;
+    let found = call.db.inspect_all(keys)?;
+    call.reply.count(found.iter().flatten().count());
+    Ok(())
+}
+
+fn touch(call: &mut Call<'_>) -> Result<(), Error> {
+    let keys = call.args.rest().iter().copied();
+    call.heavy(keys.len())?;
+    let found = call.db.read_all(keys)?;
+    call.reply.count(found.iter().flatten().count());
+    Ok(())
+}
+
 fn type_of(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
-    let found = call.db.peek(key);
+    let found = call.db.inspect(key);
     call.reply
         .simple(found.map_or("none", |entry| type_name(entry.kind())));
     Ok(())

@@ -135,7 +135,7 @@ fn refcount(call: &mut Call<'_>) -> Result<(), Error> {
 /// The entry at the key, without a trace in its idle time; replies null if there is none.
 fn look_up<'c>(call: &mut Call<'c>) -> Result<Option<Entry<'c>>, Error> {
     let key = call.args.word()?;
-    let found = call.db.peek(key);
+    let found = call.db.inspect(key);
     if found.is_none() {
         call.reply.null();
     }

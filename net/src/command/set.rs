@@ -278,11 +278,11 @@ fn smove(call: &mut Call<'_>) -> Result<(), Error> {
     let member = call.args.word()?;
     let limits = call.limits();
     let moved = call.db.atomic(|db| {
-        let from = db.read(source);
+        let from = db.peek(source);
         let Some(set) = Set::of_any(from)? else {
             return Ok(false);
         };
-        let to = db.read(destination);
+        let to = db.peek(destination);
         Set::of_any(to)?;
         if source == destination || !set.contains(member) {
             return Ok(set.contains(member));

@@ -300,7 +300,7 @@ fn set_with_options<'c>(call: &mut Call<'c>, key: &[u8], value: &'c [u8]) -> Res
     let options = Options::of_set(&mut call.args)?;
     let now_ms = call.db.now_ms();
     let expires_at_ms = options.expires_at_ms(now_ms, "set")?;
-    let (old, is_set) = call.db.update(key, |entry| {
+    let done = call.db.update(key, |entry| {
         let old = match options.returns_old {
             true => Str::of_any(entry)?,
             false => None,
@@ -322,7 +322,11 @@ fn set_with_options<'c>(call: &mut Call<'c>, key: &[u8], value: &'c [u8]) -> Res
             _ => Change::Put(Draft::new(call.string(value)).expiring(expires_at_ms)),
         };
         Ok((change, (old, true)))
-    })?;
+    });
+    if options.returns_old {
+        note_lookup(done.as_ref().map(|(old, _)| old.is_some()));
+    }
+    let (old, is_set) = done?;
     match (options.returns_old, is_set) {
         (true, _) => bulk_or_null(&mut call.reply, old),
         (false, true) => call.reply.ok(),
@@ -368,8 +372,9 @@ fn getset(call: &mut Call<'_>) -> Result<(), Error> {
     let old = call.db.update(key, |entry| {
         let old = Str::of_any(entry)?;
         Ok((Change::Put(Draft::new(call.string(value))), old))
-    })?;
-    bulk_or_null(&mut call.reply, old);
+    });
+    note_lookup(old.as_ref().map(Option::is_some));
+    bulk_or_null(&mut call.reply, old?);
     Ok(())
 }
 
@@ -377,9 +382,19 @@ fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
     let old = call
         .db
-        .update(key, |entry| Ok((Change::Remove, Str::of_any(entry)?)))?;
-    bulk_or_null(&mut call.reply, old);
+        .update(key, |entry| Ok((Change::Remove, Str::of_any(entry)?)));
+    note_lookup(old.as_ref().map(Option::is_some));
+    bulk_or_null(&mut call.reply, old?);
     Ok(())
+}
+
+/// Counts the lookup of a command that changes what it reads.
+fn note_lookup(read: Result<bool, &store::Error>) {
+    match read {
+        Ok(is_there) => store::note_lookup(is_there),
+        Err(store::Error::WrongType) => store::note_lookup(true),
+        Err(_) => {}
+    }
 }
 
 fn getex(call: &mut Call<'_>) -> Result<(), Error> {
@@ -401,8 +416,9 @@ fn getex(call: &mut Call<'_>) -> Result<(), Error> {
             Ok(change) => Ok((change, Ok(Some(old)))),
             Err(offload) => Ok((Change::Keep, Err(offload))),
         }
-    })??;
-    bulk_or_null(&mut call.reply, old);
+    });
+    note_lookup(old.as_ref().map(|old| !matches!(old, Ok(None))));
+    bulk_or_null(&mut call.reply, old??);
     Ok(())
 }
 

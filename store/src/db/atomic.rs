@@ -5,6 +5,7 @@ use crate::entry::{Entry, Meta};
 use crate::error::Error;
 use crate::sync::IS_MODEL;
 use crate::table::Key;
+use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::overlay::{Failure, Overlay};
 use crate::value::same_value;
@@ -24,6 +25,7 @@ impl<'g> Db<'g> {
             return body(self);
         }
         let mut ticket = None;
+        let lookups = thread::lookups();
         for attempt in 0.. {
             let inside = Db {
                 in_transaction: true,
@@ -41,7 +43,7 @@ impl<'g> Db<'g> {
             let result = body(&inside);
             match attempt.finish(result.is_ok()) {
                 Ok(()) => return result,
-                Err(Failure::Disturbed) => {}
+                Err(Failure::Disturbed) => thread::forget_lookups_since(lookups),
                 Err(Failure::Busy) => return Err(Error::Busy),
             }
         }

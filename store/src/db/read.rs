@@ -81,6 +81,34 @@ impl<'g> Db<'g> {
         &self,
         keys: impl Iterator<Item = &'k [u8]> + Clone,
     ) -> Result<Entries<'g>, Error> {
+        let mut entries = self.look_at_all(keys.clone())?;
+        for (entry, key) in entries.iter_mut().zip(keys) {
+            *entry = self.noted(key, *entry);
+        }
+        Ok(entries)
+    }
+
+    /// As [`Db::inspect`] for several keys, all at one moment.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub fn inspect_all<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+    ) -> Result<Entries<'g>, Error> {
+        let mut entries = self.look_at_all(keys)?;
+        for entry in &mut entries {
+            *entry = self.live(*entry);
+            thread::note_lookup(entry.is_some());
+        }
+        Ok(entries)
+    }
+
+    /// What stands at several keys at one moment, expired or not.
+    fn look_at_all<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+    ) -> Result<Entries<'g>, Error> {
         let attempts = match self.in_transaction {
             true => 0,
             false => ATTEMPTS_WITHOUT_TICKET,
@@ -92,14 +120,11 @@ impl<'g> Db<'g> {
                 ..self.scope()
             };
             let looked = scope.look_at_all(self.index, keys.clone(), |key| self.key(key));
-            if let Some(mut entries) = looked {
-                for (entry, key) in entries.iter_mut().zip(keys.clone()) {
-                    *entry = self.noted(key, *entry);
-                }
+            if let Some(entries) = looked {
                 return Ok(entries);
             }
         }
-        self.atomic(|db| Ok(keys.clone().map(|key| db.read(key)).collect()))
+        self.atomic(|db| Ok(keys.clone().map(|key| db.peek(key)).collect()))
     }
 
     /// What was found at a key, unless it has expired, with the use noted.
@@ -119,6 +144,13 @@ impl<'g> Db<'g> {
     }
 
     /// As [`Db::read`], without noting a use: for OBJECT, TYPE, TTL and the like.
+    pub fn inspect(&self, key: &[u8]) -> Option<Entry<'g>> {
+        let found = self.peek(key);
+        thread::note_lookup(found.is_some());
+        found
+    }
+
+    /// As [`Db::inspect`], and it is no lookup: for who is about to change it.
     pub fn peek(&self, key: &[u8]) -> Option<Entry<'g>> {
         self.peek_at(&self.key(key))
     }
