@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
+
 use super::NewValue;
 use super::string::{Str, StrEdit};
 use crate::error::Error;
@@ -50,6 +52,12 @@ pub fn count_ones(string: Str<'_>, range: Range<usize>) -> usize {
     whole - ones(first & !span.first_mask) - ones(last & !span.last_mask)
 }
 
+// The instructions for it are not in every processor of the kind that this is compiled for.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vpopcntdq",
+    "x86_64+avx2+popcnt",
+    "x86_64+popcnt"
+))]
 fn count_ones_in(bytes: &[u8]) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     let in_words: usize = words
