@@ -105,6 +105,8 @@ impl<'g> Db<'g> {
     }
 
     /// What stands at several keys at one moment, expired or not.
+    // Inlined, so that what is returned is not moved.
+    #[inline(always)]
     fn look_at_all<'k>(
         &self,
         keys: impl Iterator<Item = &'k [u8]> + Clone,

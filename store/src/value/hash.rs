@@ -226,6 +226,7 @@ impl<'a> HashEdit<'a> {
     }
 
     /// Sets a field, which `is_surely_new` or may be there; whether it is new.
+    #[inline(always)]
     fn put(&mut self, field: &[u8], value: &[u8], is_surely_new: bool) -> bool {
         self.changed = true;
         self.note_longest(field.len().max(value.len()));
@@ -243,7 +244,19 @@ impl<'a> HashEdit<'a> {
     }
 
     /// Sets fields as [`HashEdit::set`] does, one after the other; how many are new.
+    #[inline]
     pub fn set_all(&mut self, pairs: &[[&[u8]; 2]]) -> usize {
+        match pairs.len() < tree::MANY {
+            true => {
+                let is_new = |[field, value]: &&[&[u8]; 2]| self.set(field, value);
+                pairs.iter().filter(is_new).count()
+            }
+            false => self.set_many(pairs),
+        }
+    }
+
+    #[inline(never)]
+    fn set_many(&mut self, pairs: &[[&[u8]; 2]]) -> usize {
         let before = self.len();
         let fields = pairs.iter().map(|[field, _]| *field);
         let are_new = before == 0 && tree::are_surely_distinct(fields);
@@ -253,14 +266,14 @@ impl<'a> HashEdit<'a> {
             self.make_room(bytes);
         }
         match &mut self.state {
-            State::Tree(tree) if pairs.len() >= tree::MANY => {
+            State::Tree(tree) => {
                 self.changed = true;
                 tree.put_all(pairs.iter().copied());
                 let longest = pairs.iter().flatten().map(|element| element.len()).max();
                 self.note_longest(longest.unwrap_or(0));
                 self.note_len();
             }
-            _ => pairs.iter().for_each(|[field, value]| {
+            State::Packed { .. } => pairs.iter().for_each(|[field, value]| {
                 self.put(field, value, are_new);
             }),
         }
@@ -369,18 +382,26 @@ impl<'a> HashEdit<'a> {
     }
 
     /// Turns a packed hash into a tree when `bytes_more` could be too much for it.
+    #[inline(always)]
     fn make_room(&mut self, bytes_more: usize) {
-        let State::Packed { len, bytes } = &self.state else {
-            return;
-        };
-        let is_large = bytes.len() + bytes_more > self.limits.packed_bytes_max;
-        if is_large || *len == packed::GROUPS_MAX {
+        if let State::Packed { len, bytes } = &self.state
+            && (bytes.len() + bytes_more > self.limits.packed_bytes_max
+                || *len == packed::GROUPS_MAX)
+        {
+            self.become_tree();
+        }
+    }
+
+    #[cold]
+    fn become_tree(&mut self) {
+        if let State::Packed { bytes, .. } = &self.state {
             self.state = State::Tree(tree::build(Packed::<2>::new(bytes).iter()));
         }
     }
 }
 
 /// Sets a field of a packed hash; whether it is new. The header is left as it was.
+#[inline]
 fn set_packed(bytes: &mut Cow<'_, [u8]>, field: &[u8], value: &[u8], is_surely_new: bool) -> bool {
     let found = match is_surely_new {
         true => None,

@@ -317,7 +317,16 @@ impl<'a> SetEdit<'a> {
     }
 
     /// Adds members as [`SetEdit::add`] does; how many are new.
+    #[inline]
     pub fn add_all(&mut self, members: &[&[u8]]) -> usize {
+        match members.len() < tree::MANY {
+            true => members.iter().filter(|member| self.add(member)).count(),
+            false => self.add_many(members),
+        }
+    }
+
+    #[inline(never)]
+    fn add_many(&mut self, members: &[&[u8]]) -> usize {
         let before = self.len();
         let are_new = before == 0 && tree::are_surely_distinct(members.iter().copied());
         self.make_room_for_all(members);
