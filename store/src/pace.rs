@@ -30,6 +30,9 @@ pub fn begin() {
     IS_PACED.set(true);
 }
 
+/// Of keys that are looked at or changed, so many are a step.
+pub const KEYS_A_STEP: usize = 64;
+
 /// Between two steps.
 #[inline]
 pub fn step() {

@@ -511,12 +511,35 @@ fn what_visits_much_is_made_of_steps() {
         }
     });
     type Walk<'a> = &'a (dyn Fn(Db<'_>) + Sync);
-    let walks: [(&str, usize, Walk<'_>); 5] = [
+    let members: Vec<String> = (0..ELEMENTS)
+        .map(|number| format!("{number:016}"))
+        .collect();
+    let members: Vec<&[u8]> = members.iter().map(String::as_bytes).collect();
+    let walks: [(&str, usize, Walk<'_>); 8] = [
         ("members", STEPS_MIN, &|db| {
             let entry = db.read(b"s").expect("filled");
             assert_eq!(Set::of(entry).expect("a set").iter().count(), ELEMENTS);
         }),
         ("adding", STEPS_MIN, &|db| fill_set(db, b"other", ELEMENTS)),
+        ("adding at once", STEPS_MIN, &|db| {
+            let mut edit = SetEdit::new(None, &Limits::DEFAULT).expect("no entry");
+            edit.expect(members.len());
+            assert_eq!(edit.add_all(&members), ELEMENTS);
+            assert_eq!(edit.remove_all(members.iter().copied()), ELEMENTS);
+            let _ = db;
+        }),
+        ("writing many keys", 2 * KEYS / pace::KEYS_A_STEP, &|db| {
+            let put = |db: &Db<'_>| {
+                (0..KEYS).for_each(|number| set(*db, &format!("key {number}"), ""));
+                Ok(())
+            };
+            db.atomic(put).expect("nothing is busy");
+        }),
+        ("reading many keys", KEYS / pace::KEYS_A_STEP, &|db| {
+            let keys: Vec<String> = (0..KEYS).map(|number| format!("key {number}")).collect();
+            let all = db.read_all(keys.iter().map(String::as_bytes));
+            assert!(all.expect("nothing is busy").iter().all(Option::is_some));
+        }),
         ("keys", 1, &|db| {
             assert_eq!(db.scan(0, usize::MAX, |_| {}), 0);
         }),

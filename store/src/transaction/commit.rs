@@ -9,6 +9,7 @@ use super::{Descriptor, Ticket, Transaction};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::keyspace::{self, Keyspace, Root};
+use crate::pace;
 use crate::publish;
 use crate::reclaim::Guard;
 use crate::table::{Key, Look, Named, Occupied};
@@ -105,6 +106,10 @@ impl<'g> Scope<'g> {
         };
         match overlay.eager {
             None => {
+                if overlay.items.len().is_multiple_of(pace::KEYS_A_STEP) {
+                    // A rest here holds nobody up, ...
+                    pace::step();
+                }
                 let Sight { look, entry } = self.look(database, key);
                 item.seen = entry.map(Entry::address);
                 // SAFETY: the overlay is used and dropped under this guard.
@@ -346,10 +351,14 @@ impl<'g> Scope<'g> {
             // SAFETY: it is retired below.
             unsafe { transaction.as_ref() }.abort();
         }
-        for item in &mut items {
-            self.clear_slot(item, is_committed);
-            if let Some(write) = item.write.take() {
-                self.retire_write((item.database, item.seen), write, is_committed);
+        for items in items.chunks_mut(pace::KEYS_A_STEP) {
+            // ... nor one here: it is decided, so that others see what counts.
+            pace::step();
+            for item in items {
+                self.clear_slot(item, is_committed);
+                if let Some(write) = item.write.take() {
+                    self.retire_write((item.database, item.seen), write, is_committed);
+                }
             }
         }
         for block in garbage {

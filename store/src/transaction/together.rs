@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::commit::{Scope, Sight};
 use crate::entry::Entry;
+use crate::pace;
 use crate::table::Key;
 
 /// Room for so many keys is on the stack.
@@ -26,8 +27,14 @@ impl<'g> Scope<'g> {
         keys: impl Iterator<Item = &'k [u8]> + Clone,
         hashed: impl Fn(&'k [u8]) -> Key<'k>,
     ) -> Option<Entries<'g>> {
-        let look = |key| self.look(database, &hashed(key));
-        let sights: SmallVec<[Sight<'g>; KEYS_INLINE]> = keys.clone().map(look).collect();
+        let look = |(at, key): (usize, _)| {
+            if at % pace::KEYS_A_STEP == pace::KEYS_A_STEP - 1 {
+                pace::step();
+            }
+            self.look(database, &hashed(key))
+        };
+        let sights: SmallVec<[Sight<'g>; KEYS_INLINE]> =
+            keys.clone().enumerate().map(look).collect();
         // One key alone was there at some moment in any case.
         let is_one = sights.len() == 1;
         let holds_still = |(sight, key): (&Sight<'g>, _)| {

@@ -13,9 +13,12 @@ use super::edit::{TreeEdit, encode, place};
 use super::hash_of;
 use super::inner::{FANOUT_MAX, Slot};
 use super::node::{self, Items, Link, Node, Outside, allocate_leaf};
+use crate::pace;
 
 /// From so many changes on the order pays.
 pub(crate) const MANY: usize = 8;
+/// About so many are put in order together, which is one step.
+const PART: usize = 1 << 10;
 
 /// What is to become of a key.
 #[derive(Clone, Copy)]
@@ -281,33 +284,63 @@ pub(crate) fn are_surely_distinct<'k>(keys: impl ExactSizeIterator<Item = &'k [u
 fn in_order<'k, const ARITY: usize>(
     changes: impl Iterator<Item = (&'k [u8], Option<[&'k [u8]; ARITY]>)>,
 ) -> Vec<Change<'k, ARITY>> {
-    let change = |(key, group)| Change {
-        hash: hash_of(key),
-        key,
-        group,
+    let change = |(at, (key, group))| {
+        if at % PART == 0 {
+            pace::step();
+        }
+        Change {
+            hash: hash_of(key),
+            key,
+            group,
+        }
     };
-    let changes: Vec<_> = changes.map(change).collect();
+    let changes: Vec<_> = changes.enumerate().map(change).collect();
+    let parts = changes.len().div_ceil(PART);
+    let part_of =
+        |change: &Change<'_, ARITY>| (u64::from(change.hash) * parts as u64 >> u32::BITS) as usize;
+    let mut ends = vec![0; parts + 1];
+    for change in &changes {
+        ends[part_of(change) + 1] += 1;
+    }
+    // So far where each part starts, ...
+    (0..parts).for_each(|part| ends[part + 1] += ends[part]);
     // Numbers are sorted faster than changes are moved.
-    let mut order: Vec<_> = (0..)
-        .zip(&changes)
-        .map(|(at, change)| (change.hash, at))
-        .collect();
-    order.sort_unstable();
-    let mut ordered: Vec<_> = order
-        .iter()
-        .map(|&(_, at): &(u32, usize)| changes[at])
-        .collect();
-    for same in ordered.chunk_by_mut(|left, right| left.hash == right.hash) {
+    let mut order = vec![(0, 0); changes.len()];
+    for (at, change) in changes.iter().enumerate() {
+        let end = &mut ends[part_of(change)];
+        order[*end] = (change.hash, at as u32);
+        *end += 1;
+    }
+    // ... and now where it ends.
+    let mut ordered = Vec::with_capacity(changes.len());
+    let mut start = 0;
+    for &end in &ends[..parts] {
+        pace::step();
+        order[start..end].sort_unstable();
+        let in_order = order[start..end]
+            .iter()
+            .map(|&(_, at)| changes[at as usize]);
+        let mut part: Vec<_> = in_order.collect();
+        keep_last(&mut part);
+        ordered.append(&mut part);
+        start = end;
+    }
+    ordered
+}
+
+/// Of changes in the order of their hashes, and else in which they came, those that count, in the
+/// order of the tree.
+fn keep_last<const ARITY: usize>(changes: &mut Vec<Change<'_, ARITY>>) {
+    for same in changes.chunk_by_mut(|left, right| left.hash == right.hash) {
         same.sort_by_key(|change| change.key);
     }
-    ordered.dedup_by(|later, earlier| {
+    changes.dedup_by(|later, earlier| {
         let is_same = (later.hash, later.key) == (earlier.hash, earlier.key);
         if is_same {
             *earlier = *later;
         }
         is_same
     });
-    ordered
 }
 
 /// A place in a leaf where elements come or go.

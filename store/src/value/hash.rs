@@ -258,13 +258,15 @@ impl<'a> HashEdit<'a> {
     #[inline(never)]
     fn set_many(&mut self, pairs: &[[&[u8]; 2]]) -> usize {
         let before = self.len();
-        let fields = pairs.iter().map(|[field, _]| *field);
-        let are_new = before == 0 && tree::are_surely_distinct(fields);
         let element_bytes = |element: &&[u8]| packed::element_bytes(element.len());
         let bytes = pairs.iter().flatten().map(element_bytes).sum();
         if bytes > self.limits.packed_bytes_max {
             self.make_room(bytes);
         }
+        let fields = pairs.iter().map(|[field, _]| *field);
+        let are_new = before == 0
+            && matches!(self.state, State::Packed { .. })
+            && tree::are_surely_distinct(fields);
         match &mut self.state {
             State::Tree(tree) => {
                 self.changed = true;

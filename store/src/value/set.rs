@@ -328,8 +328,9 @@ impl<'a> SetEdit<'a> {
     #[inline(never)]
     fn add_many(&mut self, members: &[&[u8]]) -> usize {
         let before = self.len();
-        let are_new = before == 0 && tree::are_surely_distinct(members.iter().copied());
         self.make_room_for_all(members);
+        let are_new = matches!(self.state, State::Empty(_))
+            && tree::are_surely_distinct(members.iter().copied());
         for (at, member) in members.iter().enumerate() {
             let rest = &members[at..];
             // What it is called does not change any more.
