@@ -102,11 +102,10 @@ impl Admin {
             if buffer.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let seen = memchr::memchr_iter(b'\n', buffer).count() as u64;
-            let used = match seen <= lines {
-                true => buffer.len(),
-                false => return Err(io::Error::other("more came than was asked for")),
-            };
+            let ends = memchr::memchr_iter(b'\n', buffer).take(lines as usize);
+            let (seen, last) = ends.fold((0, 0), |(seen, _), end| (seen + 1, end + 1));
+            // What follows the last line is another answer.
+            let used = if seen < lines { buffer.len() } else { last };
             lines -= seen;
             self.stream.consume(used);
         }

@@ -21,6 +21,7 @@ mod grow;
 mod hits;
 mod hour;
 mod json;
+mod many;
 mod memcached;
 mod memory;
 mod shifts;
@@ -38,8 +39,8 @@ use structopt::StructOpt;
 /// Measures mayfly beside other servers.
 #[derive(Debug, StructOpt)]
 struct Options {
-    /// What to measure: cpu, memory, shifts, evict, flood, expire, stall, grow, garbage, threads,
-    /// hits, json, memcached; all of these when none is named; hour.
+    /// What to measure: cpu, many, memory, shifts, evict, flood, expire, stall, grow, garbage,
+    /// threads, hits, json, memcached; all of these when none is named; hour.
     #[structopt(long, use_delimiter = true)]
     mode: Vec<String>,
     /// Only servers whose names start with one of these.
@@ -88,8 +89,9 @@ const HOUR: &str = "hour";
 
 type Mode = fn(&Plan) -> io::Result<()>;
 
-const MODES: [(&str, Mode); 14] = [
+const MODES: [(&str, Mode); 15] = [
     ("cpu", cpu::measure),
+    ("many", many::measure),
     ("memory", memory::measure),
     ("shifts", shifts::measure),
     ("evict", evict::measure),

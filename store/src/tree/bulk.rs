@@ -296,8 +296,10 @@ fn in_order<'k, const ARITY: usize>(
     };
     let changes: Vec<_> = changes.enumerate().map(change).collect();
     let parts = changes.len().div_ceil(PART);
-    let part_of =
-        |change: &Change<'_, ARITY>| (u64::from(change.hash) * parts as u64 >> u32::BITS) as usize;
+    let part_of = |change: &Change<'_, ARITY>| {
+        let scaled = u64::from(change.hash) * parts as u64;
+        (scaled >> u32::BITS) as usize
+    };
     let mut ends = vec![0; parts + 1];
     for change in &changes {
         ends[part_of(change) + 1] += 1;
