@@ -30,6 +30,7 @@ use crate::shared::Shared;
 mod buffers;
 mod lookout;
 mod memcached;
+mod owned_words;
 mod resp;
 
 use buffers::{Input, READ_BYTES_MAX, READ_BYTES_OF_MANY, Spare};

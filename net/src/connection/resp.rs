@@ -11,6 +11,7 @@ use store::{Db, Received};
 
 use super::buffers::READ_BYTES_MIN;
 use super::lookout::Lookout;
+use super::owned_words::OwnedWords;
 use super::{BATCH_KEYS, BATCH_REQUESTS_MAX, Connection, End, Halt, SEND_BYTES, TURN_WORDS_MAX};
 use crate::clock::{self, Moment};
 use crate::command::Flag;
@@ -196,14 +197,14 @@ impl Connection {
         request: &Request,
         batch: Requests<'_, '_>,
     ) -> Result<(), End> {
-        let words: Vec<Vec<u8>> = batch.words(request).iter().map(|w| w.to_vec()).collect();
+        let words = OwnedWords::of(batch.words(request));
         let entry = request.entry;
         let shared = Arc::clone(&self.shared);
         let mut session = std::mem::take(&mut self.session);
         let mut output = std::mem::take(&mut self.output);
         let client = Arc::clone(&session.client);
         let job = move || {
-            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let words = words.all();
             let start = Moment::now();
             let outcome = loop {
                 match run_once(entry, &words, &mut session, &shared, &mut output) {
