@@ -157,6 +157,7 @@ fn del(call: &mut Call<'_>) -> Result<(), Error> {
     let count = match call.args.rest() {
         [key] => usize::from(call.db.remove(key)?),
         keys => call.db.atomic(|db| {
+            db.expect_keys(keys.len());
             keys.iter()
                 .try_fold(0, |count, key| Ok(count + usize::from(db.remove(key)?)))
         })?,

@@ -443,6 +443,7 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
     let pairs = pairs(call, "mset")?;
     call.heavy(pairs.len())?;
     call.db.atomic(|db| {
+        db.expect_keys(pairs.len());
         pairs
             .iter()
             .try_for_each(|[key, value]| db.put(key, Draft::new(call.string(value))))

@@ -50,6 +50,11 @@ impl<'g> Db<'g> {
         unreachable!("the loop has no end")
     }
 
+    /// Says that so many keys are about to be read or changed. Only inside [`Db::atomic`].
+    pub fn expect_keys(&self, keys: usize) {
+        self.overlay(|overlay| overlay.expect(keys));
+    }
+
     /// Moves the value at `from` to `to` (possibly of another database), with its metadata,
     /// without copying it, replacing what was there. Only inside [`Db::atomic`].
     ///

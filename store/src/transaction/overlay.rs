@@ -112,6 +112,14 @@ impl Overlay {
         }
     }
 
+    /// Makes room for so many keys.
+    pub(crate) fn expect(&mut self, keys: usize) {
+        self.items.reserve(keys);
+        if keys > ITEMS_SEARCHED_MAX && self.index.is_none() {
+            self.make_index(keys);
+        }
+    }
+
     /// Fails the attempt: its result will not count.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
@@ -147,13 +155,18 @@ impl Overlay {
         }
         self.items.push(item);
         if self.index.is_none() && self.items.len() > ITEMS_SEARCHED_MAX {
-            let mut index = HashMap::default();
-            for (at, item) in self.items.iter().enumerate() {
-                index.entry(item.hash).or_insert(at);
-            }
-            self.index = Some(index);
+            self.make_index(0);
         }
         at
+    }
+
+    /// With room for so many keys.
+    fn make_index(&mut self, keys: usize) {
+        let mut index = HashMap::with_capacity_and_hasher(keys, RandomState::default());
+        for (at, item) in self.items.iter().enumerate() {
+            index.entry(item.hash).or_insert(at);
+        }
+        self.index = Some(index);
     }
 
     /// Puts a descriptor where it stays.
