@@ -1,4 +1,4 @@
-//! The words of a request that is to be carried out after the buffer in which it came is used again.
+//! The words of a request that is carried out after the buffer in which it came is used again.
 
 /// Words, one behind the other in one allocation: there may be hundreds of thousands.
 pub(super) struct OwnedWords {
