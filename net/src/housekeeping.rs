@@ -287,6 +287,7 @@ fn evict_clients(shared: &Shared) {
     {
         sum -= bytes;
         client.kick.kick();
+        shared.stats.evicted_clients.add(1);
     }
 }
 

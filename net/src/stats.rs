@@ -23,7 +23,8 @@ impl Counter {
         self.count.store(before + count, Ordering::Relaxed);
     }
 
-    fn since_reset(&self) -> u64 {
+    /// How much was added since counting last began anew.
+    pub(crate) fn since_reset(&self) -> u64 {
         let count = self.count.load(Ordering::Relaxed);
         count.saturating_sub(self.base.load(Ordering::Relaxed))
     }
@@ -75,6 +76,8 @@ impl ThreadStats {
 #[derive(Debug)]
 pub(crate) struct Stats {
     threads: Vec<CachePadded<ThreadStats>>,
+    /// Connections ended because clients' buffers took too much: housekeeping's to count.
+    pub(crate) evicted_clients: Counter,
     /// Errors by their codes. Few, so that a lock does not matter.
     errors: Mutex<BTreeMap<String, u64>>,
 }
@@ -103,6 +106,7 @@ impl Stats {
         };
         Stats {
             threads: (0..threads).map(zeros).collect(),
+            evicted_clients: Counter::default(),
             errors: Mutex::default(),
         }
     }
@@ -147,6 +151,7 @@ impl Stats {
     /// Lets counting begin anew.
     pub(crate) fn reset(&self) {
         self.errors.lock().expect("no panic inside").clear();
+        self.evicted_clients.reset();
         for thread in &self.threads {
             let counters = [
                 &thread.commands,

@@ -73,6 +73,19 @@ impl Client {
         }
     }
 
+    /// The number that INFO has under a name.
+    fn info(&mut self, name: &str) -> u64 {
+        self.send("INFO everything\r\n");
+        let len: usize = self.line()[1..].trim_end().parse().expect("a length");
+        let mut text = vec![0; len];
+        self.0.read_exact(&mut text).expect("a text");
+        self.line();
+        let text = String::from_utf8_lossy(&text);
+        let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = fields.find(|(field, _)| *field == name).expect("a field");
+        value.parse().expect("a number")
+    }
+
     fn is_silent_for(&mut self, time: Duration) -> bool {
         self.0.set_read_timeout(Some(time)).expect("a timeout");
         let result = self.0.read(&mut [0]);
@@ -408,5 +421,8 @@ fn the_clients_with_the_largest_buffers_go_first() {
     assert_eq!(large.rest(), "");
     small.ask("PING\r\n", "+PONG\r\n");
     operator.ask("PING\r\n", "+PONG\r\n");
+    assert_eq!(operator.info("evicted_clients"), 1);
+    operator.ask("CONFIG RESETSTAT\r\n", "+OK\r\n");
+    assert_eq!(operator.info("evicted_clients"), 0);
     server.stop();
 }

@@ -257,6 +257,7 @@ fn stats(text: &mut Text<'_>) {
         ),
         ("expired_keys", counts.expired_keys),
         ("evicted_keys", counts.evicted_keys),
+        ("evicted_clients", stats.evicted_clients.since_reset()),
         ("keyspace_hits", stats.sum(|t| &t.hits)),
         ("keyspace_misses", stats.sum(|t| &t.misses)),
         ("total_error_replies", stats.sum(|t| &t.error_replies)),
