@@ -2,10 +2,10 @@
 //!
 //! The heap of connections and clients counts in full. Beside it some megabytes are resident for
 //! no reason known here (stacks, pages on their way back to the kernel, part of a huge page) or are
-//! the mapped executable: the process's *own*. So much as an allowance of it is free of charge, so
-//! that a limit is what keys and values may take, as in Redis; but that what is resident stays
-//! below the limit and a tenth, no more than a 16th of the limit is, from some 44 MB on. Under a
-//! lower limit that would leave keys too little.
+//! the mapped executable: the process's *own*. A few megabytes of it are free of charge, so that a
+//! limit is what keys and values may take, as in Redis, and what is resident stays well below the
+//! limit and a tenth, which a flood of long values needs for what is retired. Under a limit of less
+//! than some 50 MB to charge the rest would leave keys too little.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,14 +18,12 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 /// counts: a client's short buffer of a moment is no reason to let keys go.
 static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// This part of the limit may be resident for no known reason, free of charge, ...
-const UNKNOWN_PART: u64 = 64;
-/// ... and at least so many bytes, ...
-const UNKNOWN_BYTES: u64 = 4 << 20;
-/// ... and mapped files are, unless both are more than this part of the limit.
-const OWN_PART: u64 = 16;
-/// Up to this limit that does not matter; of what is above it a quarter is charged for it at most.
-const OWN_ALLOWED_UNDER_BYTES: u64 = 24 << 20;
+/// This part of the limit may be the process's own, free of charge, ...
+const OWN_PART: u64 = 64;
+/// ... and at least so many bytes.
+const OWN_BYTES: u64 = 4 << 20;
+/// Up to this limit mapped files are, too; of what is above it a quarter is charged for them at most.
+const FILES_ALLOWED_UNDER_BYTES: u64 = 24 << 20;
 /// No more than this part of the engine's own memory is charged for what is not allowed. Under a
 /// limit of a few megabytes most of it is the process's, whatever is evicted.
 const EXCESS_PART_MAX: u64 = 8;
@@ -67,10 +65,9 @@ pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
 
 /// What the process may have of its own, free of charge.
 fn own_bytes_allowed(file_bytes: u64, limit_bytes: u64) -> u64 {
-    let usual = file_bytes + (limit_bytes / UNKNOWN_PART).max(UNKNOWN_BYTES);
-    let most_charged = limit_bytes.saturating_sub(OWN_ALLOWED_UNDER_BYTES) / 4;
-    let least = usual.saturating_sub(most_charged);
-    (limit_bytes / OWN_PART).clamp(least, usual)
+    let charged_for_files_max = limit_bytes.saturating_sub(FILES_ALLOWED_UNDER_BYTES) / 4;
+    let files_allowed = file_bytes.saturating_sub(charged_for_files_max);
+    (limit_bytes / OWN_PART).max(OWN_BYTES) + files_allowed
 }
 
 #[cfg(test)]
@@ -80,15 +77,10 @@ mod tests {
     const MB: u64 = 1 << 20;
 
     #[test]
-    fn no_more_than_a_16th_of_the_limit_is_free_unless_that_is_little() {
+    fn mapped_files_are_free_under_small_limits() {
         let allowed = |megabytes| own_bytes_allowed(5 * MB, megabytes * MB);
-        for usual in [1, 10, 24, 144, 256] {
-            assert_eq!(allowed(usual), 9 * MB, "{usual}");
+        for (limit, megabytes) in [(1, 9), (24, 9), (32, 7), (44, 4), (256, 4), (1024, 16)] {
+            assert_eq!(allowed(limit), megabytes * MB, "{limit}");
         }
-        for strict in [48, 64, 128] {
-            assert_eq!(allowed(strict), strict * MB / 16, "{strict}");
-        }
-        assert_eq!(allowed(32), 7 * MB);
-        assert_eq!(allowed(1024), 21 * MB);
     }
 }
