@@ -17,7 +17,7 @@ use std::time::Duration;
 use store::Lookups;
 use store::memory::LongBuffers;
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::config::Setting;
 use crate::housekeeping;
 use crate::listen::Protocol;
@@ -51,8 +51,12 @@ const PAUSE_STEP: Duration = Duration::from_millis(5);
 /// How long a client with long requests waits when memory is overfull until it is looked at again,
 /// ...
 const FULL_STEP: Duration = Duration::from_millis(1);
-/// ... and how often.
+/// ... how often, ...
 const FULL_STEPS_MAX: u32 = 5;
+/// ... how often while there are keys that have to go, ...
+const RELIEF_STEPS_MAX: u32 = 100;
+/// ... and for how long at a time it lets some of them go itself.
+const RELIEF: Duration = Duration::from_micros(300);
 /// An empty output buffer keeps at most this much room.
 const IDLE_BYTES_MAX: usize = 64 << 10;
 
@@ -314,10 +318,14 @@ impl Connection {
     }
 
     /// Makes room for a read. Where much more is in memory than should be, what is long is read a
-    /// little later: until threads that hold up reclamation have run again.
+    /// little later: until threads that hold up reclamation have run again, and so many small keys
+    /// have gone as one large value takes the place of.
     async fn make_room(&mut self, bytes_needed: usize) {
-        for _ in 0..FULL_STEPS_MAX {
+        for step in 0..RELIEF_STEPS_MAX {
             if !self.input.will_grow(bytes_needed) || !self.shared.store.is_overfull() {
+                break;
+            }
+            if !self.relieve() && step >= FULL_STEPS_MAX {
                 break;
             }
             runtime::sleep(FULL_STEP).await;
@@ -325,6 +333,17 @@ impl Connection {
         self.input.make_room(bytes_needed);
         let now_ms = self.now_ms();
         self.input.charge(&self.shared.store, now_ms);
+    }
+
+    /// Evicts for a moment; whether there is more to do.
+    fn relieve(&self) -> bool {
+        let (start, now_ms) = (Moment::now(), self.now_ms());
+        while self.shared.store.relieve(now_ms) {
+            if start.elapsed() > RELIEF {
+                return true;
+            }
+        }
+        false
     }
 
     /// Waits for the next bytes, sending on meanwhile. Idle clients hold no buffers.
