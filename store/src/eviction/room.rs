@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Policy;
 use super::choose::ROUNDS_MAX;
 use super::ripeness::Ripeness;
+use crate::arena;
 use crate::compaction;
 use crate::db::Db;
 use crate::error::Error;
@@ -257,6 +258,9 @@ impl Store {
             return false;
         }
         let guard = self.pin();
+        if compaction::is_overfull(limit) {
+            compaction::press(&self.db(0, &guard, now_ms), arena::SLAB_BYTES as u64);
+        }
         let spared = spared_bytes(limit, memory::charged_bytes_under(limit), 0);
         let over = self.over_bytes(0, spared, &guard);
         if over == 0 {
