@@ -249,8 +249,8 @@ impl Store {
         limit > 0 && self.policy() != Policy::NoEviction && compaction::is_overfull(limit)
     }
 
-    /// Evicts for a little while if more is in memory than should be: for a periodic task.
-    /// Whether there is more to do.
+    /// Evicts for a little while, and empties slabs, if more is in memory than should be: for a
+    /// periodic task, and for who has to wait for it. Whether there is more to evict.
     pub fn relieve(&self, now_ms: u64) -> bool {
         const VICTIMS: usize = 64;
         let limit = self.memory_bytes_max();
