@@ -34,8 +34,8 @@
 //!   good, if the policy has such ([`Verdict`]); the rest moves, but for
 //!   the last entries of a class, for which there is no other slab. That is what makes room in time
 //!   when values of a megabyte follow on small ones, and far cheaper than to draw every victim.
-//! - *Overfull*: at a 40th above the limit a connection waits before it reads more that is long, and
-//!   evicts and empties slabs meanwhile, while there is anything to do ([`Store::relieve`]). A
+//! - *Overfull*: at a 40th above the limit a connection waits before it reads more that is long,
+//!   and evicts and empties slabs meanwhile, while there is anything to do ([`Store::relieve`]). A
 //!   large value takes the place of more small ones than one operation may take for it. And what
 //!   was retired and what was set aside wait for every guard: a thread that the kernel has stopped
 //!   holds all up, while another goes on to read gigabytes in a second.

@@ -22,7 +22,8 @@ static LAST_HEAP_BYTES: AtomicU64 = AtomicU64::new(u64::MAX);
 const OWN_PART: u64 = 64;
 /// ... and at least so many bytes.
 const OWN_BYTES: u64 = 4 << 20;
-/// Up to this limit mapped files are, too; of what is above it a quarter is charged for them at most.
+/// Up to this limit mapped files are, too; for them no more is charged than a quarter of what is
+/// above it.
 const FILES_ALLOWED_UNDER_BYTES: u64 = 24 << 20;
 /// No more than this part of the engine's own memory is charged for what is not allowed. Under a
 /// limit of a few megabytes most of it is the process's, whatever is evicted.
