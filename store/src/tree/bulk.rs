@@ -295,39 +295,43 @@ fn in_order<'k, const ARITY: usize>(
         }
     };
     let changes: Vec<_> = changes.enumerate().map(change).collect();
+    let (mut order, ends) = in_parts(&changes);
+    let mut ordered = Vec::with_capacity(changes.len());
+    let mut start = 0;
+    for end in ends {
+        pace::step();
+        let order = &mut order[start..end];
+        order.sort_unstable();
+        let mut part: Vec<_> = order.iter().map(|&(_, at)| changes[at as usize]).collect();
+        keep_last(&mut part);
+        ordered.append(&mut part);
+        start = end;
+    }
+    ordered
+}
+
+/// Hashes and numbers of changes, which are sorted faster than changes are moved, in parts of about
+/// [`PART`] of which each has lower hashes than the next; and where each part ends.
+fn in_parts<const ARITY: usize>(changes: &[Change<'_, ARITY>]) -> (Vec<(u32, u32)>, Vec<usize>) {
     let parts = changes.len().div_ceil(PART);
     let part_of = |change: &Change<'_, ARITY>| {
         let scaled = u64::from(change.hash) * parts as u64;
         (scaled >> u32::BITS) as usize
     };
-    let mut ends = vec![0; parts + 1];
-    for change in &changes {
-        ends[part_of(change) + 1] += 1;
+    let mut starts = vec![0; parts + 1];
+    for change in changes {
+        starts[part_of(change) + 1] += 1;
     }
-    // So far where each part starts, ...
-    (0..parts).for_each(|part| ends[part + 1] += ends[part]);
-    // Numbers are sorted faster than changes are moved.
+    (0..parts).for_each(|part| starts[part + 1] += starts[part]);
+    starts.truncate(parts);
+    let mut ends = starts;
     let mut order = vec![(0, 0); changes.len()];
     for (at, change) in changes.iter().enumerate() {
         let end = &mut ends[part_of(change)];
         order[*end] = (change.hash, at as u32);
         *end += 1;
     }
-    // ... and now where it ends.
-    let mut ordered = Vec::with_capacity(changes.len());
-    let mut start = 0;
-    for &end in &ends[..parts] {
-        pace::step();
-        order[start..end].sort_unstable();
-        let in_order = order[start..end]
-            .iter()
-            .map(|&(_, at)| changes[at as usize]);
-        let mut part: Vec<_> = in_order.collect();
-        keep_last(&mut part);
-        ordered.append(&mut part);
-        start = end;
-    }
-    ordered
+    (order, ends)
 }
 
 /// Of changes in the order of their hashes, and else in which they came, those that count, in the
