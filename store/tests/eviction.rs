@@ -477,3 +477,37 @@ fn large_values_find_room_among_small_ones() {
     let left = store.db(0, &store.pin(), 1).len();
     assert!((small / 8..small).contains(&left), "{left} of {small}");
 }
+
+/// A value of megabytes takes the place of more small ones than one operation may take for it.
+/// Whoever waits until memory is no longer overfull gets there by letting small ones go, and by
+/// emptying slabs.
+#[test]
+fn who_waits_for_room_makes_it() {
+    const LIMIT: u64 = 48 << 20;
+    const LARGE_BYTES: usize = 2_000_000;
+    const LARGE: usize = 16;
+    let _turn = turn();
+    let store = store(Policy::AllkeysLru);
+    store.set_memory_bytes_max(store.charged_bytes() + LIMIT);
+    each(&store, 1, 0..600_000, |db, number| {
+        put(db, number, 60, None).expect("room is made");
+    });
+    let mut was_overfull = false;
+    each(&store, 1, 1_000_000..1_000_000 + LARGE, |db, number| {
+        put(db, number, LARGE_BYTES, None).expect("room is made");
+    });
+    for _ in 0..100_000 {
+        if !store.is_overfull() {
+            break;
+        }
+        was_overfull = true;
+        if !store.relieve(1) {
+            reclaim::settle();
+        }
+    }
+    // Without the arena there are no slabs to empty.
+    if store::memory::arena().resident_bytes > 0 {
+        assert!(was_overfull, "there was nothing to wait for");
+        assert!(!store.is_overfull(), "{}", physical_bytes());
+    }
+}
