@@ -33,6 +33,14 @@ pub fn begin() {
 /// Of keys that are looked at or changed, so many are a step.
 pub const KEYS_A_STEP: usize = 64;
 
+/// Before key number `at` of many.
+#[inline]
+pub fn step_at(at: usize) {
+    if at.is_multiple_of(KEYS_A_STEP) {
+        step();
+    }
+}
+
 /// Between two steps.
 #[inline]
 pub fn step() {

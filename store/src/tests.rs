@@ -521,12 +521,11 @@ fn what_visits_much_is_made_of_steps() {
             assert_eq!(Set::of(entry).expect("a set").iter().count(), ELEMENTS);
         }),
         ("adding", STEPS_MIN, &|db| fill_set(db, b"other", ELEMENTS)),
-        ("adding at once", STEPS_MIN, &|db| {
+        ("adding at once", STEPS_MIN, &|_| {
             let mut edit = SetEdit::new(None, &Limits::DEFAULT).expect("no entry");
             edit.expect(members.len());
             assert_eq!(edit.add_all(&members), ELEMENTS);
             assert_eq!(edit.remove_all(members.iter().copied()), ELEMENTS);
-            let _ = db;
         }),
         ("writing many keys", 2 * KEYS / pace::KEYS_A_STEP, &|db| {
             let put = |db: &Db<'_>| {

@@ -456,6 +456,7 @@ fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
     let pairs = pairs(call, "msetnx")?;
     call.heavy(pairs.len())?;
     let is_set = call.db.atomic(|db| {
+        db.expect_keys(pairs.len());
         if pairs.iter().any(|[key, _]| db.peek(key).is_some()) {
             return Ok(false);
         }

@@ -106,10 +106,8 @@ impl<'g> Scope<'g> {
         };
         match overlay.eager {
             None => {
-                if overlay.items.len().is_multiple_of(pace::KEYS_A_STEP) {
-                    // A rest here holds nobody up, ...
-                    pace::step();
-                }
+                // A rest here holds nobody up, ...
+                pace::step_at(overlay.items.len());
                 let Sight { look, entry } = self.look(database, key);
                 item.seen = entry.map(Entry::address);
                 // SAFETY: the overlay is used and dropped under this guard.
@@ -351,14 +349,12 @@ impl<'g> Scope<'g> {
             // SAFETY: it is retired below.
             unsafe { transaction.as_ref() }.abort();
         }
-        for items in items.chunks_mut(pace::KEYS_A_STEP) {
+        for (at, item) in items.iter_mut().enumerate() {
             // ... nor one here: it is decided, so that others see what counts.
-            pace::step();
-            for item in items {
-                self.clear_slot(item, is_committed);
-                if let Some(write) = item.write.take() {
-                    self.retire_write((item.database, item.seen), write, is_committed);
-                }
+            pace::step_at(at);
+            self.clear_slot(item, is_committed);
+            if let Some(write) = item.write.take() {
+                self.retire_write((item.database, item.seen), write, is_committed);
             }
         }
         for block in garbage {

@@ -114,7 +114,7 @@ impl Overlay {
 
     /// Makes room for so many keys.
     pub(crate) fn expect(&mut self, keys: usize) {
-        self.items.reserve(keys);
+        self.items.reserve(keys.max(ITEMS_EXPECTED));
         if keys > ITEMS_SEARCHED_MAX && self.index.is_none() {
             self.make_index(keys);
         }

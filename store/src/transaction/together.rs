@@ -28,9 +28,7 @@ impl<'g> Scope<'g> {
         hashed: impl Fn(&'k [u8]) -> Key<'k>,
     ) -> Option<Entries<'g>> {
         let look = |(at, key): (usize, _)| {
-            if at % pace::KEYS_A_STEP == pace::KEYS_A_STEP - 1 {
-                pace::step();
-            }
+            pace::step_at(at);
             self.look(database, &hashed(key))
         };
         let sights: SmallVec<[Sight<'g>; KEYS_INLINE]> =

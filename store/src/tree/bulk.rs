@@ -285,9 +285,7 @@ fn in_order<'k, const ARITY: usize>(
     changes: impl Iterator<Item = (&'k [u8], Option<[&'k [u8]; ARITY]>)>,
 ) -> Vec<Change<'k, ARITY>> {
     let change = |(at, (key, group))| {
-        if at % PART == 0 {
-            pace::step();
-        }
+        pace::step_at(at);
         Change {
             hash: hash_of(key),
             key,
