@@ -1,8 +1,8 @@
 //! What one command on many keys, members or fields costs the server.
 //!
-//! Each server is given the same commands, one at a time on one connection, after those that make
-//! what they work on. The figure is the CPU time per key, member or field, less what the server
-//! takes while nothing is asked of it, the least of some rounds.
+//! Each server is given the same commands on one connection, up to 16 at a time, after those that
+//! make what they work on. The figure is the CPU time per key, member or field, less what the
+//! server takes while nothing is asked of it, the least of some rounds.
 
 use std::io;
 use std::thread::sleep;
@@ -81,8 +81,8 @@ pub(crate) fn measure(plan: &Plan) -> io::Result<()> {
     }
     println!(
         "Server CPU nanoseconds per key, member or field, in commands on so many of them \
-         (servers on core {SERVER_CORE}, load on core {LOAD_CORE}, one connection; keys and \
-         elements of 16 bytes, values of 8; all there are the first time a command makes them, \
+         (servers on core {SERVER_CORE}, load on core {LOAD_CORE}, one connection, up to \
+         16 commands at a time; keys and elements of 16 bytes, values of 8; what is made is new, \
          {ELEMENTS} in all):\n\n{table}"
     );
     Ok(())
