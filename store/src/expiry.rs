@@ -77,13 +77,18 @@ impl Store {
         }
         swept.segments += 1;
         let mut due: SmallVec<[Entry<'_>; 64]> = SmallVec::new();
+        let (mut ttls_ms, mut live) = (0u64, 0);
         table.visit_expiring(place, &guard, |occupied| {
             let entry = keyspace::entry_of(occupied, &guard);
             swept.visited += 1;
             if entry.is_expired(now_ms) {
                 due.push(entry);
+            } else if let Some(at_ms) = entry.expires_at_ms() {
+                ttls_ms = ttls_ms.saturating_add(at_ms - now_ms);
+                live += 1;
             }
         });
+        db.database().note_ttls(ttls_ms, live);
         for entry in due {
             let bytes = value::memory_bytes(entry) as u64;
             if db.take_expired(entry) {

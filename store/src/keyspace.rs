@@ -33,6 +33,8 @@ pub(crate) struct Database {
     pub(crate) expiring: Count,
     /// Where those are.
     pub(crate) expiring_regions: Regions,
+    /// How long those have left on average, as sweeps see it; see [`Database::note_ttls`].
+    mean_ttl_ms: AtomicU64,
     /// Where shrinking goes on.
     pub(crate) shrink_place: AtomicU64,
 }
@@ -45,6 +47,7 @@ impl Database {
             keys: Count::default(),
             expiring: Count::default(),
             expiring_regions: Regions::default(),
+            mean_ttl_ms: AtomicU64::new(0),
             shrink_place: AtomicU64::new(0),
         }
     }
@@ -56,6 +59,27 @@ impl Database {
         let old_expires = old.is_some_and(Entry::expires);
         if new.is_some() != old.is_some() || new_expires != old_expires {
             self.count_change((old, old_expires), (new, new_expires));
+        }
+    }
+
+    /// A sweep has seen `seen` keys that have so many milliseconds left in sum. They weigh in the
+    /// mean as they do among all keys with an expiry, so that a whole round makes it that of all.
+    pub(crate) fn note_ttls(&self, sum_ms: u64, seen: usize) {
+        if seen == 0 {
+            return;
+        }
+        let mean_ms = self.mean_ttl_ms.load(Ordering::Relaxed) as f64;
+        let weight = (seen as f64 / self.expiring.sum().max(1) as f64).min(1.0);
+        let mean_ms = mean_ms + (sum_ms as f64 / seen as f64 - mean_ms) * weight;
+        // Of two sweeps at a time one may be lost.
+        self.mean_ttl_ms.store(mean_ms as u64, Ordering::Relaxed);
+    }
+
+    /// How many milliseconds the keys with an expiry have left on average, roughly; 0 without any.
+    pub(crate) fn mean_ttl_ms(&self) -> u64 {
+        match self.expiring.sum() {
+            0 => 0,
+            _ => self.mean_ttl_ms.load(Ordering::Relaxed),
         }
     }
 

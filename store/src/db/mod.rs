@@ -162,6 +162,12 @@ impl<'g> Db<'g> {
         self.database().expiring.sum()
     }
 
+    /// How many milliseconds keys with an expiry have left on average, as the last sweeps saw it;
+    /// 0 without any.
+    pub fn mean_ttl_ms(&self) -> u64 {
+        self.database().mean_ttl_ms()
+    }
+
     #[inline(always)]
     fn present(&self) -> Present {
         Present {

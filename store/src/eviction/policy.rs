@@ -8,15 +8,6 @@ use crate::usage::Noting;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Policy {
-    /// Nothing: writes that may grow are refused.
-    #[default]
-    NoEviction = 0,
-    /// What was used longest ago.
-    AllkeysLru,
-    /// What is used least.
-    AllkeysLfu,
-    /// Anything.
-    AllkeysRandom,
     /// Of the keys with an expiry, what was used longest ago.
     VolatileLru,
     /// Of the keys with an expiry, what is used least.
@@ -25,6 +16,15 @@ pub enum Policy {
     VolatileRandom,
     /// Of the keys with an expiry, what expires next.
     VolatileTtl,
+    /// What was used longest ago.
+    AllkeysLru,
+    /// What is used least.
+    AllkeysLfu,
+    /// Anything.
+    AllkeysRandom,
+    /// Nothing: writes that may grow are refused.
+    #[default]
+    NoEviction,
     /// What is the least loss to the hit ratio: two queues or the last use, whichever misses less;
     /// see [`crate::eviction`].
     CacheMode,
@@ -33,27 +33,27 @@ pub enum Policy {
 impl Policy {
     /// All of them, each at its number.
     pub const ALL: [Policy; 9] = [
-        Policy::NoEviction,
-        Policy::AllkeysLru,
-        Policy::AllkeysLfu,
-        Policy::AllkeysRandom,
         Policy::VolatileLru,
         Policy::VolatileLfu,
         Policy::VolatileRandom,
         Policy::VolatileTtl,
+        Policy::AllkeysLru,
+        Policy::AllkeysLfu,
+        Policy::AllkeysRandom,
+        Policy::NoEviction,
         Policy::CacheMode,
     ];
 
-    /// What clients call them, in the order of [`Policy::ALL`].
+    /// What clients call them, in the order of [`Policy::ALL`], which is that of Redis's error.
     pub const NAMES: [&'static str; 9] = [
-        "noeviction",
-        "allkeys-lru",
-        "allkeys-lfu",
-        "allkeys-random",
         "volatile-lru",
         "volatile-lfu",
         "volatile-random",
         "volatile-ttl",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "noeviction",
         "cache_mode",
     ];
 
