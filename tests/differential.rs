@@ -17,6 +17,7 @@
 mod commands;
 mod compare;
 mod grammar;
+mod info;
 mod lookups;
 mod memcached;
 mod redis;

@@ -193,6 +193,61 @@ fn info_tells_how_often_and_how_long_commands_ran() {
 }
 
 #[test]
+fn info_tells_how_the_times_of_commands_are_distributed() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let latencies = |client: &mut RespClient| {
+        let reply = client.call(&["INFO", "latencystats"]);
+        let text = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+        let line = text.lines().find(|line| line.contains("_usec_get:"));
+        line.map(str::to_owned)
+    };
+    client.call(&["CONFIG", "RESETSTAT"]);
+    assert_eq!(latencies(&mut client), None);
+    (0..20).for_each(|_| drop(client.call(&["GET", "k"])));
+    let line = latencies(&mut client).expect("GET was called");
+    let fields: Vec<(&str, f64)> = line
+        .trim_start_matches("latency_percentiles_usec_get:")
+        .split(',')
+        .filter_map(|field| field.split_once('='))
+        .map(|(name, usec)| (name, usec.parse().expect("a number")))
+        .collect();
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["p50", "p99", "p99.9"]);
+    assert!(0.0 < fields[0].1 && fields.is_sorted_by_key(|(_, usec)| *usec));
+    let percentiles = "latency-tracking-info-percentiles";
+    client.call(&["CONFIG", "SET", percentiles, "100 12.50"]);
+    let line = latencies(&mut client).expect("they are still counted");
+    assert!(
+        line.contains(":p100=") && line.contains(",p12.5="),
+        "{line}"
+    );
+    client.call(&["CONFIG", "SET", "latency-tracking", "no"]);
+    assert_eq!(latencies(&mut client), None);
+}
+
+#[test]
+fn info_tells_how_long_keys_have_left_on_average() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&["SET", "a", "v", "EX", "100"]);
+    client.call(&["SET", "b", "v", "EX", "300"]);
+    client.call(&["SET", "c", "v"]);
+    let mut mean_ttl_ms = || {
+        let reply = client.call(&["INFO", "keyspace"]);
+        let text = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+        let (_, number) = text.trim_end().rsplit_once("avg_ttl=").expect("it is told");
+        number.parse::<u64>().expect("a number")
+    };
+    // A sweep has to come by.
+    while mean_ttl_ms() == 0 {
+        std::thread::yield_now();
+    }
+    let found = mean_ttl_ms();
+    assert!((150_000..=200_000).contains(&found), "{found}");
+}
+
+#[test]
 fn time_goes_on() {
     let subject = Subject::start();
     let mut client = subject.resp();

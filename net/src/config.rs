@@ -1,6 +1,7 @@
 //! The server's parameters: one table of name, meaning, default and bounds. Flags, environment,
 //! flagfile, CONFIG GET and CONFIG SET are derived from it.
 
+pub(crate) mod given;
 mod values;
 
 use std::sync::RwLock;
@@ -11,7 +12,7 @@ use store::value::Limits;
 
 use crate::output_limits::OutputLimits;
 pub use values::Invalid;
-pub(crate) use values::{Kind, parse_bytes};
+pub(crate) use values::{Kind, parse_bytes, parse_percentiles};
 use values::{PERCENT, Value};
 
 /// One parameter. The value is its place in [`PARAMETERS`].
@@ -59,6 +60,8 @@ pub(crate) enum Setting {
     ListMaxListpackSize,
     ZsetMaxListpackEntries,
     ZsetMaxListpackValue,
+    LatencyTracking,
+    LatencyTrackingInfoPercentiles,
 }
 
 /// The facts about a parameter.
@@ -261,7 +264,7 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
     mutable(
         Setting::ClientQueryBufferLimit,
         ("client_query_buffer_limit", "client-query-buffer-limit"),
-        bytes(1 << 20, 1 << 40),
+        bytes(1 << 20, i64::MAX as u64),
         "1gb",
         "The most bytes kept of an incomplete request, and produced by a reply that repeats values",
     ),
@@ -428,6 +431,23 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         ANY_BYTES,
         "64",
         "The longest member of a sorted set that is called a listpack; there are none so far",
+    ),
+    mutable(
+        Setting::LatencyTracking,
+        ("latency_tracking", "latency-tracking"),
+        Kind::Switch,
+        "yes",
+        "Whether to count how the times that commands take are distributed",
+    ),
+    mutable(
+        Setting::LatencyTrackingInfoPercentiles,
+        (
+            "latency_tracking_info_percentiles",
+            "latency-tracking-info-percentiles",
+        ),
+        Kind::Percentiles,
+        "50 99 99.9",
+        "The percentiles of these times that INFO latencystats shows",
     ),
 ];
 

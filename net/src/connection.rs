@@ -215,6 +215,7 @@ impl Connection {
                     self.output.advance(bytes);
                     room -= bytes;
                     let stats = self.shared.stats.of(self.thread);
+                    stats.writes.add(1);
                     stats.output_bytes.add(bytes as u64);
                 }
                 Err(error) => match error.kind() {
@@ -294,6 +295,7 @@ impl Connection {
                 Ok(0) => return Err(End::Closed),
                 Ok(bytes) => {
                     let stats = self.shared.stats.of(self.thread);
+                    stats.reads.add(1);
                     stats.input_bytes.add(bytes as u64);
                     if self.output.capacity() == 0 {
                         *self.output = Spare::output();

@@ -17,7 +17,8 @@ use crate::shared::Shared;
 use crate::stats::Stats;
 
 const TICK: Duration = Duration::from_millis(100);
-const TICKS_PER_S: u32 = 10;
+/// How often a thread keeps house.
+pub(crate) const TICKS_PER_S: u32 = 10;
 /// Segments of a table that the sweeper looks at before it lets the thread's connections go on:
 /// a few hundred keys, a tenth of a millisecond.
 const SWEEP_SEGMENTS: usize = 1;

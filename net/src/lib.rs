@@ -29,6 +29,7 @@ mod runtime;
 mod server;
 pub(crate) mod session;
 pub(crate) mod shared;
+mod spread;
 mod stats;
 mod users;
 mod worker;

@@ -3,6 +3,7 @@
 use store::value::Limits;
 use store::{Options, Policy, Store};
 
+use crate::account::Account;
 use crate::clients::{Clients, Pause};
 use crate::clock::Moment;
 use crate::command::{dispatch, memcached};
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) run_id: String,
     /// The threads for heavy commands.
     pub(crate) workers: Workers,
+    /// What was used of memory when the server was started, as [`Account::used`].
+    pub(crate) startup_bytes: u64,
     /// When the server was started.
     pub(crate) started: Moment,
     stop_sender: channel::Sender<()>,
@@ -51,6 +54,7 @@ impl Shared {
             databases: settings.size(Setting::Databases),
             ..Options::default()
         });
+        let startup_bytes = Account::of(&store).used;
         let shared = Shared {
             store,
             settings,
@@ -62,6 +66,7 @@ impl Shared {
             noted: Noted::default(),
             run_id: format!("{:032x}{:08x}", fastrand::u128(..), fastrand::u32(..)),
             workers: Workers::start(threads),
+            startup_bytes,
             started: Moment::now(),
             stop_sender,
         };

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use store::Lookups;
+
+use crate::spread::{Percentiles, Spread};
 
 /// A number that only its own thread changes.
 #[derive(Debug, Default)]
@@ -29,9 +32,35 @@ impl Counter {
         count.saturating_sub(self.base.load(Ordering::Relaxed))
     }
 
-    fn reset(&self) {
+    /// Lets counting begin anew.
+    pub(crate) fn reset(&self) {
         let count = self.count.load(Ordering::Relaxed);
         self.base.store(count, Ordering::Relaxed);
+    }
+}
+
+/// How long a thread's calls of a command took.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    /// All together, in nanoseconds.
+    pub(crate) busy_ns: Counter,
+    /// How they are distributed.
+    pub(crate) spread: Spread,
+}
+
+impl Times {
+    /// Counts some calls that took so long together; `is_spread_kept`, how long each.
+    pub(crate) fn note(&self, busy: Duration, calls: u64, is_spread_kept: bool) {
+        let busy_ns = busy.as_nanos() as u64;
+        self.busy_ns.add(busy_ns);
+        if is_spread_kept && calls > 0 {
+            self.spread.add(busy_ns / calls, calls);
+        }
+    }
+
+    fn reset(&self) {
+        self.busy_ns.reset();
+        self.spread.reset();
     }
 }
 
@@ -48,6 +77,10 @@ pub(crate) struct ThreadStats {
     pub(crate) hits: Counter,
     /// Keys that were asked for and not there.
     pub(crate) misses: Counter,
+    /// Reads from connections that brought something.
+    pub(crate) reads: Counter,
+    /// Writes to connections that took something.
+    pub(crate) writes: Counter,
     /// Bytes of requests.
     pub(crate) input_bytes: Counter,
     /// Bytes of replies.
@@ -60,8 +93,8 @@ pub(crate) struct ThreadStats {
     pub(crate) failed_calls: Vec<Counter>,
     /// Requests for each command that were refused before they ran.
     pub(crate) rejected_calls: Vec<Counter>,
-    /// How long each command took, in nanoseconds.
-    pub(crate) busy_ns: Vec<Counter>,
+    /// How long each command took.
+    pub(crate) times: Vec<Times>,
 }
 
 impl ThreadStats {
@@ -95,13 +128,15 @@ impl Stats {
                 rejected_connections: Counter::default(),
                 hits: Counter::default(),
                 misses: Counter::default(),
+                reads: Counter::default(),
+                writes: Counter::default(),
                 input_bytes: Counter::default(),
                 output_bytes: Counter::default(),
                 error_replies: Counter::default(),
                 calls: (0..commands).map(|_| Counter::default()).collect(),
                 failed_calls: (0..commands).map(|_| Counter::default()).collect(),
                 rejected_calls: (0..commands).map(|_| Counter::default()).collect(),
-                busy_ns: (0..commands).map(|_| Counter::default()).collect(),
+                times: (0..commands).map(|_| Times::default()).collect(),
             })
         };
         Stats {
@@ -148,6 +183,12 @@ impl Stats {
         counts.map(Counter::since_reset).sum()
     }
 
+    /// How long the calls of a command took, by its number; nothing where none was noted.
+    pub(crate) fn percentiles(&self, command: usize) -> Option<Percentiles> {
+        let threads = self.threads.iter();
+        Percentiles::of(threads.map(|thread| &thread.times[command].spread))
+    }
+
     /// Lets counting begin anew.
     pub(crate) fn reset(&self) {
         self.errors.lock().expect("no panic inside").clear();
@@ -159,20 +200,18 @@ impl Stats {
                 &thread.rejected_connections,
                 &thread.hits,
                 &thread.misses,
+                &thread.reads,
+                &thread.writes,
                 &thread.input_bytes,
                 &thread.output_bytes,
                 &thread.error_replies,
             ];
             counters.into_iter().for_each(Counter::reset);
-            [
-                &thread.calls,
-                &thread.failed_calls,
-                &thread.rejected_calls,
-                &thread.busy_ns,
-            ]
-            .into_iter()
-            .flatten()
-            .for_each(Counter::reset);
+            [&thread.calls, &thread.failed_calls, &thread.rejected_calls]
+                .into_iter()
+                .flatten()
+                .for_each(Counter::reset);
+            thread.times.iter().for_each(Times::reset);
         }
     }
 }

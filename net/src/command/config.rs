@@ -2,6 +2,7 @@
 
 use super::Flag::{Admin, AllSucceed, Loading, NoScript, Stale, ToAllNodes};
 use super::{Body, Call, Command, Error, Family, Flag, error, introspect};
+use crate::config::given::{self, GIVEN};
 use crate::config::{self, Invalid, Parameter};
 use crate::glob;
 
@@ -84,11 +85,19 @@ fn get(call: &mut Call<'_>) -> Result<(), Error> {
     let wanted: Vec<_> = config::names()
         .filter_map(|(name, setting)| Some((shown_name(name, patterns)?, setting)))
         .collect();
-    call.reply.map(wanted.len());
+    let wanted_given: Vec<_> = GIVEN
+        .iter()
+        .filter_map(|given| Some((shown_name(given.name, patterns)?, given.value)))
+        .collect();
+    call.reply.map(wanted.len() + wanted_given.len());
     for (name, setting) in wanted {
         call.reply.bulk(name);
         call.reply
             .bulk(call.shared.settings.text(setting).as_bytes());
+    }
+    for (name, value) in wanted_given {
+        call.reply.bulk(name);
+        call.reply.bulk(value.as_bytes());
     }
     Ok(())
 }
@@ -115,6 +124,12 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
             let before = "ERR CONFIG SET failed (possibly related to argument '";
             error::quoting(before, pair[0], &format!("') - {why}"))
         };
+        if let Some(given) = given::find(pair[0]) {
+            match given.refusal(&value) {
+                Some(why) => return Err(failed(&why)),
+                None => continue,
+            }
+        }
         let parameter = config::find(pair[0]).ok_or_else(|| {
             let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
             error::quoting(before, pair[0], "'")

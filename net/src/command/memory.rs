@@ -154,7 +154,10 @@ fn figures(call: &Call<'_>) -> Figures {
     let mut put = |name: &str, figure: Figure| figures.push((name.to_owned(), figure));
     put("peak.allocated", Figure::Count(account.peak_used));
     put("total.allocated", Figure::Count(account.used));
-    put("startup.allocated", Figure::Count(0));
+    put(
+        "startup.allocated",
+        Figure::Count(call.shared.startup_bytes),
+    );
     put("replication.backlog", Figure::Count(0));
     put("clients.slaves", Figure::Count(0));
     put("clients.normal", Figure::Count(account.heap));

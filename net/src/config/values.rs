@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Numbers from 0 to 100.
+    Percentiles,
     /// A switch that stays off: nothing is written to disk so far.
     NoLog,
     /// When to write to disk, as `seconds changes` pairs: there are none so far.
@@ -72,6 +74,7 @@ impl Kind {
             Kind::Mode => parse_mode(text)?,
             Kind::Switch => u64::from(parse_switch(text)?),
             Kind::Choice(words) => parse_choice(text, words)?,
+            Kind::Percentiles => parse_percentiles(text).map(|_| 0)?,
             Kind::NoLog => check_no_log(text).map(|()| 0)?,
             Kind::NoSnapshots => check_no_snapshots(text).map(|()| 0)?,
             Kind::Text => 0,
@@ -87,6 +90,7 @@ impl Kind {
             Kind::Mode => format!("{number:o}"),
             Kind::Switch => if number == 1 { "yes" } else { "no" }.into(),
             Kind::Choice(words) => words[number as usize].into(),
+            Kind::Percentiles => percentiles_as_text(&parse_percentiles(text)?),
             Kind::NoLog => "no".into(),
             Kind::NoSnapshots => String::new(),
             Kind::Text => text.into(),
@@ -182,6 +186,24 @@ fn parse_switch(text: &str) -> Result<bool, Invalid> {
         "no" => Ok(false),
         _ => Err(Invalid("argument must be 'yes' or 'no'".into())),
     }
+}
+
+/// The numbers in a list of percentiles.
+pub(crate) fn parse_percentiles(text: &str) -> Result<Vec<f64>, Invalid> {
+    const NAME: &str = "latency-tracking-info-percentiles";
+    let parse = |word: &str| match word.parse::<f64>() {
+        Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
+        Ok(_) => Err(Invalid(format!(
+            "{NAME} parameters should sit between [0.0,100.0]"
+        ))),
+        Err(_) => Err(Invalid(format!("Invalid {NAME} parameters"))),
+    };
+    text.split_whitespace().map(parse).collect()
+}
+
+fn percentiles_as_text(percentiles: &[f64]) -> String {
+    let words: Vec<_> = percentiles.iter().map(f64::to_string).collect();
+    words.join(" ")
 }
 
 fn check_no_log(text: &str) -> Result<(), Invalid> {

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 use store::{Db, Received};
@@ -24,8 +23,10 @@ use crate::shared::Shared;
 use crate::stats::ThreadStats;
 
 mod run;
+mod stopwatch;
 
 use run::Ran;
+use stopwatch::Stopwatch;
 
 /// More keys than [`BATCH_KEYS`] are fetched together if one request has them, up to so many:
 /// beyond, they would drive each other out.
@@ -107,10 +108,10 @@ impl Connection {
 
     /// Runs commands from the next one on until one has to wait.
     fn run_until_halt(&mut self, batch: Requests<'_, '_>, progress: &mut Progress) -> Halt {
-        let mut watch = Stopwatch::since(self.now);
+        let is_spread_kept = self.shared.settings.is_on(Setting::LatencyTracking);
+        let mut watch = Stopwatch::since(self.now, is_spread_kept);
         let halt = self.run_watched(batch, progress, &mut watch);
-        watch.next(None, self.shared.stats.of(self.thread));
-        self.now = watch.now;
+        self.now = watch.end(self.shared.stats.of(self.thread));
         halt
     }
 
@@ -222,7 +223,8 @@ impl Connection {
                 self.output = output;
                 let stats = self.shared.stats.of(self.thread);
                 if let (Outcome::Replied(_), Some(Entry { number, .. })) = (outcome, entry) {
-                    stats.busy_ns[*number].add(busy.as_nanos() as u64);
+                    let is_spread_kept = self.shared.settings.is_on(Setting::LatencyTracking);
+                    stats.times[*number].note(busy, 1, is_spread_kept);
                 }
                 count(entry, outcome, stats);
                 Ok(())
@@ -298,38 +300,6 @@ fn run_once(
     let guard = shared.store.pin();
     let db = session.db(&shared.store, &guard, clock::now_ms());
     dispatch::run(entry, words, (session, shared, db), output, Place::Worker)
-}
-
-/// Tells how long commands take. The clock is read once for each run of the same command; what
-/// came before the first one since the connection last read the time counts as a part of that.
-struct Stopwatch {
-    /// The command that has run since.
-    entry: Option<&'static Entry>,
-    now: Duration,
-}
-
-impl Stopwatch {
-    fn since(now: Duration) -> Stopwatch {
-        Stopwatch { entry: None, now }
-    }
-
-    /// `entry` is about to run, or nothing more.
-    #[inline]
-    fn next(&mut self, entry: Option<&'static Entry>, stats: &ThreadStats) {
-        if let Some(before) = self.entry
-            && entry.is_none_or(|entry| entry.number != before.number)
-        {
-            self.stop(before, stats);
-        }
-        self.entry = entry;
-    }
-
-    /// The command before is over.
-    fn stop(&mut self, before: &Entry, stats: &ThreadStats) {
-        let since = std::mem::replace(&mut self.now, clock::since_1970());
-        let busy = self.now.saturating_sub(since);
-        stats.busy_ns[before.number].add(busy.as_nanos() as u64);
-    }
 }
 
 /// Requests that were parsed together.

@@ -3,7 +3,8 @@
 use smallvec::SmallVec;
 use store::Db;
 
-use super::{Progress, Request, Requests, Stopwatch};
+use super::stopwatch::Stopwatch;
+use super::{Progress, Request, Requests};
 use crate::command::dispatch::{self, Outcome, Place};
 use crate::command::run::Run;
 use crate::connection::{BATCH_REQUESTS_MAX, Halt, TURN_WORDS_MAX};
