@@ -189,6 +189,12 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Whether it says nothing at all.
+    #[inline(always)]
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.is_plain() && !(self.stale | self.win_sent)
+    }
+
     /// Whether an entry with this has no optional part for it.
     fn is_plain(&self) -> bool {
         self.expires_at_ms.is_none() && self.token.is_none() && self.client_flags == 0
@@ -395,12 +401,10 @@ impl<'g> Entry<'g> {
         key: &[u8],
         (kind, form): (Kind, Form),
         value: &[u8],
-        meta: &Meta,
         usage: Usage,
     ) -> Option<Entry<'g>> {
-        let is_plain = meta.is_plain()
-            && key.len() < KEY_BYTES_ESCAPE as usize
-            && value.len() < VALUE_BYTES_ESCAPE as usize;
+        let is_plain =
+            key.len() < KEY_BYTES_ESCAPE as usize && value.len() < VALUE_BYTES_ESCAPE as usize;
         if !is_plain {
             return None;
         }
@@ -409,7 +413,7 @@ impl<'g> Entry<'g> {
             value_bytes: value.len() as u16,
             key_bytes: key.len() as u8,
             shape: shape_of(kind, form),
-            usage: AtomicU32::new(usage.with_meta(meta).bits()),
+            usage: AtomicU32::new(usage.bits()),
         };
         let block = Block::recycle_movable(HEADER_BYTES + key.len() + value.len());
         let start = header.put_into(block);

@@ -1,7 +1,7 @@
 //! From a draft to an entry, and what becomes of the one it supersedes.
 
 use crate::db::Draft;
-use crate::entry::Entry;
+use crate::entry::{Entry, Form, Kind, Meta};
 use crate::eviction;
 use crate::reclaim::Guard;
 use crate::thread;
@@ -48,11 +48,31 @@ pub(crate) fn flat<'g>((key, version): (&[u8], u64), draft: &Draft<'_>, usage: U
     let named = (value.kind, value.form);
     // Most values are of one piece.
     if let Some(only) = value.body.of_one_part()
-        && let Some(entry) = Entry::allocate_plain(version, key, named, only, meta, usage)
+        && meta.says_nothing()
+        && let Some(entry) = Entry::allocate_plain(version, key, named, only, usage)
     {
         return entry;
     }
     Entry::allocate(version, key, named, value.body.slices(), meta, usage)
+}
+
+/// Makes an entry of a string that stands in it; `meta` unless it says nothing.
+#[inline(always)]
+pub(crate) fn flat_string<'g>(
+    (key, version): (&[u8], u64),
+    bytes: &[u8],
+    meta: Option<&Meta>,
+    usage: Usage,
+) -> Entry<'g> {
+    const NAMED: (Kind, Form) = value::string::FLAT;
+    if meta.is_none()
+        && let Some(entry) = Entry::allocate_plain(version, key, NAMED, bytes, usage)
+    {
+        return entry;
+    }
+    let meta = meta.copied().unwrap_or_default();
+    let only = std::iter::once(bytes);
+    Entry::allocate(version, key, NAMED, only, &meta, usage)
 }
 
 /// As [`Provisional::published`], of an entry in which all of its value stands; `is_small` says

@@ -121,14 +121,15 @@ impl Usage {
 
     #[inline(always)]
     fn used(self, now: Present) -> Usage {
-        let stamp = match now.noting {
-            Noting::Insertion => self.stamp(),
-            Noting::Use => now.stamp,
-            Noting::Counter { log_factor, .. } => counted(self.counter(now), log_factor),
-        };
         let frequency = (self.0 & FREQUENCY).min(FREQUENCY - 1) + 1;
-        let rest = Usage(self.0 & !FREQUENCY | frequency);
-        rest.with_tick(now.tick).with_stamp(stamp)
+        let used = Usage(self.0 & !FREQUENCY | frequency).with_tick(now.tick);
+        match now.noting {
+            Noting::Insertion => used,
+            Noting::Use => used.with_stamp(now.stamp),
+            Noting::Counter { log_factor, .. } => {
+                used.with_stamp(counted(self.counter(now), log_factor))
+            }
+        }
     }
 
     /// The counter of uses as it is now, if uses are counted.

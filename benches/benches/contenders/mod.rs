@@ -9,8 +9,8 @@ use std::ops::{ControlFlow, Deref};
 
 use benches::request::{KEY_BYTES, key_of};
 use rapidhash::quality::RandomState;
-use store::value::string::{self, Str};
-use store::{Ahead, Db, Draft, Entry, Options, Store};
+use store::value::string::Str;
+use store::{Ahead, Db, Entry, Meta, Options, Store};
 
 /// Bytes of every value.
 pub(crate) const VALUE_BYTES: usize = 32;
@@ -69,8 +69,8 @@ fn first_byte(entry: Option<Entry<'_>>) -> Option<usize> {
 }
 
 fn put(db: &Db<'_>, key: &Key) {
-    let draft = Draft::new(string::bytes(&VALUE));
-    db.put(key, draft).expect("no transaction runs");
+    db.put_string(key, (&VALUE, None), &Meta::default())
+        .expect("no transaction runs");
 }
 
 /// Ours as the server uses it: what a batch needs is fetched first.

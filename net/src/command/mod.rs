@@ -10,7 +10,7 @@
 //! everything before its commit must be without effect.
 
 use store::value::Limits;
-use store::{Db, NewValue, Received};
+use store::{Db, Meta, NewValue, Received};
 
 pub(crate) use crate::error::{self, Error};
 use crate::session::Session;
@@ -113,6 +113,18 @@ impl Call<'_> {
     #[inline]
     pub(crate) fn string<'v>(&self, word: &'v [u8]) -> NewValue<'v> {
         store::value::string::received(word, self.received)
+    }
+
+    /// Puts a string of a word's bytes at a key whatever was there.
+    #[inline]
+    pub(crate) fn put_string(
+        &self,
+        db: &Db<'_>,
+        key: &[u8],
+        word: &[u8],
+        meta: &Meta,
+    ) -> Result<(), store::Error> {
+        db.put_string(key, (word, self.received), meta).map(drop)
     }
 
     /// The sizes at which values change their encoding.

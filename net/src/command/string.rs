@@ -2,7 +2,7 @@
 
 use store::value::number::LongDouble;
 use store::value::string::{self, Str};
-use store::{Change, Draft, Long, NewValue};
+use store::{Change, Draft, Long, Meta, NewValue};
 
 use super::Body::Run;
 use super::Flag::{AllSucceed, DenyOom, Fast, Readonly, ToShardsOfKeys, Write};
@@ -291,7 +291,7 @@ fn set(call: &mut Call<'_>) -> Result<(), Error> {
     if !call.args.is_empty() {
         return set_with_options(call, key, value);
     }
-    call.db.put(key, Draft::new(call.string(value)))?;
+    call.put_string(&call.db, key, value, &Meta::default())?;
     call.reply.ok();
     Ok(())
 }
@@ -361,8 +361,11 @@ fn set_expiring(
     let key = call.args.word()?;
     let at_ms = expires_at_ms(call.args.word()?, unit, call.db.now_ms(), command)?;
     let value = call.args.word()?;
-    let draft = Draft::new(call.string(value));
-    call.db.put(key, draft.expiring(Some(at_ms)))?;
+    let meta = Meta {
+        expires_at_ms: Some(at_ms),
+        ..Meta::default()
+    };
+    call.put_string(&call.db, key, value, &meta)?;
     call.reply.ok();
     Ok(())
 }
@@ -446,7 +449,7 @@ fn mset(call: &mut Call<'_>) -> Result<(), Error> {
         db.expect_keys(pairs.len());
         pairs
             .iter()
-            .try_for_each(|[key, value]| db.put(key, Draft::new(call.string(value))))
+            .try_for_each(|[key, value]| call.put_string(db, key, value, &Meta::default()))
     })?;
     call.reply.ok();
     Ok(())
@@ -462,7 +465,7 @@ fn msetnx(call: &mut Call<'_>) -> Result<(), Error> {
         }
         pairs
             .iter()
-            .try_for_each(|[key, value]| db.put(key, Draft::new(call.string(value))))?;
+            .try_for_each(|[key, value]| call.put_string(db, key, value, &Meta::default()))?;
         Ok(true)
     })?;
     call.reply.flag(is_set);

@@ -1,71 +1,111 @@
 //! Putting a value at a key whatever was there, and how a draft becomes an entry.
 
 use super::{Db, Draft};
-use crate::entry::Entry;
+use crate::entry::{Entry, Meta};
 use crate::error::Error;
 use crate::eviction::Access;
 use crate::keyspace;
+use crate::long::Received;
 use crate::publish::{self, Provisional};
 use crate::table::{Absence, Key, Look, Spot};
 use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::Sight;
-use crate::value;
+use crate::value::{self, string};
 
 impl<'g> Db<'g> {
     /// Puts a value at a key whatever was there.
     ///
     /// # Errors
     /// As [`Db::update`].
-    // Inlined, so that the draft stays where it is made.
-    #[inline]
-    pub fn put(&self, key: &[u8], mut draft: Draft<'_>) -> Result<(), Error> {
-        self.put_draft(key, &mut draft).map(drop)
+    pub fn put(&self, key: &[u8], draft: Draft<'_>) -> Result<(), Error> {
+        self.put_draft(self.key(key), draft).map(drop)
     }
 
-    /// As [`Db::put`]; also the entry. In a transaction its version may still rise.
+    /// Puts a string at a key whatever was there, as [`string::received`] makes one; also the
+    /// entry. In a transaction its version may still rise.
     ///
     /// # Errors
     /// As [`Db::update`].
-    #[inline]
-    pub fn put_and_see(&self, key: &[u8], mut draft: Draft<'_>) -> Result<Entry<'g>, Error> {
-        self.put_draft(key, &mut draft)
+    // Most of what a cache does is this: a draft would be put together and taken apart again.
+    #[inline(always)]
+    pub fn put_string(
+        &self,
+        key: &[u8],
+        (bytes, within): (&[u8], Option<&Received>),
+        meta: &Meta,
+    ) -> Result<Entry<'g>, Error> {
+        match string::is_flat(bytes.len()) {
+            true => self.put_flat(key, bytes, (!meta.says_nothing()).then_some(meta)),
+            false => self.put_long(key, (bytes, within), meta),
+        }
     }
 
-    fn put_draft(&self, key: &[u8], draft: &mut Draft<'_>) -> Result<Entry<'g>, Error> {
+    #[inline(never)]
+    fn put_long(
+        &self,
+        key: &[u8],
+        (bytes, within): (&[u8], Option<&Received>),
+        meta: &Meta,
+    ) -> Result<Entry<'g>, Error> {
+        let value = string::received(bytes, within);
+        self.put_draft(self.key(key), Draft { value, meta: *meta })
+    }
+
+    /// As [`Db::put_string`], of one that stands in its entry; `meta` unless it says nothing.
+    #[inline(never)]
+    fn put_flat(&self, key: &[u8], bytes: &[u8], meta: Option<&Meta>) -> Result<Entry<'g>, Error> {
         let key = &self.key(key);
         if self.in_transaction {
-            return Ok(self.put_privately(*key, draft));
+            return self.put_long(key.bytes, (bytes, None), &meta.copied().unwrap_or_default());
         }
         self.store.eviction().foresee(key.hash, self.guard);
-        let is_flat = draft.value.is_flat();
         // What was found is passed on where it stands: to copy at once what has just been written
         // in pieces takes as long as to find it.
         match &self.find(key) {
-            Look::Present(spot) if !spot.occupied().is_descriptor() && is_flat => {
-                self.put_flat(key, spot, draft)
+            Look::Present(spot) if !spot.occupied().is_descriptor() => {
+                self.put_flat_over(key, spot, bytes, meta)
             }
-            Look::Present(_) => self.put_over(*key, draft),
-            Look::Absent(absence) if is_flat => self.put_new_flat(key, absence, draft),
-            Look::Absent(absence) => self.put_new(*key, *absence, draft),
+            Look::Present(_) => {
+                self.put_long(key.bytes, (bytes, None), &meta.copied().unwrap_or_default())
+            }
+            Look::Absent(absence) => self.put_new_flat(key, absence, bytes, meta),
         }
     }
 
-    /// As [`Db::put`], of a flat value where there is an entry.
+    #[inline(never)]
+    fn put_draft(&self, key: Key<'_>, mut draft: Draft<'_>) -> Result<Entry<'g>, Error> {
+        let draft = &mut draft;
+        if self.in_transaction {
+            return Ok(self.put_privately(key, draft));
+        }
+        self.store.eviction().foresee(key.hash, self.guard);
+        match &self.find(&key) {
+            Look::Present(_) => self.put_over(key, draft),
+            Look::Absent(absence) => self.put_new(key, *absence, draft),
+        }
+    }
+
+    /// As [`Db::put_flat`], where there is an entry.
+    // Short of what no such value needs.
     #[inline(always)]
-    fn put_flat(
+    fn put_flat_over(
         &self,
         key: &Key<'_>,
         spot: &Spot<'g>,
-        draft: &Draft<'_>,
+        bytes: &[u8],
+        meta: Option<&Meta>,
     ) -> Result<Entry<'g>, Error> {
-        self.replace_flat(key, spot, draft)
+        let old = keyspace::entry_of(spot.occupied(), self.guard);
+        let version = thread::next_version(old.version());
+        let usage = old.usage().rewritten(self.present());
+        let entry = publish::flat_string((key.bytes, version), bytes, meta, usage);
+        self.swap_flat(key, (spot, old), (entry, usage.is_small()))
             .or_else(|made| self.put_again(*key, made))
     }
 
     /// Puts a value that stands in its entry as a whole in the place of an entry; gives the new one
     /// back if something changed since.
-    // Short of what no such value needs: most of what a cache does is this.
     #[inline(always)]
     pub(super) fn replace_flat(
         &self,
@@ -102,20 +142,21 @@ impl<'g> Db<'g> {
         Ok(entry)
     }
 
-    /// As [`Db::put`], of a flat value where there is no entry.
+    /// As [`Db::put_flat`], where there is no entry.
     #[inline(never)]
     fn put_new_flat(
         &self,
         key: &Key<'_>,
         absence: &Absence<'g>,
-        draft: &Draft<'_>,
+        bytes: &[u8],
+        meta: Option<&Meta>,
     ) -> Result<Entry<'g>, Error> {
         let version = thread::next_version(absence.removed_version_max());
         let usage = self
             .store
             .eviction()
             .admit(key.hash, self.present(), self.guard);
-        let entry = publish::flat((key.bytes, version), draft, usage);
+        let entry = publish::flat_string((key.bytes, version), bytes, meta, usage);
         self.note_new(key, entry);
         let new = keyspace::occupied(entry);
         let table = &self.database.table;

@@ -274,7 +274,7 @@ impl Eviction {
 
     /// A hint that a key will soon be admitted or go: fetches what that looks at.
     pub(crate) fn foresee(&self, hash: u64, guard: &Guard) {
-        if self.policy() == Policy::CacheMode
+        if self.policy.load(Ordering::Relaxed) == Policy::CacheMode as u8
             && let Some(ghosts) = self.ghosts(guard)
         {
             ghosts.prefetch(hash);

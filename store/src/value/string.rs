@@ -227,6 +227,14 @@ pub fn signed_range(start: i64, end: i64, len: usize) -> Range<usize> {
     }
 }
 
+/// What a string is that stands in its entry as it is.
+pub(crate) const FLAT: (Kind, Form) = (Kind::String, Form::Plain);
+
+/// Whether a string of so many bytes stands in its entry.
+pub(crate) fn is_flat(bytes: usize) -> bool {
+    bytes <= FLAT_BYTES_MAX
+}
+
 /// A string of these bytes.
 #[inline]
 pub fn bytes(bytes: &[u8]) -> NewValue<'_> {

@@ -79,7 +79,8 @@ impl<'c> Call<'c> {
                 Ok((Status::Stored, None))
             }
             Expiry::At(at_ms) => {
-                let entry = self.db.put_and_see(key, self.draft(item, at_ms))?;
+                let value = (item.value, self.received);
+                let entry = self.db.put_string(key, value, &meta_of(item, at_ms))?;
                 Ok((Status::Stored, Some(entry)))
             }
         }
@@ -325,12 +326,7 @@ impl<'c> Call<'c> {
     fn draft<'b>(&self, item: &Item<'b>, expires_at_ms: Option<u64>) -> Draft<'b> {
         Draft {
             value: string::received(item.value, self.received),
-            meta: Meta {
-                expires_at_ms,
-                client_flags: item.client_flags,
-                token: item.token,
-                ..Meta::default()
-            },
+            meta: meta_of(item, expires_at_ms),
         }
     }
 
@@ -371,4 +367,14 @@ type NumberOutcome<'e> = Result<(u64, Option<Entry<'e>>, Details), Status>;
 fn is_longer(number: u64, entry: Entry<'_>) -> bool {
     let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
     Str::of(entry).is_ok_and(|text| digits > text.len())
+}
+
+/// What stands beside an item's value.
+fn meta_of(item: &Item<'_>, expires_at_ms: Option<u64>) -> Meta {
+    Meta {
+        expires_at_ms,
+        client_flags: item.client_flags,
+        token: item.token,
+        ..Meta::default()
+    }
 }
