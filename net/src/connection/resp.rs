@@ -179,17 +179,23 @@ impl Connection {
                 progress.next += 1;
                 words += request.len();
             }
-            if self.session.is_closing {
-                return Halt::Closing;
-            }
-            if self.output.len() > SEND_BYTES {
-                return Halt::FullOutput;
-            }
-            if words > TURN_WORDS_MAX {
-                return Halt::Turn;
+            if let Some(halt) = self.halt_between(words) {
+                return halt;
             }
         }
         Halt::Done
+    }
+
+    /// Why the next request has to wait, when so many words were carried out in this turn.
+    #[inline]
+    fn halt_between(&self, words: usize) -> Option<Halt> {
+        if self.session.is_closing {
+            Some(Halt::Closing)
+        } else if self.output.len() > SEND_BYTES {
+            Some(Halt::FullOutput)
+        } else {
+            (words > TURN_WORDS_MAX).then_some(Halt::Turn)
+        }
     }
 
     /// Runs one request on a worker thread, which gets all it needs for its own.
