@@ -111,6 +111,8 @@ fn launch(kind: Kind, program: &PathBuf, words: &[&str]) -> Option<Peer> {
     let port = free_port();
     let mut command = Command::new(program);
     let port_text = port.to_string();
+    // What another server once left in the folder is not to be loaded.
+    let no_file = format!("none-{port}.rdb");
     match kind {
         Kind::Redis | Kind::Valkey => command.args([
             "--port",
@@ -119,6 +121,8 @@ fn launch(kind: Kind, program: &PathBuf, words: &[&str]) -> Option<Peer> {
             "127.0.0.1",
             "--save",
             "",
+            "--dbfilename",
+            &no_file,
             "--appendonly",
             "no",
         ]),
