@@ -100,6 +100,6 @@ fn measure<C: Contender>() -> [String; 5] {
 /// Blocks of the engine's arena are not jemalloc's.
 fn allocated() -> usize {
     epoch::advance().expect("jemalloc counts");
-    let in_arena = store::memory::usage().arena_bytes as usize;
+    let in_arena = store::memory::in_use().arena_bytes as usize;
     stats::allocated::read().expect("jemalloc counts") + in_arena
 }

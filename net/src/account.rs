@@ -6,7 +6,7 @@
 //! data that is its.
 
 use store::Store;
-use store::memory::{Extent, Usage};
+use store::memory::{Extent, InUse};
 
 use crate::process;
 
@@ -40,11 +40,11 @@ pub(crate) struct Account {
 impl Account {
     /// What is so now.
     pub(crate) fn of(store: &Store) -> Account {
-        let usage: Usage = store.memory();
+        let in_use: InUse = store.memory();
         let arena: Extent = store::memory::arena();
         let process = process::memory();
-        let data = usage.bytes();
-        let heap = usage.heap_beside(process.allocated_bytes);
+        let data = in_use.bytes();
+        let heap = in_use.heap_beside(process.allocated_bytes);
         let used = data + heap;
         let active = process.active_bytes + arena.resident_bytes - arena.free_bytes;
         let mapped = process.allocator_resident_bytes + arena.resident_bytes + arena.records_bytes;
@@ -57,7 +57,7 @@ impl Account {
             used,
             peak_used: store.peak_bytes().max(used),
             data,
-            retired: usage.retired_bytes,
+            retired: in_use.retired_bytes,
             tables: store.table_bytes(),
             heap,
             active,

@@ -319,7 +319,7 @@ fn class_bytes(bytes: usize, mobility: Mobility) -> usize {
 
 /// Sums over all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct InUse {
     /// Bytes of blocks that are in use.
     pub live_bytes: u64,
     /// Bytes of blocks that were replaced or removed and wait for their last readers.
@@ -330,7 +330,7 @@ pub struct Usage {
     pub buffer_bytes: u64,
 }
 
-impl Usage {
+impl InUse {
     /// Live and retired bytes.
     pub fn bytes(&self) -> u64 {
         self.live_bytes + self.retired_bytes
@@ -437,7 +437,7 @@ fn own() -> &'static Counters {
 }
 
 /// What the whole process uses now.
-pub fn usage() -> Usage {
+pub fn in_use() -> InUse {
     let mut sums = [0; 4];
     for counters in thread::indexes_used().map(|index| &COUNTERS[index]) {
         for (sum, bytes) in sums.iter_mut().zip(counters.look()) {
@@ -446,7 +446,7 @@ pub fn usage() -> Usage {
     }
     let [arena, elsewhere, retired, buffers] = sums;
     let positive = |bytes: i64| bytes.max(0) as u64;
-    Usage {
+    InUse {
         live_bytes: positive(arena + elsewhere - retired - buffers),
         retired_bytes: positive(retired),
         arena_bytes: positive(arena),
@@ -454,7 +454,7 @@ pub fn usage() -> Usage {
     }
 }
 
-/// Of what the whole process uses, what is retired: much cheaper than all of [`usage`]. What is
+/// Of what the whole process uses, what is retired: much cheaper than all of [`in_use`]. What is
 /// freed just now may be in it still, or not any more.
 pub(crate) fn retired_bytes() -> u64 {
     let counters = thread::indexes_used().map(|index| &COUNTERS[index]);
@@ -462,7 +462,7 @@ pub(crate) fn retired_bytes() -> u64 {
     retired.sum::<i64>().max(0) as u64
 }
 
-/// What the arena has in physical memory for [`Usage::arena_bytes`].
+/// What the arena has in physical memory for [`InUse::arena_bytes`].
 pub fn arena() -> Extent {
     arena::extent()
 }
@@ -501,8 +501,8 @@ pub(crate) fn is_exact_under(limit_bytes: u64) -> bool {
 pub(crate) fn charged_bytes_under(limit_bytes: u64) -> u64 {
     match is_exact_under(limit_bytes) {
         true => {
-            let usage = usage();
-            usage.bytes() + usage.buffer_bytes + beside::charged_bytes()
+            let in_use = in_use();
+            in_use.bytes() + in_use.buffer_bytes + beside::charged_bytes()
         }
         false => charged_bytes(),
     }
@@ -538,8 +538,8 @@ pub(crate) fn charged() -> Charged {
 /// exactly, with what no thread has told. Under a limit of some hundred kilobytes either makes up
 /// for whatever may be evicted.
 pub(crate) fn lasting_bytes() -> u64 {
-    let usage = usage();
-    usage.live_bytes + usage.buffer_bytes + beside::charged_bytes()
+    let in_use = in_use();
+    in_use.live_bytes + in_use.buffer_bytes + beside::charged_bytes()
 }
 
 /// What is charged, with whole slabs of the arena for the blocks in them: what cannot be given

@@ -393,7 +393,7 @@ pub fn settle() -> bool {
     let _freeing = freeing();
     for _ in 0..10_000 {
         pin().flush();
-        if memory::usage().retired_bytes == 0 {
+        if memory::in_use().retired_bytes == 0 {
             return true;
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -11,7 +11,7 @@ use crate::db::Db;
 use crate::eviction::{Eviction, Policy};
 use crate::expiry::DATABASES_MAX;
 use crate::keyspace::{self, Count, Database, Keyspace, Root};
-use crate::memory::{self, Process, Usage};
+use crate::memory::{self, InUse, Process};
 use crate::reclaim::{self, Guard};
 use crate::thread;
 
@@ -214,8 +214,8 @@ impl Store {
     }
 
     /// What is allocated.
-    pub fn memory(&self) -> Usage {
-        memory::usage()
+    pub fn memory(&self) -> InUse {
+        memory::in_use()
     }
 
     /// What the tables of all databases take, without the keys.

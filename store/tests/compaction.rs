@@ -46,7 +46,7 @@ fn compact_all(store: &Store) {
 
 /// How much larger the arena is than what is in it.
 fn slack() -> (f64, String) {
-    let (usage, extent) = (memory::usage(), memory::arena());
+    let (usage, extent) = (memory::in_use(), memory::arena());
     let text = format!("{usage:?} {extent:?}");
     // Pages kept for new blocks are bounded by themselves.
     let used = extent.resident_bytes - extent.free_bytes;
@@ -95,7 +95,7 @@ fn sizes_shift_without_leaving_holes(filler: Filler) {
             }
             put(&db, &key_of(number), &value_of(number, bytes));
             // What is retired would only be freed when the guard is gone.
-            while step % 16 == 0 && memory::usage().live_bytes > cache_bytes() {
+            while step % 16 == 0 && memory::in_use().live_bytes > cache_bytes() {
                 let key = db.random().expect("keys that take the bytes").key();
                 db.remove(key).expect("no transaction is in the way");
             }
@@ -147,12 +147,12 @@ fn nothing_is_left() {
     // The reaper takes a moment.
     for _ in 0..2_000 {
         reclaim::settle();
-        if memory::usage().bytes() == 0 {
+        if memory::in_use().bytes() == 0 {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    assert_eq!(memory::usage(), memory::Usage::default());
+    assert_eq!(memory::in_use(), memory::InUse::default());
 }
 
 fn is_arena_used() -> bool {

@@ -16,7 +16,7 @@ fn turn() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     // Until all that the store before had is gone.
     reclaim::settle();
-    while store::memory::usage() != store::memory::Usage::default() {
+    while store::memory::in_use() != store::memory::InUse::default() {
         std::thread::yield_now();
         reclaim::settle();
     }
@@ -156,7 +156,7 @@ fn volatile_policies_touch_no_key_without_expiry() {
             refused |= put(db, number, 1_000, None) == Err(Error::OutOfMemory);
         });
         let (charged, limit) = (store.charged_bytes(), store.memory_bytes_max());
-        let usage = store::memory::usage();
+        let usage = store::memory::in_use();
         assert!(
             refused,
             "{policy:?} {charged} of {limit}, {usage:?} {:?}",
@@ -305,7 +305,7 @@ fn what_clients_have_for_a_moment_lets_no_key_go() {
         put(db, number, 1_000, None).expect("there is room");
     });
     let note = |heap| {
-        let usage = store::memory::usage();
+        let usage = store::memory::in_use();
         store.note_process(Process {
             resident_bytes: 0,
             file_bytes: 0,
@@ -349,7 +349,7 @@ fn a_small_limit_holds_to_the_kilobyte_whoever_writes() {
             put(db, number, 1_000, None).expect("room is made");
         });
         reclaim::settle();
-        let charged = store::memory::usage().bytes();
+        let charged = store::memory::in_use().bytes();
         wait.wait();
         other.join().expect("no panic");
         assert!(charged <= limit, "{charged} of {limit}");
@@ -390,7 +390,7 @@ fn a_lowered_limit_is_reached_in_steps() {
     assert!(
         charged <= limit,
         "{charged} of {limit} after {steps}, {:?}",
-        store::memory::usage()
+        store::memory::in_use()
     );
 }
 
@@ -414,7 +414,7 @@ fn after_a_flush_nothing_is_counted() {
 
 /// What cannot be given back to the kernel: slabs in use, and blocks outside of them.
 fn physical_bytes() -> u64 {
-    let (usage, arena) = (store::memory::usage(), store::memory::arena());
+    let (usage, arena) = (store::memory::in_use(), store::memory::arena());
     usage.bytes() - usage.arena_bytes + arena.resident_bytes - arena.free_bytes
 }
 

@@ -526,7 +526,7 @@ fn walk_some(db: &Db<'_>) -> usize {
 
 /// What of the slabs in use no block takes.
 fn idle_bytes() -> u64 {
-    memory::slab_bytes().saturating_sub(memory::usage().arena_bytes)
+    memory::slab_bytes().saturating_sub(memory::in_use().arena_bytes)
 }
 
 impl Compaction {

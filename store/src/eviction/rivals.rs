@@ -240,7 +240,7 @@ fn missing_factor(limit_bytes: u64, charged_bytes: u64) -> f64 {
 /// How many live bytes there are, or will be, when memory is full.
 fn full_live_bytes(limit_bytes: u64) -> u64 {
     let factor = missing_factor(limit_bytes, memory::charged_bytes());
-    (memory::usage().live_bytes as f64 * factor) as u64
+    (memory::in_use().live_bytes as f64 * factor) as u64
 }
 
 /// How many items are sampled at most.

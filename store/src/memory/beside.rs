@@ -10,7 +10,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{slab_bytes, usage};
+use super::{in_use, slab_bytes};
 
 /// What is charged now.
 static BYTES: AtomicU64 = AtomicU64::new(0);
@@ -55,15 +55,15 @@ pub(super) fn charged_bytes() -> u64 {
 /// Sets what is charged against a limit of `limit_bytes` from now on beside the engine's own
 /// memory. Returns the bytes handed out to anybody.
 pub(crate) fn note_process(process: Process, limit_bytes: u64) -> u64 {
-    let usage = usage();
-    let engine = usage.bytes();
-    let heap = usage.heap_beside(process.allocated_bytes);
+    let in_use = in_use();
+    let engine = in_use.bytes();
+    let heap = in_use.heap_beside(process.allocated_bytes);
     // The counts are not of one moment: the arena's may be the higher for a while.
-    let outside = (engine + heap).saturating_sub(usage.arena_bytes);
+    let outside = (engine + heap).saturating_sub(in_use.arena_bytes);
     let known = outside + slab_bytes();
     let own = process.resident_bytes.saturating_sub(known) + process.file_bytes;
     let excess = own.saturating_sub(own_bytes_allowed(process.file_bytes, limit_bytes));
-    let uncharged_heap = heap.saturating_sub(usage.buffer_bytes);
+    let uncharged_heap = heap.saturating_sub(in_use.buffer_bytes);
     let last_heap = LAST_HEAP_BYTES.swap(uncharged_heap, Ordering::Relaxed);
     let beside = uncharged_heap.min(last_heap) + excess.min(excess_max(engine, limit_bytes));
     BYTES.store(beside, Ordering::Relaxed);
