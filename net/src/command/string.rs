@@ -445,12 +445,7 @@ fn mget(call: &mut Call<'_>) -> Result<(), Error> {
 fn mset(call: &mut Call<'_>) -> Result<(), Error> {
     let pairs = pairs(call, "mset")?;
     call.heavy(pairs.len())?;
-    call.db.atomic(|db| {
-        db.expect_keys(pairs.len());
-        pairs
-            .iter()
-            .try_for_each(|[key, value]| call.put_string(db, key, value, &Meta::default()))
-    })?;
+    call.db.put_strings(pairs, call.received)?;
     call.reply.ok();
     Ok(())
 }

@@ -8,11 +8,11 @@ use super::overlay::{Failure, Item, Overlay, Write};
 use super::{Descriptor, Ticket, Transaction};
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::keyspace::{self, Keyspace, Root};
+use crate::keyspace::{self, Keyspace, Occupants, Root};
 use crate::pace;
 use crate::publish;
 use crate::reclaim::Guard;
-use crate::table::{Key, Look, Named, Occupied};
+use crate::table::{Key, Look, Named, Occupied, Spot, Table};
 use crate::thread;
 use crate::value;
 
@@ -77,7 +77,19 @@ impl<'g> Scope<'g> {
         key: &Key<'_>,
         ticket: Ticket,
     ) -> Result<Sight<'g>, Error> {
-        let look = self.keyspace.database(database).table.find(key, self.guard);
+        let table = &self.keyspace.database(database).table;
+        self.look_settled_in(table, key, ticket)
+    }
+
+    /// The same in a table.
+    #[inline(always)]
+    pub(super) fn look_settled_in(
+        &self,
+        table: &Table<Occupants>,
+        key: &Key<'_>,
+        ticket: Ticket,
+    ) -> Result<Sight<'g>, Error> {
+        let look = table.find(key, self.guard);
         let entry = match &look {
             Look::Present(spot) if spot.occupied().is_descriptor() => {
                 // SAFETY: seen in its slot under this guard.
@@ -383,21 +395,33 @@ impl<'g> Scope<'g> {
     }
 
     fn clear_slot(&self, item: &Item, is_committed: bool) {
-        let Some((descriptor, mut spot)) = item.installed else {
+        let Some(installed) = item.installed else {
             return;
         };
-        let installed = Occupied::descriptor(descriptor.cast());
         let after = match (&item.write, is_committed) {
             (Some(write), true) => write.entry,
             _ => item.seen,
         };
+        let table = &self.keyspace.database(item.database).table;
+        self.take_out(table, &key_of(item), installed, after.map(entry_at));
+    }
+
+    /// Lets a key's slot name the entry that counts in the place of a decided descriptor, unless a
+    /// writer was faster.
+    pub(super) fn take_out(
+        &self,
+        table: &Table<Occupants>,
+        key: &Key<'_>,
+        (descriptor, mut spot): (NonNull<Descriptor>, Spot<'_>),
+        after: Option<Entry<'g>>,
+    ) {
+        let installed = Occupied::descriptor(descriptor.cast());
         // SAFETY: it is retired after this.
         let floor = unsafe { descriptor.as_ref() }.version_floor();
-        let table = &self.keyspace.database(item.database).table;
         loop {
             let is_out = match after {
-                Some(address) => {
-                    let entry = keyspace::occupied(entry_at(address));
+                Some(entry) => {
+                    let entry = keyspace::occupied(entry);
                     table.replace(&spot, entry, self.guard).is_some()
                 }
                 None => table.remove(&spot, floor, self.guard),
@@ -406,11 +430,8 @@ impl<'g> Scope<'g> {
                 return;
             }
             // A split may have moved it, or a writer replaced it.
-            match table.find(&key_of(item), self.guard) {
-                Look::Present(now) if now.occupied() == installed => {
-                    // SAFETY: used under this guard only.
-                    spot = unsafe { now.erased() };
-                }
+            match table.find(key, self.guard) {
+                Look::Present(now) if now.occupied() == installed => spot = now,
                 _ => return,
             }
         }
@@ -440,7 +461,7 @@ impl<'g> Scope<'g> {
 }
 
 /// Gives an entry that does not count yet a version above `floor` and its own.
-fn raise_version(entry: Entry<'_>, floor: u64) {
+pub(super) fn raise_version(entry: Entry<'_>, floor: u64) {
     if entry.version() <= floor {
         // SAFETY: its maker calls this before it is in a slot or its transaction commits.
         unsafe { entry.raise_version(thread::next_version(floor)) };

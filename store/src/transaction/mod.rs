@@ -24,7 +24,8 @@
 //! Keys that were only read carry a descriptor too (with the same entry before and after): a
 //! check before the commit would let two transactions read what the other writes.
 //!
-//! Who reads several keys and writes none needs neither overlay nor descriptors ([`together`]).
+//! Who reads several keys and writes none needs neither overlay nor descriptors ([`together`]); who
+//! writes and reads none needs no overlay ([`puts`]).
 //!
 //! # Who retires what
 //!
@@ -45,6 +46,7 @@ pub(crate) mod commit;
 #[cfg(all(test, any(mayfly_loom, mayfly_shuttle)))]
 mod models;
 pub(crate) mod overlay;
+pub(crate) mod puts;
 pub(crate) mod together;
 
 const INSTALLING: u64 = 0;
@@ -144,6 +146,12 @@ impl Descriptor {
             old,
             new: AtomicPtr::new(old),
         }
+    }
+
+    /// Says what is there now, in a descriptor that nobody else knows.
+    fn restate(&mut self, version_floor: u64, old: Option<NonNull<()>>) {
+        self.version_floor = version_floor;
+        self.old = or_null(old);
     }
 
     /// Says what the key will hold.

@@ -10,6 +10,10 @@
 //! - absence is believed without the count of insertions: `delete_and_insert_under_a_reader`;
 //! - keys that were only read get no descriptor: `write_skew`;
 //! - descriptors count before the commit: both `install_commit_read`;
+//! - puts do not look whether they were aborted: `puts_against_a_writer`,
+//!   `puts_against_a_transaction`;
+//! - a descriptor of theirs says what stood there before somebody else wrote:
+//!   `puts_against_a_writer`;
 //! - a younger ticket does not give way: `the_older_ticket_wounds_the_younger`;
 //! - a key may have changed when its descriptor is put in place: `abort_by_a_writer`;
 //! - a writer that meets a descriptor forgets the versions before it:
@@ -91,6 +95,12 @@ fn x_and_y(store: &Store) -> [Option<i64>; 2] {
         let entries = db.read_all(keys).expect("nothing is busy");
         [0, 1].map(|at| entries[at].map(number))
     })
+}
+
+/// Puts a digit at two keys at one moment, and reads neither.
+fn put(store: &Store, keys: [&str; 2], digit: &[u8; 1]) {
+    let pairs = keys.map(|key| [key.as_bytes(), digit]);
+    with(store, |db| db.put_strings(&pairs, None)).expect("nothing is busy");
 }
 
 /// Whoever reads both.
@@ -204,6 +214,89 @@ fn late_install_after_an_abort() {
         );
         let [x, y] = x_and_y(&store).map(|value| value.expect("a number"));
         assert!([(10, 20), (11, 20), (11, 21)].contains(&(x, y)));
+        ends_with(store, &[("x", x), ("y", y)]);
+    });
+}
+
+/// A reader of two keys sees all that is put together or nothing of it, be the keys there or not.
+#[test]
+fn puts_under_a_reader() {
+    fn scenario(before: &[(&str, i64)], reader: Reader) {
+        let store = store_with(before);
+        let seen = at_once(
+            &store,
+            &[
+                |store| {
+                    put(store, ["x", "y"], b"1");
+                    [None, None]
+                },
+                reader,
+            ],
+        );
+        assert_eq!(seen[1][0], seen[1][1]);
+        ends_with(store, &[("x", 1), ("y", 1)]);
+    }
+    explore(2, || scenario(&[("x", 0), ("y", 0)], x_and_y));
+    explore(2, || scenario(&[], attempt_at_x_and_y));
+}
+
+/// Of two who put the same keys in opposite orders, one is the later in all.
+#[test]
+fn puts_against_puts() {
+    explore(2, || {
+        let store = store_with(&[("x", 0)]);
+        at_once::<_, ()>(
+            &store,
+            &[
+                |store| put(store, ["x", "y"], b"1"),
+                |store| put(store, ["y", "x"], b"2"),
+            ],
+        );
+        let [x, y] = x_and_y(&store).map(|value| value.expect("a number"));
+        assert!(x == y && [1, 2].contains(&x), "{x} and {y}");
+        ends_with(store, &[("x", x), ("y", y)]);
+    });
+}
+
+/// Puts and a transaction that reads what they write happen one after the other.
+#[test]
+fn puts_against_a_transaction() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        at_once::<_, ()>(
+            &store,
+            &[
+                |store| put(store, ["x", "y"], b"5"),
+                |store| add_to(store, &["y", "x"], 1),
+            ],
+        );
+        let [x, y] = x_and_y(&store).map(|value| value.expect("a number"));
+        assert!(x == y && [5, 6].contains(&x), "{x} and {y}");
+        ends_with(store, &[("x", x), ("y", y)]);
+    });
+}
+
+/// A writer of one key after the other may come before puts, after them or in between, but of what
+/// it was the last to write nothing is put back.
+#[test]
+fn puts_against_a_writer() {
+    explore(2, || {
+        let store = store_with(&[("x", 0), ("y", 0)]);
+        at_once::<_, ()>(
+            &store,
+            &[
+                |store| put(store, ["x", "y"], b"1"),
+                |store| {
+                    with(store, |db| {
+                        set(&db, "x", 10);
+                        assert_ne!(get(&db, "x"), Some(0), "nothing is put back");
+                        set(&db, "y", 20);
+                    });
+                },
+            ],
+        );
+        let [x, y] = x_and_y(&store).map(|value| value.expect("a number"));
+        assert!([(1, 1), (1, 20), (10, 20)].contains(&(x, y)), "{x} and {y}");
         ends_with(store, &[("x", x), ("y", y)]);
     });
 }

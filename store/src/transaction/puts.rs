@@ -1,0 +1,161 @@
+//! Several keys given strings at one moment, whatever stood there.
+//!
+//! Who only puts has read nothing that others could change under him, and knows all he writes
+//! before the first descriptor stands in a slot. That needs no overlay: the protocol is that of
+//! [`commit`](super::commit), but a key that changes meanwhile is no reason to begin anew. The
+//! descriptor is told what stands there now, and put there.
+//!
+//! An undecided attempt may be aborted by others, as any without a ticket. Then nothing of it has
+//! happened, and the caller takes the way that gets a ticket in the end.
+
+use std::ptr::NonNull;
+
+use smallvec::SmallVec;
+
+use super::commit::{Scope, Sight, raise_version};
+use super::{Descriptor, Ticket, Transaction};
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::keyspace::Database;
+use crate::publish;
+use crate::table::{Key, Occupied, Spot};
+
+/// So many keys are put this way at most.
+pub(crate) const PUTS_MAX: usize = 16;
+/// So many descriptors take no allocation of their own.
+const DESCRIPTORS: usize = 10;
+
+/// A key, what stands there, and what is to.
+pub(crate) struct Put<'k, 'g> {
+    pub(crate) key: Key<'k>,
+    pub(crate) sight: Sight<'g>,
+    /// Provisional: nobody else knows it.
+    pub(crate) new: Entry<'g>,
+    /// Whether it was made as a part of the small queue, which has yet to count it.
+    pub(crate) is_small: bool,
+}
+
+/// Keys that are all different.
+pub(crate) type Puts<'k, 'g> = SmallVec<[Put<'k, 'g>; DESCRIPTORS]>;
+
+/// A transaction and its descriptors, which go together.
+struct Attempt {
+    transaction: Transaction,
+    descriptors: SmallVec<[Descriptor; DESCRIPTORS]>,
+}
+
+/// An attempt that stands in memory, for its owner to retire.
+struct Standing {
+    whole: *mut Attempt,
+    transaction: NonNull<Transaction>,
+    /// The first of its descriptors. They are reached through their addresses alone, since others
+    /// may look at those that stand in slots.
+    descriptors: NonNull<Descriptor>,
+}
+
+impl Standing {
+    fn new(puts: &Puts<'_, '_>) -> Standing {
+        let raw = Box::into_raw(Box::new(Attempt {
+            transaction: Transaction::new(Ticket::NONE),
+            descriptors: SmallVec::new(),
+        }));
+        // SAFETY: it was made above, and nobody else knows it.
+        let attempt = unsafe { &mut *raw };
+        let transaction = NonNull::from(&attempt.transaction);
+        attempt.descriptors.extend(puts.iter().map(|put| {
+            let (floor, old) = (put.sight.version_floor(), put.sight.entry);
+            let old = old.map(Entry::address);
+            let descriptor = Descriptor::new(transaction, &put.key, floor, old);
+            descriptor.set_new(Some(put.new.address()));
+            descriptor
+        }));
+        Standing {
+            whole: raw,
+            transaction,
+            descriptors: NonNull::from(&mut attempt.descriptors[..]).cast(),
+        }
+    }
+
+    /// The descriptor of a put, by its place.
+    fn descriptor(&self, at: usize) -> NonNull<Descriptor> {
+        // SAFETY: as many were made as there are puts, in one piece.
+        unsafe { self.descriptors.add(at) }
+    }
+}
+
+impl<'g> Scope<'g> {
+    /// Puts all of them at one moment. False, and nothing has happened but that the new entries are
+    /// retired, if somebody was against it: try another way.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], likewise.
+    pub(crate) fn put_together(
+        &self,
+        database: &Database,
+        mut puts: Puts<'_, 'g>,
+    ) -> Result<bool, Error> {
+        let attempt = Standing::new(&puts);
+        // SAFETY: it is retired at the end.
+        let transaction = unsafe { attempt.transaction.as_ref() };
+        let mut spots: SmallVec<[Spot<'g>; DESCRIPTORS]> = SmallVec::new();
+        let installed = puts.iter_mut().enumerate().try_for_each(|(at, put)| {
+            spots.push(self.install_put(database, put, attempt.descriptor(at))?);
+            Ok(())
+        });
+        if cfg!(mayfly_torn_commit) {
+            // Time for others to see that not all keys change at one moment.
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        let is_committed = installed.is_ok() && transaction.commit();
+        if !is_committed {
+            transaction.abort();
+        }
+        for (at, (put, spot)) in puts.iter().zip(&spots).enumerate() {
+            let after = match is_committed {
+                true => Some(put.new),
+                false => put.sight.entry,
+            };
+            let installed = (attempt.descriptor(at), *spot);
+            self.take_out(&database.table, &put.key, installed, after);
+        }
+        for put in puts {
+            self.retire_put(database, &put, is_committed);
+        }
+        // SAFETY: no slot names one of the descriptors any more, and they named the transaction.
+        unsafe { self.guard.retire_box(attempt.whole) };
+        installed.map(|()| is_committed)
+    }
+
+    /// Puts a descriptor, which nobody else knows, in the place of a key.
+    fn install_put(
+        &self,
+        database: &Database,
+        put: &mut Put<'_, 'g>,
+        mut descriptor: NonNull<Descriptor>,
+    ) -> Result<Spot<'g>, Error> {
+        loop {
+            let occupied = Occupied::descriptor(descriptor.cast());
+            if let Some(spot) = database.table.put(&put.sight.look, occupied, self.guard) {
+                return Ok(spot);
+            }
+            put.sight = self.look_settled_in(&database.table, &put.key, Ticket::NONE)?;
+            let floor = put.sight.version_floor();
+            raise_version(put.new, floor);
+            // SAFETY: it is in no slot, so that nobody else looks at it.
+            let descriptor = unsafe { descriptor.as_mut() };
+            descriptor.restate(floor, put.sight.entry.map(Entry::address));
+        }
+    }
+
+    /// Retires what the outcome leaves over.
+    fn retire_put(&self, database: &Database, put: &Put<'_, 'g>, is_committed: bool) {
+        let old = put.sight.entry;
+        if is_committed {
+            database.count(old, Some(put.new));
+            publish::published_flat((put.new, put.is_small), old, self.guard);
+        } else {
+            // SAFETY: it was in no slot, and no descriptor that names it is any more.
+            unsafe { self.guard.retire(put.new.block()) };
+        }
+    }
+}
