@@ -8,7 +8,7 @@ use crate::clients::{Clients, Pause};
 use crate::clock::Moment;
 use crate::command::{dispatch, memcached};
 use crate::config::{Config, Setting, Settings};
-use crate::housekeeping::{Noted, Rates};
+use crate::housekeeping::{self, Noted, Rates};
 use crate::rests;
 use crate::runtime::channel;
 use crate::stats::Stats;
@@ -91,6 +91,8 @@ impl Shared {
         let [log_factor, decay_minutes] = [Setting::LfuLogFactor, Setting::LfuDecayTime]
             .map(|setting| settings.number(setting) as u32);
         store.set_use_counting(log_factor, decay_minutes);
+        // How much of what the process takes is charged depends on the limit.
+        housekeeping::note_process(self);
     }
 
     /// The sizes at which values change their encoding, as CONFIG has them now.
