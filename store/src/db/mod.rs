@@ -11,6 +11,7 @@ mod ahead;
 mod atomic;
 mod draft;
 mod put;
+mod put_many;
 mod read;
 mod remove;
 mod scan;

@@ -11,7 +11,6 @@ use crate::table::{Absence, Key, Look, Spot};
 use crate::thread;
 use crate::transaction::Ticket;
 use crate::transaction::commit::Sight;
-use crate::transaction::puts::{PUTS_MAX, Put, Puts};
 use crate::value::{self, string};
 
 impl<'g> Db<'g> {
@@ -40,81 +39,6 @@ impl<'g> Db<'g> {
             true => self.put_flat(key, bytes, (!meta.says_nothing()).then_some(meta)),
             false => self.put_long(key, (bytes, within), meta),
         }
-    }
-
-    /// Puts strings at keys, all at one moment, as [`Db::put_string`] puts one that says nothing
-    /// beside its value.
-    ///
-    /// # Errors
-    /// As [`Db::atomic`].
-    pub fn put_strings(
-        &self,
-        pairs: &[[&[u8]; 2]],
-        within: Option<&Received>,
-    ) -> Result<(), Error> {
-        if let Some(puts) = self.flat_puts(pairs)?
-            && self.scope().put_together(self.database, puts)?
-        {
-            return Ok(());
-        }
-        self.atomic(|db| {
-            db.expect_keys(pairs.len());
-            pairs.iter().try_for_each(|[key, value]| {
-                db.put_string(key, (value, within), &Meta::default())
-                    .map(drop)
-            })
-        })
-    }
-
-    /// All that is to be put, made; none where one of several keys is named twice, a value does not
-    /// stand in its entry, or they are one or many.
-    fn flat_puts<'k>(&self, pairs: &[[&'k [u8]; 2]]) -> Result<Option<Puts<'k, 'g>>, Error> {
-        let are_few = (2..=PUTS_MAX).contains(&pairs.len());
-        let are_flat = || pairs.iter().all(|[_, value]| string::is_flat(value.len()));
-        if self.in_transaction || !are_few || !are_flat() {
-            return Ok(None);
-        }
-        let mut puts = Puts::new();
-        for [key, value] in pairs {
-            let key = self.key(key);
-            let is_named =
-                |put: &Put<'_, '_>| put.key.hash == key.hash && put.key.bytes == key.bytes;
-            let made = match puts.iter().any(is_named) {
-                true => Ok(None),
-                false => self.flat_put(key, value).map(Some),
-            };
-            match made {
-                Ok(Some(put)) => puts.push(put),
-                given_up => {
-                    let made = puts.into_iter().map(|put| put.new);
-                    made.for_each(|new| Provisional::of_flat(new).discard());
-                    return given_up.map(|_| None);
-                }
-            }
-        }
-        Ok(Some(puts))
-    }
-
-    fn flat_put<'k>(&self, key: Key<'k>, bytes: &[u8]) -> Result<Put<'k, 'g>, Error> {
-        let sight = self.scope().look_settled(self.index, &key, Ticket::NONE)?;
-        let version = thread::next_version(sight.version_floor());
-        let eviction = self.store.eviction();
-        let usage = match sight.entry {
-            Some(old) => old.usage().rewritten(self.present()),
-            None => eviction.admit(key.hash, self.present(), self.guard),
-        };
-        let new = publish::flat_string((key.bytes, version), bytes, None, usage);
-        match sight.entry {
-            Some(_) => eviction.note_request(key.hash, new, Access::Write),
-            None => self.note_new(&key, new),
-        }
-        let is_small = usage.is_small();
-        Ok(Put {
-            key,
-            sight,
-            new,
-            is_small,
-        })
     }
 
     #[inline(never)]
@@ -246,7 +170,7 @@ impl<'g> Db<'g> {
 
     /// Tells the eviction of an entry that was made for a key without one.
     #[inline(always)]
-    fn note_new(&self, key: &Key<'_>, entry: Entry<'g>) {
+    pub(super) fn note_new(&self, key: &Key<'_>, entry: Entry<'g>) {
         let eviction = self.store.eviction();
         let bytes = value::own_memory_bytes(entry);
         eviction.note_insertion(bytes, self.store.memory_bytes_max());

@@ -103,6 +103,13 @@ impl Spot<'_> {
         Spot { segment, ..self }
     }
 
+    /// A hint that the slot will soon be looked at.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        self.segment
+            .prefetch_bucket(Segment::bucket_of(self.position));
+    }
+
     /// The same slot, naming something else.
     fn naming(self, new: Occupied) -> Self {
         let word = new.word(self.word.tag());
@@ -124,6 +131,15 @@ impl Look<'_> {
                 let segment = unsafe { NonNull::from(absence.segment).as_ref() };
                 Look::Absent(Absence { segment, ..absence })
             }
+        }
+    }
+
+    /// A hint that what was found will soon be changed.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        match self {
+            Look::Present(spot) => spot.prefetch(),
+            Look::Absent(absence) => absence.segment.prefetch_bucket(absence.home),
         }
     }
 

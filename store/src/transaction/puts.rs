@@ -17,11 +17,12 @@ use super::{Descriptor, Ticket, Transaction};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::keyspace::Database;
+use crate::pace;
 use crate::publish;
-use crate::table::{Key, Occupied, Spot};
+use crate::table::{Key, Occupied, Spot, prefetch};
 
-/// So many keys are put this way at most.
-pub(crate) const PUTS_MAX: usize = 16;
+/// What a put needs in each of the steps is fetched so many puts ahead.
+const AHEAD: usize = 8;
 /// So many descriptors take no allocation of their own.
 const DESCRIPTORS: usize = 10;
 
@@ -33,6 +34,15 @@ pub(crate) struct Put<'k, 'g> {
     pub(crate) new: Entry<'g>,
     /// Whether it was made as a part of the small queue, which has yet to count it.
     pub(crate) is_small: bool,
+}
+
+impl Put<'_, '_> {
+    fn prefetch_entries(&self) {
+        prefetch(self.new.address().addr().get());
+        if let Some(old) = self.sight.entry {
+            prefetch(old.address().addr().get());
+        }
+    }
 }
 
 /// Keys that are all different.
@@ -57,7 +67,7 @@ impl Standing {
     fn new(puts: &Puts<'_, '_>) -> Standing {
         let raw = Box::into_raw(Box::new(Attempt {
             transaction: Transaction::new(Ticket::NONE),
-            descriptors: SmallVec::new(),
+            descriptors: SmallVec::with_capacity(puts.len()),
         }));
         // SAFETY: it was made above, and nobody else knows it.
         let attempt = unsafe { &mut *raw };
@@ -97,9 +107,12 @@ impl<'g> Scope<'g> {
         let attempt = Standing::new(&puts);
         // SAFETY: it is retired at the end.
         let transaction = unsafe { attempt.transaction.as_ref() };
-        let mut spots: SmallVec<[Spot<'g>; DESCRIPTORS]> = SmallVec::new();
-        let installed = puts.iter_mut().enumerate().try_for_each(|(at, put)| {
-            spots.push(self.install_put(database, put, attempt.descriptor(at))?);
+        let mut spots: SmallVec<[Spot<'g>; DESCRIPTORS]> = SmallVec::with_capacity(puts.len());
+        let installed = (0..puts.len()).try_for_each(|at| {
+            if let Some(ahead) = puts.get(at + AHEAD) {
+                ahead.sight.look.prefetch();
+            }
+            spots.push(self.install_put(database, &mut puts[at], attempt.descriptor(at))?);
             Ok(())
         });
         if cfg!(mayfly_torn_commit) {
@@ -111,6 +124,11 @@ impl<'g> Scope<'g> {
             transaction.abort();
         }
         for (at, (put, spot)) in puts.iter().zip(&spots).enumerate() {
+            // It is decided, so that a rest holds nobody up.
+            pace::step_at(at);
+            if let Some(ahead) = spots.get(at + AHEAD) {
+                ahead.prefetch();
+            }
             let after = match is_committed {
                 true => Some(put.new),
                 false => put.sight.entry,
@@ -118,8 +136,11 @@ impl<'g> Scope<'g> {
             let installed = (attempt.descriptor(at), *spot);
             self.take_out(&database.table, &put.key, installed, after);
         }
-        for put in puts {
-            self.retire_put(database, &put, is_committed);
+        for (at, put) in puts.iter().enumerate() {
+            if let Some(ahead) = puts.get(at + AHEAD) {
+                ahead.prefetch_entries();
+            }
+            self.retire_put(database, put, is_committed);
         }
         // SAFETY: no slot names one of the descriptors any more, and they named the transaction.
         unsafe { self.guard.retire_box(attempt.whole) };
