@@ -53,35 +53,44 @@ impl<'g> Db<'g> {
             return Ok(None);
         }
         let mut puts = Puts::with_capacity(pairs.len());
+        match self.make_puts(pairs, &mut puts) {
+            Ok(true) => Ok(Some(puts)),
+            given_up => {
+                let made = puts.into_iter().map(|put| put.new);
+                made.for_each(|new| Provisional::of_flat(new).discard());
+                given_up.map(|_| None)
+            }
+        }
+    }
+
+    /// Makes one of each pair; false, and not all are made, where a key is named twice.
+    fn make_puts<'k>(
+        &self,
+        pairs: &[[&'k [u8]; 2]],
+        puts: &mut Puts<'k, 'g>,
+    ) -> Result<bool, Error> {
         let mut named = Named::new(pairs.len());
         let mut ahead = Ahead::default();
         for chunk in pairs.chunks(KEYS_AHEAD) {
             // Those of a short request were looked for before it began.
-            if pairs.len() > KEYS_AHEAD {
+            let are_many = pairs.len() > KEYS_AHEAD;
+            if are_many {
                 self.look_ahead(chunk.iter().map(|[key, _]| *key), &mut ahead);
             }
             for (at, [key, value]) in chunk.iter().enumerate() {
                 // A rest here holds nobody up.
                 pace::step_at(puts.len());
-                let key = match pairs.len() > KEYS_AHEAD {
+                let key = match are_many {
                     true => self.expecting(&ahead, at).key(key),
                     false => self.key(key),
                 };
-                let made = match named.is_new(&puts, &key) {
-                    true => self.flat_put(key, value).map(Some),
-                    false => Ok(None),
-                };
-                match made {
-                    Ok(Some(put)) => puts.push(put),
-                    given_up => {
-                        let made = puts.into_iter().map(|put| put.new);
-                        made.for_each(|new| Provisional::of_flat(new).discard());
-                        return given_up.map(|_| None);
-                    }
+                if !named.is_new(puts, &key) {
+                    return Ok(false);
                 }
+                puts.push(self.flat_put(key, value)?);
             }
         }
-        Ok(Some(puts))
+        Ok(true)
     }
 
     fn flat_put<'k>(&self, key: Key<'k>, bytes: &[u8]) -> Result<Put<'k, 'g>, Error> {
@@ -131,5 +140,79 @@ impl Named {
                 .any(|put| put.key.hash == key.hash && put.key.bytes == key.bytes),
             Named::Many(hashes) => hashes.insert(key.hash),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::value::string::Str;
+    use crate::{Db, Options, Store};
+
+    fn text(db: &Db<'_>, key: &str) -> Option<Vec<u8>> {
+        let entry = db.peek(key.as_bytes())?;
+        let parts = Str::of(entry).expect("a string").parts();
+        Some(parts.collect::<Vec<_>>().concat())
+    }
+
+    /// Puts the value at all of the keys.
+    fn put(db: &Db<'_>, keys: &[String], value: &[u8]) {
+        let pairs: Vec<[&[u8]; 2]> = keys.iter().map(|key| [key.as_bytes(), value]).collect();
+        db.put_strings(&pairs, None).expect("nothing is busy");
+    }
+
+    #[test]
+    fn few_and_many_strings_are_put_over_what_was_there() {
+        let store = Store::new(&Options::default());
+        let guard = store.pin();
+        let db = store.db(0, &guard, 1_000);
+        let long = vec![b'l'; 20_000];
+        for count in [1, 2, 10, 16, 17, 3_000] {
+            let keys: Vec<String> = (0..count).map(|number| format!("key:{number}")).collect();
+            for value in [&b"first"[..], b"second", &long, b""] {
+                put(&db, &keys, value);
+                assert!(
+                    keys.iter()
+                        .all(|key| text(&db, key).as_deref() == Some(value))
+                );
+                assert_eq!(db.len(), count);
+            }
+        }
+    }
+
+    #[test]
+    fn of_equal_keys_the_last_counts() {
+        let store = Store::new(&Options::default());
+        let guard = store.pin();
+        let db = store.db(0, &guard, 1_000);
+        for count in [3, 300] {
+            let keys: Vec<String> = (0..count).map(|number| format!("{}", number % 2)).collect();
+            let values: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+            let pairs: Vec<[&[u8]; 2]> = keys
+                .iter()
+                .zip(&values)
+                .map(|(key, value)| [key.as_bytes(), value.as_bytes()])
+                .collect();
+            db.put_strings(&pairs, None).expect("nothing is busy");
+            let last = |parity| (0..count).rev().find(|number| number % 2 == parity);
+            for parity in 0..2 {
+                let expected = last(parity).map(|number| number.to_string().into_bytes());
+                assert_eq!(text(&db, &parity.to_string()), expected);
+            }
+            assert_eq!(db.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_transaction_puts_among_what_it_does() {
+        let store = Store::new(&Options::default());
+        let guard = store.pin();
+        let db = store.db(0, &guard, 1_000);
+        let keys = ["a", "b"].map(str::to_owned);
+        db.atomic(|db| {
+            put(db, &keys, b"1");
+            db.remove(b"a")
+        })
+        .expect("nothing is busy");
+        assert_eq!((text(&db, "a"), text(&db, "b")), (None, Some(b"1".into())));
     }
 }

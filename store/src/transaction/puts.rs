@@ -19,10 +19,13 @@ use crate::error::Error;
 use crate::keyspace::Database;
 use crate::pace;
 use crate::publish;
+use crate::reclaim::{self, DROP_INLINE_BYTES, Drain, Guard};
 use crate::table::{Key, Occupied, Spot, prefetch};
 
 /// What a put needs in each of the steps is fetched so many puts ahead.
 const AHEAD: usize = 8;
+/// The reaper drops so many descriptors in a slice.
+const DROPPED_AT_ONCE: usize = 1_000;
 /// So many descriptors take no allocation of their own.
 const DESCRIPTORS: usize = 10;
 
@@ -61,6 +64,7 @@ struct Standing {
     /// The first of its descriptors. They are reached through their addresses alone, since others
     /// may look at those that stand in slots.
     descriptors: NonNull<Descriptor>,
+    count: usize,
 }
 
 impl Standing {
@@ -83,13 +87,51 @@ impl Standing {
             whole: raw,
             transaction,
             descriptors: NonNull::from(&mut attempt.descriptors[..]).cast(),
+            count: puts.len(),
         }
+    }
+
+    /// Frees it when nobody can look at it any more.
+    ///
+    /// # Safety
+    /// No slot names one of its descriptors, and nobody uses it afterwards.
+    unsafe fn retire(self, guard: &Guard) {
+        let bytes = self.count * size_of::<Descriptor>();
+        if bytes <= DROP_INLINE_BYTES {
+            // SAFETY: made of a box by `new`; and as the caller says.
+            return unsafe { guard.retire_box(self.whole) };
+        }
+        // SAFETY: a box is not null.
+        let large = Large(unsafe { NonNull::new_unchecked(self.whole) });
+        // SAFETY: as the caller says.
+        unsafe { guard.retire_with(bytes, move || reclaim::reap(Box::new(large))) };
     }
 
     /// The descriptor of a put, by its place.
     fn descriptor(&self, at: usize) -> NonNull<Descriptor> {
         // SAFETY: as many were made as there are puts, in one piece.
         unsafe { self.descriptors.add(at) }
+    }
+}
+
+/// One with many descriptors that nobody can look at any more.
+struct Large(NonNull<Attempt>);
+
+// SAFETY: an attempt is, and this is all that is left of it.
+unsafe impl Send for Large {}
+
+impl Drain for Large {
+    fn drain_slice(&mut self) -> bool {
+        // SAFETY: nobody else can look at it, and it is freed below at the earliest.
+        let descriptors = unsafe { &mut self.0.as_mut().descriptors };
+        let left = descriptors.len().saturating_sub(DROPPED_AT_ONCE);
+        descriptors.truncate(left);
+        if left > 0 {
+            return true;
+        }
+        // SAFETY: it was made of a box, and nobody asks for another slice.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        false
     }
 }
 
@@ -142,8 +184,8 @@ impl<'g> Scope<'g> {
             }
             self.retire_put(database, put, is_committed);
         }
-        // SAFETY: no slot names one of the descriptors any more, and they named the transaction.
-        unsafe { self.guard.retire_box(attempt.whole) };
+        // SAFETY: all slots named something else when they were taken out.
+        unsafe { attempt.retire(self.guard) };
         installed.map(|()| is_committed)
     }
 
