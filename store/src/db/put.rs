@@ -37,12 +37,14 @@ impl<'g> Db<'g> {
     ) -> Result<Entry<'g>, Error> {
         match string::is_flat(bytes.len()) {
             true => self.put_flat(key, bytes, (!meta.says_nothing()).then_some(meta)),
-            false => self.put_long(key, (bytes, within), meta),
+            false => self.put_as_draft(key, (bytes, within), meta),
         }
     }
 
+    /// As [`Db::put_string`], the general way: of a long one, in a transaction, or where another
+    /// transaction's descriptor stands.
     #[inline(never)]
-    fn put_long(
+    fn put_as_draft(
         &self,
         key: &[u8],
         (bytes, within): (&[u8], Option<&Received>),
@@ -57,7 +59,7 @@ impl<'g> Db<'g> {
     fn put_flat(&self, key: &[u8], bytes: &[u8], meta: Option<&Meta>) -> Result<Entry<'g>, Error> {
         let key = &self.key(key);
         if self.in_transaction {
-            return self.put_long(key.bytes, (bytes, None), &meta.copied().unwrap_or_default());
+            return self.put_as_draft(key.bytes, (bytes, None), &meta.copied().unwrap_or_default());
         }
         self.store.eviction().foresee(key.hash, self.guard);
         // What was found is passed on where it stands: to copy at once what has just been written
@@ -67,7 +69,7 @@ impl<'g> Db<'g> {
                 self.put_flat_over(key, spot, bytes, meta)
             }
             Look::Present(_) => {
-                self.put_long(key.bytes, (bytes, None), &meta.copied().unwrap_or_default())
+                self.put_as_draft(key.bytes, (bytes, None), &meta.copied().unwrap_or_default())
             }
             Look::Absent(absence) => self.put_new_flat(key, absence, bytes, meta),
         }

@@ -71,9 +71,9 @@ impl<'g> Db<'g> {
     ) -> Result<bool, Error> {
         let mut named = Named::new(pairs.len());
         let mut ahead = Ahead::default();
+        // Those of a short request were looked for before it began.
+        let are_many = pairs.len() > KEYS_AHEAD;
         for chunk in pairs.chunks(KEYS_AHEAD) {
-            // Those of a short request were looked for before it began.
-            let are_many = pairs.len() > KEYS_AHEAD;
             if are_many {
                 self.look_ahead(chunk.iter().map(|[key, _]| *key), &mut ahead);
             }
