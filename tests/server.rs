@@ -227,6 +227,32 @@ fn info_tells_how_the_times_of_commands_are_distributed() {
 }
 
 #[test]
+fn a_command_that_another_thread_carries_out_took_one_time() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    let numbers: Vec<String> = (0..20_000).map(|number| format!("m{number}")).collect();
+    let members = numbers.iter().map(String::as_str);
+    let add: Vec<&str> = ["SADD", "large"].into_iter().chain(members).collect();
+    client.call(&add);
+    client.call(&[
+        "CONFIG",
+        "SET",
+        "latency-tracking-info-percentiles",
+        "0 100",
+    ]);
+    client.call(&["CONFIG", "RESETSTAT"]);
+    client.call(&["SMEMBERS", "large"]);
+    let reply = client.call(&["INFO", "latencystats"]);
+    let text = String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8");
+    let line = text.lines().find(|line| line.contains("_usec_smembers:"));
+    let (least, most) = line
+        .and_then(|line| line.split_once(','))
+        .expect("two times");
+    let usec = |field: &str| field.rsplit('=').next().map(str::to_owned);
+    assert_eq!(usec(least), usec(most), "{text}");
+}
+
+#[test]
 fn info_tells_how_long_keys_have_left_on_average() {
     let subject = Subject::start();
     let mut client = subject.resp();

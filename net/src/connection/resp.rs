@@ -173,6 +173,7 @@ impl Connection {
                     Place::Connection(batch.received),
                 );
                 if let Some(halt) = halt_of(outcome) {
+                    watch.withdraw(1);
                     return halt;
                 }
                 count(request.entry, outcome, stats);

@@ -76,6 +76,7 @@ pub(super) fn run_together(
         );
         halt = super::halt_of(outcome);
         if halt.is_some() {
+            watch.withdraw(1);
             break;
         }
         answered.push((outcome, out.len()));
@@ -85,6 +86,7 @@ pub(super) fn run_together(
     }
     if !run.publish(answered.len() as u32) {
         out.truncate(start);
+        watch.withdraw(answered.len());
         return Ran::Beaten;
     }
     let mut start = start;

@@ -36,8 +36,18 @@ impl Stopwatch {
         {
             self.stop(before, stats);
         }
+        if self.entry.is_none() {
+            // What came before was for no command.
+            self.requests = 0;
+        }
         self.entry = entry;
         self.requests += 1;
+    }
+
+    /// So many of the last requests were not carried out after all: they are no calls.
+    #[inline]
+    pub(super) fn withdraw(&mut self, requests: usize) {
+        self.requests = self.requests.saturating_sub(requests as u64);
     }
 
     /// Nothing more is to run; the time it is.
