@@ -9,7 +9,9 @@ use smallvec::SmallVec;
 /// What is to be sent: bytes, and between them long ones that are sent from where they stand.
 ///
 /// Bytes are appended as to the vector that it leads to. Lengths and positions count all that is to
-/// be sent; those of that vector mean nothing here.
+/// be sent; those of that vector mean nothing here. Replies of many elements fill one buffer after
+/// the other: a single one would be moved whenever it has to grow, which takes milliseconds for
+/// some megabytes, and again when its first half is sent.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
@@ -39,7 +41,23 @@ impl Attached {
     fn bytes(&self) -> &[u8] {
         &self.buffer[self.part.clone()]
     }
+
+    /// Keeps so many bytes; the others.
+    fn split_off(&mut self, len: usize) -> Attached {
+        let middle = self.part.start + len;
+        let behind = middle..std::mem::replace(&mut self.part.end, middle);
+        Attached {
+            place: self.place,
+            buffer: Arc::clone(&self.buffer),
+            part: behind,
+        }
+    }
 }
+
+/// Buffers of so many bytes are filled one after the other.
+const BUFFER_BYTES: usize = if cfg!(test) { 64 } else { 1 << 18 };
+/// One with less in it is moved to a larger one when it is full.
+const MOVED_BYTES_MAX: usize = BUFFER_BYTES / 2;
 
 /// The most pieces of memory that are sent together.
 const SLICES_MAX: usize = 64;
@@ -74,6 +92,40 @@ impl Output {
         self.len() == 0
     }
 
+    /// Makes room for so many bytes to be appended, behind which others may go elsewhere.
+    #[inline]
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        let len = self.bytes.len();
+        if len > MOVED_BYTES_MAX && self.bytes.capacity() - len < bytes {
+            self.grow(bytes);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        if self.is_whole() {
+            self.set_aside(Vec::with_capacity(bytes.max(BUFFER_BYTES)));
+        } else {
+            self.bytes.reserve(bytes);
+        }
+    }
+
+    /// Whether all that is attached stands before what is to be sent of `bytes`.
+    fn is_whole(&self) -> bool {
+        let last = self.attached.last();
+        last.is_none_or(|last| last.place == self.sent)
+    }
+
+    /// Goes on in another buffer, when the present one [is whole](Output::is_whole).
+    fn set_aside(&mut self, next: Vec<u8>) {
+        let full = Arc::new(std::mem::replace(&mut self.bytes, next));
+        let unsent = std::mem::take(&mut self.sent)..full.len();
+        for attached in &mut self.attached {
+            attached.place = 0;
+        }
+        self.attach(full, unsent);
+    }
+
     /// Appends a part of a buffer, which stays where it is until it is sent.
     pub(crate) fn attach(&mut self, buffer: Arc<Vec<u8>>, part: Range<usize>) {
         if part.is_empty() {
@@ -96,33 +148,51 @@ impl Output {
             self.attached_bytes -= last.len();
             self.attached.pop();
         }
+        if let Some(last) = self.attached.last_mut() {
+            // It was filled before it was known that some of it is to be taken back.
+            let excess = (last.place - self.sent + self.attached_bytes).saturating_sub(len);
+            last.part.end -= excess;
+            self.attached_bytes -= excess;
+        }
         self.bytes.truncate(self.sent + len - self.attached_bytes);
     }
 
-    /// The bytes from one position to another, between which nothing is attached.
+    /// The bytes from one position to another, which were appended without room made in between.
     pub(crate) fn between(&self, start: usize, end: usize) -> &[u8] {
         let mut from = self.sent + start;
         for attached in &self.attached {
-            if attached.place + attached.len() > from {
+            let Some(inside) = from.checked_sub(attached.place) else {
                 break;
+            };
+            if inside < attached.len() {
+                return &attached.bytes()[inside..inside + (end - start)];
             }
             from -= attached.len();
         }
         &self.bytes[from..from + (end - start)]
     }
 
-    /// Puts bytes before what has been appended since [`Output::place`] told this place.
-    pub(crate) fn insert(&mut self, place: usize, inserted: &[u8]) {
+    /// Puts bytes before what has been appended since there were `at` bytes to be sent.
+    pub(crate) fn insert(&mut self, at: usize, inserted: &[u8]) {
+        let (mut number, mut attached_before) = (0, 0);
+        while let Some(attached) = self.attached.get_mut(number) {
+            let start = attached.place - self.sent + attached_before;
+            if at <= start {
+                break;
+            }
+            let before = attached.len().min(at - start);
+            if before < attached.len() {
+                let behind = attached.split_off(before);
+                self.attached.insert(number + 1, behind);
+            }
+            attached_before += before;
+            number += 1;
+        }
+        let place = self.sent + at - attached_before;
         self.bytes.splice(place..place, inserted.iter().copied());
-        let behind = self.attached.iter_mut().rev();
-        for attached in behind.take_while(|attached| attached.place > place) {
+        for attached in &mut self.attached[number..] {
             attached.place += inserted.len();
         }
-    }
-
-    /// Where the next byte goes; as long as nothing is sent.
-    pub(crate) fn place(&self) -> usize {
-        self.bytes.len()
     }
 
     /// All that is to be sent, if it stands in one piece.
@@ -141,6 +211,9 @@ impl Output {
             .iter()
             .map(|attached| (attached.place, attached.bytes()));
         for (place, attached) in attached.chain([(self.bytes.len(), &[][..])]) {
+            if room == 0 || slices.len() == SLICES_MAX {
+                break;
+            }
             for piece in [&self.bytes[from..place], attached] {
                 let piece = &piece[..piece.len().min(room)];
                 if !piece.is_empty() && slices.len() < SLICES_MAX {
@@ -179,13 +252,18 @@ impl Output {
 
     /// Forgets what is sent, when it is more than what then has to be moved.
     pub(crate) fn forget_sent(&mut self) {
-        if self.sent > self.bytes.len() / 2 {
-            self.bytes.drain(..self.sent);
-            for attached in &mut self.attached {
-                attached.place -= self.sent;
-            }
-            self.sent = 0;
+        if self.sent <= self.bytes.len() / 2 {
+            return;
         }
+        if self.bytes.len() - self.sent > MOVED_BYTES_MAX && self.is_whole() {
+            self.set_aside(Vec::new());
+            return;
+        }
+        self.bytes.drain(..self.sent);
+        for attached in &mut self.attached {
+            attached.place -= self.sent;
+        }
+        self.sent = 0;
     }
 
     /// The memory it takes. What others hold on to, too, is theirs.
@@ -207,11 +285,13 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Append(Vec<u8>),
+        /// So often, with room made for each.
+        AppendElements(Vec<u8>, usize),
         Attach(Vec<u8>),
-        /// Two appended replies, of which the second is taken back.
-        AttachInVain(Vec<u8>),
+        /// What is appended, perhaps behind something attached, and taken back.
+        AppendInVain(Vec<u8>, bool),
         /// What an array's header does, once it is known how long that is.
-        Surround(Vec<u8>),
+        Surround(Vec<u8>, usize),
         /// The socket takes one part of so many.
         Send(usize),
         Forget,
@@ -222,13 +302,26 @@ mod tests {
         output.attach(Arc::new(buffer), 1..1 + bytes.len());
     }
 
+    fn append_elements(output: &mut Output, bytes: &[u8], count: usize) {
+        for _ in 0..count {
+            output.make_room(bytes.len());
+            output.extend_from_slice(bytes);
+        }
+        let (len, end) = (bytes.len(), output.len());
+        for element in (1..=count).map(|from_last| end - from_last * len) {
+            assert_eq!(output.between(element, element + len), bytes);
+        }
+    }
+
     fn step() -> impl Strategy<Value = Step> {
         let bytes = || prop::collection::vec(any::<u8>(), 1..20);
         prop_oneof![
             bytes().prop_map(Step::Append),
+            (bytes(), 1..20_usize).prop_map(|(bytes, count)| Step::AppendElements(bytes, count)),
             bytes().prop_map(Step::Attach),
-            bytes().prop_map(Step::AttachInVain),
-            bytes().prop_map(Step::Surround),
+            (bytes(), any::<bool>())
+                .prop_map(|(bytes, is_behind)| Step::AppendInVain(bytes, is_behind)),
+            (bytes(), 0..20_usize).prop_map(|(bytes, count)| Step::Surround(bytes, count)),
             (1..5_usize).prop_map(Step::Send),
             Just(Step::Forget),
         ]
@@ -257,23 +350,30 @@ mod tests {
                         prop_assert_eq!(output.between(start, output.len()), &bytes);
                         expected.extend_from_slice(&bytes);
                     }
+                    Step::AppendElements(bytes, count) => {
+                        append_elements(&mut output, &bytes, count);
+                        expected.extend_from_slice(&bytes.repeat(count));
+                    }
                     Step::Attach(bytes) => {
                         expected.extend_from_slice(&bytes);
                         attach(&mut output, &bytes);
                     }
-                    Step::AttachInVain(bytes) => {
+                    Step::AppendInVain(bytes, is_behind) => {
                         let start = output.len();
-                        attach(&mut output, &bytes);
-                        output.extend_from_slice(&bytes);
+                        if is_behind {
+                            attach(&mut output, &bytes);
+                        }
+                        append_elements(&mut output, &bytes, 10);
                         attach(&mut output, &bytes);
                         output.truncate(start);
                     }
-                    Step::Surround(bytes) => {
-                        let place = output.place();
+                    Step::Surround(bytes, count) => {
+                        let start = output.len();
                         output.push(b'$');
+                        append_elements(&mut output, &bytes, count);
                         attach(&mut output, &bytes);
-                        output.insert(place, &bytes);
-                        expected.extend([&bytes[..], b"$", &bytes].concat());
+                        output.insert(start, &bytes);
+                        expected.extend([&bytes[..], b"$", &bytes.repeat(count + 1)].concat());
                     }
                     Step::Send(part) => {
                         let bytes = output.len().div_ceil(part);

@@ -20,6 +20,9 @@ pub(crate) struct Writer<'o> {
     version: Version,
 }
 
+/// So many bytes of a bulk string are not its content.
+const BULK_FRAME_BYTES: usize = 32;
+
 /// Where the header of an aggregate goes whose length is known later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
@@ -104,7 +107,9 @@ impl<'o> Writer<'o> {
     }
 
     /// Bytes.
+    #[inline]
     pub(crate) fn bulk(&mut self, bytes: &[u8]) {
+        self.out.make_room(bytes.len() + BULK_FRAME_BYTES);
         self.header(b'$', bytes.len() as i64);
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
@@ -180,7 +185,7 @@ impl<'o> Writer<'o> {
 
     /// Leaves room for the header of an aggregate; what follows is counted by the caller.
     pub(crate) fn mark(&mut self) -> Mark {
-        Mark(self.out.place())
+        Mark(self.out.len())
     }
 
     /// Says that everything since `mark` is an array of `len` replies.
