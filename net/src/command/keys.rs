@@ -154,14 +154,7 @@ pub(super) const FAMILY: Family = Family {
 
 fn del(call: &mut Call<'_>) -> Result<(), Error> {
     call.heavy(call.args.rest().len())?;
-    let count = match call.args.rest() {
-        [key] => usize::from(call.db.remove(key)?),
-        keys => call.db.atomic(|db| {
-            db.expect_keys(keys.len());
-            keys.iter()
-                .try_fold(0, |count, key| Ok(count + usize::from(db.remove(key)?)))
-        })?,
-    };
+    let count = call.db.remove_many(call.args.rest())?;
     call.reply.count(count);
     Ok(())
 }

@@ -14,6 +14,7 @@ mod put;
 mod put_many;
 mod read;
 mod remove;
+mod remove_many;
 mod scan;
 mod update;
 

@@ -14,7 +14,7 @@ use crate::publish::{self, Provisional};
 use crate::table::Key;
 use crate::thread;
 use crate::transaction::Ticket;
-use crate::transaction::puts::{Put, Puts};
+use crate::transaction::puts::{New, Put, Puts};
 use crate::value::string;
 
 /// So many keys are looked for ahead.
@@ -31,8 +31,8 @@ impl<'g> Db<'g> {
         pairs: &[[&[u8]; 2]],
         within: Option<&Received>,
     ) -> Result<(), Error> {
-        if let Some(puts) = self.flat_puts(pairs)?
-            && self.scope().put_together(self.database, puts)?
+        if let Some(mut puts) = self.flat_puts(pairs)?
+            && self.scope().put_together(self.database, &mut puts)?
         {
             return Ok(());
         }
@@ -52,42 +52,58 @@ impl<'g> Db<'g> {
         if self.in_transaction || pairs.len() < 2 || !are_flat() {
             return Ok(None);
         }
-        let mut puts = Puts::with_capacity(pairs.len());
-        match self.make_puts(pairs, &mut puts) {
+        self.puts_of(
+            pairs,
+            |[key, _]| key,
+            |key, [_, value]| self.flat_put(key, value),
+        )
+    }
+
+    /// A put of each of several, made of its key; none where a key is named twice.
+    pub(super) fn puts_of<'k, T>(
+        &self,
+        all: &[T],
+        name: impl Fn(&T) -> &'k [u8],
+        make: impl Fn(Key<'k>, &T) -> Result<Put<'k, 'g>, Error>,
+    ) -> Result<Option<Puts<'k, 'g>>, Error> {
+        let mut puts = Puts::with_capacity(all.len());
+        match self.add_puts(&mut puts, all, name, make) {
             Ok(true) => Ok(Some(puts)),
             given_up => {
-                let made = puts.into_iter().map(|put| put.new);
-                made.for_each(|new| Provisional::of_flat(new).discard());
+                let made = puts.into_iter().filter_map(|put| put.new);
+                made.for_each(|new| Provisional::of_flat(new.entry).discard());
                 given_up.map(|_| None)
             }
         }
     }
 
-    /// Makes one of each pair; false, and not all are made, where a key is named twice.
-    fn make_puts<'k>(
+    /// False, and not all are made, where a key is named twice.
+    fn add_puts<'k, T>(
         &self,
-        pairs: &[[&'k [u8]; 2]],
         puts: &mut Puts<'k, 'g>,
+        all: &[T],
+        name: impl Fn(&T) -> &'k [u8],
+        make: impl Fn(Key<'k>, &T) -> Result<Put<'k, 'g>, Error>,
     ) -> Result<bool, Error> {
-        let mut named = Named::new(pairs.len());
+        let mut named = Named::new(all.len());
         let mut ahead = Ahead::default();
         // Those of a short request were looked for before it began.
-        let are_many = pairs.len() > KEYS_AHEAD;
-        for chunk in pairs.chunks(KEYS_AHEAD) {
+        let are_many = all.len() > KEYS_AHEAD;
+        for chunk in all.chunks(KEYS_AHEAD) {
             if are_many {
-                self.look_ahead(chunk.iter().map(|[key, _]| *key), &mut ahead);
+                self.look_ahead(chunk.iter().map(&name), &mut ahead);
             }
-            for (at, [key, value]) in chunk.iter().enumerate() {
+            for (at, one) in chunk.iter().enumerate() {
                 // A rest here holds nobody up.
                 pace::step_at(puts.len());
                 let key = match are_many {
-                    true => self.expecting(&ahead, at).key(key),
-                    false => self.key(key),
+                    true => self.expecting(&ahead, at).key(name(one)),
+                    false => self.key(name(one)),
                 };
                 if !named.is_new(puts, &key) {
                     return Ok(false);
                 }
-                puts.push(self.flat_put(key, value)?);
+                puts.push(make(key, one)?);
             }
         }
         Ok(true)
@@ -101,18 +117,14 @@ impl<'g> Db<'g> {
             Some(old) => old.usage().rewritten(self.present()),
             None => eviction.admit(key.hash, self.present(), self.guard),
         };
-        let new = publish::flat_string((key.bytes, version), bytes, None, usage);
+        let entry = publish::flat_string((key.bytes, version), bytes, None, usage);
         match sight.entry {
-            Some(_) => eviction.note_request(key.hash, new, Access::Write),
-            None => self.note_new(&key, new),
+            Some(_) => eviction.note_request(key.hash, entry, Access::Write),
+            None => self.note_new(&key, entry),
         }
         let is_small = usage.is_small();
-        Ok(Put {
-            key,
-            sight,
-            new,
-            is_small,
-        })
+        let new = Some(New { entry, is_small });
+        Ok(Put { key, sight, new })
     }
 }
 

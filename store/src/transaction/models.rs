@@ -301,6 +301,52 @@ fn puts_against_a_writer() {
     });
 }
 
+fn remove_x_and_y(store: &Store) -> usize {
+    with(store, |db| db.remove_many(&[b"x", b"y"])).expect("nothing is busy")
+}
+
+/// A reader of two keys that are removed together sees both or none.
+#[test]
+fn removals_under_a_reader() {
+    fn scenario(reader: Reader) {
+        let store = store_with(&[("x", 1), ("y", 1)]);
+        let seen = at_once(
+            &store,
+            &[
+                |store| {
+                    assert_eq!(remove_x_and_y(store), 2);
+                    [None, None]
+                },
+                reader,
+            ],
+        );
+        assert_eq!(seen[1][0], seen[1][1]);
+        ends_with(store, &[]);
+    }
+    explore(2, || scenario(x_and_y));
+    explore(2, || scenario(attempt_at_x_and_y));
+}
+
+/// Removals happen before puts of the same keys or after them, also where a key is not there yet.
+#[test]
+fn removals_against_puts() {
+    explore(2, || {
+        let store = store_with(&[("x", 0)]);
+        let removed = at_once(
+            &store,
+            &[remove_x_and_y, |store| {
+                put(store, ["y", "x"], b"1");
+                0
+            }],
+        );
+        match removed[0] {
+            1 => ends_with(store, &[("x", 1), ("y", 1)]),
+            2 => ends_with(store, &[]),
+            other => panic!("{other} removed"),
+        }
+    });
+}
+
 /// Two transactions that each read what the other writes do not both act on the old state.
 #[test]
 fn write_skew() {

@@ -1,4 +1,4 @@
-//! Several keys given strings at one moment, whatever stood there.
+//! Several keys given strings, or removed, at one moment, whatever stood there.
 //!
 //! Who only puts has read nothing that others could change under him, and knows all he writes
 //! before the first descriptor stands in a slot. That needs no overlay: the protocol is that of
@@ -32,18 +32,29 @@ const DESCRIPTORS: usize = 10;
 /// A key, what stands there, and what is to.
 pub(crate) struct Put<'k, 'g> {
     pub(crate) key: Key<'k>,
+    /// When it is done: what stood there until then.
     pub(crate) sight: Sight<'g>,
-    /// Provisional: nobody else knows it.
-    pub(crate) new: Entry<'g>,
+    /// None: the key goes.
+    pub(crate) new: Option<New<'g>>,
+}
+
+/// A provisional entry: nobody else knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct New<'g> {
+    pub(crate) entry: Entry<'g>,
     /// Whether it was made as a part of the small queue, which has yet to count it.
     pub(crate) is_small: bool,
 }
 
-impl Put<'_, '_> {
+impl<'g> Put<'_, 'g> {
+    fn new_entry(&self) -> Option<Entry<'g>> {
+        self.new.map(|new| new.entry)
+    }
+
     fn prefetch_entries(&self) {
-        prefetch(self.new.address().addr().get());
-        if let Some(old) = self.sight.entry {
-            prefetch(old.address().addr().get());
+        let entries = [self.new_entry(), self.sight.entry];
+        for entry in entries.into_iter().flatten() {
+            prefetch(entry.address().addr().get());
         }
     }
 }
@@ -80,7 +91,7 @@ impl Standing {
             let (floor, old) = (put.sight.version_floor(), put.sight.entry);
             let old = old.map(Entry::address);
             let descriptor = Descriptor::new(transaction, &put.key, floor, old);
-            descriptor.set_new(Some(put.new.address()));
+            descriptor.set_new(put.new_entry().map(Entry::address));
             descriptor
         }));
         Standing {
@@ -144,9 +155,9 @@ impl<'g> Scope<'g> {
     pub(crate) fn put_together(
         &self,
         database: &Database,
-        mut puts: Puts<'_, 'g>,
+        puts: &mut Puts<'_, 'g>,
     ) -> Result<bool, Error> {
-        let attempt = Standing::new(&puts);
+        let attempt = Standing::new(puts);
         // SAFETY: it is retired at the end.
         let transaction = unsafe { attempt.transaction.as_ref() };
         let mut spots: SmallVec<[Spot<'g>; DESCRIPTORS]> = SmallVec::with_capacity(puts.len());
@@ -172,7 +183,7 @@ impl<'g> Scope<'g> {
                 ahead.prefetch();
             }
             let after = match is_committed {
-                true => Some(put.new),
+                true => put.new_entry(),
                 false => put.sight.entry,
             };
             let installed = (attempt.descriptor(at), *spot);
@@ -203,22 +214,32 @@ impl<'g> Scope<'g> {
             }
             put.sight = self.look_settled_in(&database.table, &put.key, Ticket::NONE)?;
             let floor = put.sight.version_floor();
-            raise_version(put.new, floor);
+            if let Some(new) = put.new_entry() {
+                raise_version(new, floor);
+            }
             // SAFETY: it is in no slot, so that nobody else looks at it.
             let descriptor = unsafe { descriptor.as_mut() };
             descriptor.restate(floor, put.sight.entry.map(Entry::address));
         }
     }
 
-    /// Retires what the outcome leaves over.
+    /// Counts a put that counts, and retires what the outcome leaves over.
     fn retire_put(&self, database: &Database, put: &Put<'_, 'g>, is_committed: bool) {
-        let old = put.sight.entry;
-        if is_committed {
-            database.count(old, Some(put.new));
-            publish::published_flat((put.new, put.is_small), old, self.guard);
-        } else {
+        let Put { sight, new, .. } = put;
+        if !is_committed {
+            let made = new.map(|new| new.entry.block());
             // SAFETY: it was in no slot, and no descriptor that names it is any more.
-            unsafe { self.guard.retire(put.new.block()) };
+            made.into_iter()
+                .for_each(|block| unsafe { self.guard.retire(block) });
+            return;
+        }
+        database.count(sight.entry, put.new_entry());
+        match (new, sight.entry) {
+            (Some(New { entry, is_small }), old) => {
+                publish::published_flat((*entry, *is_small), old, self.guard);
+            }
+            (None, Some(old)) => publish::retire_whole(old, self.guard),
+            (None, None) => {}
         }
     }
 }

@@ -30,6 +30,7 @@ enum Command {
     Add(usize),
     GetAll,
     SetTwo([usize; 2], i64),
+    RemoveTwo([usize; 2]),
     AddTwo([usize; 2]),
     Rename([usize; 2]),
     SetIfNone([usize; 2], i64),
@@ -39,7 +40,7 @@ impl Command {
     fn random(random: &mut fastrand::Rng, value: i64) -> Command {
         let one = random.usize(..KEYS.len());
         let two = [one, (one + random.usize(1..KEYS.len())) % KEYS.len()];
-        match random.u8(..10) {
+        match random.u8(..11) {
             0 => Command::Get(one),
             1 => Command::Set(one, value),
             2 => Command::Remove(one),
@@ -48,6 +49,7 @@ impl Command {
             5 => Command::AddTwo(two),
             6 => Command::Rename(two),
             7 => Command::SetIfNone(two, value),
+            8 => Command::RemoveTwo(two),
             _ => Command::GetAll,
         }
     }
@@ -85,6 +87,11 @@ fn carry_out(command: Command, numbers: &mut impl Numbers) -> Vec<Option<i64>> {
         Command::SetTwo(keys, value) => {
             keys.into_iter().for_each(|key| numbers.set(key, value));
             vec![]
+        }
+        Command::RemoveTwo(keys) => {
+            let there = keys.map(|key| numbers.get(key).is_some());
+            keys.into_iter().for_each(|key| numbers.remove(key));
+            vec![Some(there.into_iter().map(i64::from).sum())]
         }
         Command::AddTwo(keys) => {
             let seen = keys.map(|key| numbers.get(key));
@@ -164,7 +171,7 @@ struct Event {
     seen: Vec<Option<i64>>,
 }
 
-/// Single-key commands go the way of single-key commands.
+/// Commands that need no attempt go without one.
 fn carry_out_live(command: Command, db: &Db<'_>) -> Result<Vec<Option<i64>>, Error> {
     match command {
         Command::Get(key) => Ok(vec![get(db, KEYS[key])]),
@@ -180,6 +187,15 @@ fn carry_out_live(command: Command, db: &Db<'_>) -> Result<Vec<Option<i64>>, Err
             let draft = Draft::new(string::integer(sum));
             Ok((Change::Put(draft), vec![Some(sum)]))
         }),
+        Command::SetTwo(keys, value) => {
+            let value = value.to_string();
+            let pairs = keys.map(|key| [KEYS[key].as_bytes(), value.as_bytes()]);
+            db.put_strings(&pairs, None).map(|()| vec![])
+        }
+        Command::RemoveTwo(keys) => {
+            let removed = db.remove_many(&keys.map(|key| KEYS[key].as_bytes()))?;
+            Ok(vec![Some(removed as i64)])
+        }
         _ => db.atomic(|db| Ok(carry_out(command, &mut Real(db)))),
     }
 }
