@@ -16,6 +16,7 @@ mod json_recorded;
 mod keys;
 mod limits;
 mod linearizability;
+mod long_replies;
 mod long_values;
 mod memcached;
 mod memcached_login;
