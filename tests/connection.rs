@@ -1,6 +1,6 @@
 //! Connections: who one is, what one speaks, and bytes that make no sense.
 
-use tests::resp::{Lost, Reply};
+use tests::resp::{Lost, Reply, RespClient};
 use tests::{Subject, check, check_resp2, check_resp3, eventually};
 
 #[test]
@@ -298,6 +298,36 @@ fn a_reply_can_be_skipped() {
     client.send_raw(b"CLIENT REPLY OFF\r\nPING a\r\nCLIENT REPLY ON\r\nPING b\r\n");
     assert_eq!(client.receive().raw, b"+OK\r\n");
     assert_eq!(client.receive().raw, b"$1\r\nb\r\n");
+}
+
+#[test]
+fn a_reset_ends_the_silence_and_is_skipped_itself() {
+    let subject = Subject::start();
+    for (before, answer) in [
+        ("OFF", &b"+RESET\r\n"[..]),
+        ("SKIP", b""),
+        ("OFF\r\nCLIENT REPLY SKIP", b"+RESET\r\n"),
+        ("SKIP\r\nPING", b"+RESET\r\n"),
+    ] {
+        let mut client = subject.resp();
+        let bytes = format!("CLIENT REPLY {before}\r\nRESET\r\nPING a\r\nQUIT\r\n");
+        let expected = [answer, b"$1\r\na\r\n+OK\r\n"].concat();
+        assert_eq!(
+            all_answers(&mut client, bytes.as_bytes()),
+            expected,
+            "{before}"
+        );
+    }
+}
+
+/// What a client is answered until the connection ends.
+fn all_answers(client: &mut RespClient, bytes: &[u8]) -> Vec<u8> {
+    client.send_raw(bytes);
+    let mut answers = Vec::new();
+    while let Ok(received) = client.try_receive() {
+        answers.extend(received.raw);
+    }
+    answers
 }
 
 #[test]

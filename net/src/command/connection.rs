@@ -143,8 +143,13 @@ fn quit(call: &mut Call<'_>) -> Result<(), Error> {
 fn reset(call: &mut Call<'_>) -> Result<(), Error> {
     let client = std::mem::take(&mut call.session.client);
     client.set_name(String::new());
+    // A reply that was to be skipped is this one.
+    let replies = match call.session.replies {
+        Replies::SkipOne => Replies::SkipOne,
+        _ => Replies::On,
+    };
     *call.session = Session::new(client, users::is_default_open(&call.shared.settings));
-    call.session.replies = Replies::On;
+    call.session.replies = replies;
     call.reply.set_version(Version::Resp2);
     call.reply.simple("RESET");
     Ok(())
