@@ -320,6 +320,24 @@ fn a_reset_ends_the_silence_and_is_skipped_itself() {
     }
 }
 
+#[test]
+fn who_wants_no_replies_is_not_told_of_protocol_errors() {
+    let subject = Subject::start();
+    for (before, is_told) in [
+        ("CLIENT REPLY OFF", false),
+        ("CLIENT REPLY SKIP", false),
+        ("CLIENT REPLY SKIP\r\nPING", true),
+        ("CLIENT REPLY OFF\r\nRESET", true),
+    ] {
+        let mut client = subject.resp();
+        let bytes = format!("{before}\r\n*x\r\nPING\r\n");
+        let answers = all_answers(&mut client, bytes.as_bytes());
+        let error = b"-ERR Protocol error: invalid multibulk length\r\n";
+        assert_eq!(answers.ends_with(error), is_told, "{before}");
+        assert_eq!(answers.is_empty(), !is_told, "{before}");
+    }
+}
+
 /// What a client is answered until the connection ends.
 fn all_answers(client: &mut RespClient, bytes: &[u8]) -> Vec<u8> {
     client.send_raw(bytes);

@@ -80,7 +80,9 @@ impl Connection {
                 break Err(end);
             }
             if let Err(error) = parsed {
-                error.write(&mut self.output);
+                if self.session.replies == Replies::On {
+                    error.write(&mut self.output);
+                }
                 break Err(End::Closing);
             }
             if is_last {
