@@ -313,8 +313,12 @@ fn spop(call: &mut Call<'_>) -> Result<(), Error> {
     };
     call.args.end()?;
     let count = natural(count).ok_or(NOT_POSITIVE)?;
-    let set = Set::of_any(call.db.read(key))?;
-    call.heavy(set.map_or(0, |set| set.len().min(count)))?;
+    let members = Set::of_any(call.db.peek(key))?.map_or(0, |set| set.len());
+    call.heavy(members.min(count))?;
+    // It is a lookup only where Redis answers with all members, which it reads first.
+    if (1..=count).contains(&members) {
+        store::note_lookup(true);
+    }
     let popped = edit(call, key, |edit| edit.pop(count))?;
     call.reply.set(popped.len());
     for member in popped {
