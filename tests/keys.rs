@@ -1,5 +1,6 @@
 //! Keys of any type: removing, naming, expiring, finding.
 
+use tests::resp::RespClient;
 use tests::{Subject, check};
 
 #[test]
@@ -169,6 +170,52 @@ fn an_expired_key_is_gone() {
         tests::resp::Reply::Array(Vec::new())
     );
     assert_eq!(client.call(&["HLEN", "h"]), tests::resp::Reply::Integer(0));
+}
+
+/// How many keys have expired so far.
+fn expired_keys(client: &mut RespClient) -> u64 {
+    let reply = client.call(&["INFO", "stats"]);
+    let text = String::from_utf8_lossy(reply.text().expect("a text")).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("expired_keys:"));
+    line.expect("it is told").parse().expect("a number")
+}
+
+/// Whether it is the write that finds the key expired, or somebody before.
+#[test]
+fn an_expired_key_counts_as_one_when_another_takes_its_place() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    for command in [
+        "SET k v",
+        "SET k v NX",
+        "SET k v EX 100",
+        "SETNX k v",
+        "SETEX k 100 v",
+        "GETSET k v",
+        "INCR k",
+        "INCRBYFLOAT k 1",
+        "APPEND k v",
+        "SETRANGE k 1 v",
+        "SETBIT k 1 1",
+        "SADD k m",
+        "HSET k f v",
+        "HINCRBY k f 1",
+        "BITFIELD k SET u8 0 1",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        for place in ["SET k v PX 1", "SADD k m", "HSET k f v"] {
+            let before = expired_keys(&mut client);
+            client.call(&place.split(' ').collect::<Vec<_>>());
+            client.call(&["PEXPIRE", "k", "1"]);
+            std::thread::sleep(std::time::Duration::from_millis(3));
+            client.call(&words);
+            client.call(&["DEL", "k"]);
+            let after = expired_keys(&mut client);
+            assert_eq!(after - before, 1, "{command} after {place}");
+        }
+    }
 }
 
 #[test]

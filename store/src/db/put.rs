@@ -140,6 +140,7 @@ impl<'g> Db<'g> {
             return Err(Provisional::of_flat(entry));
         }
         self.database.count(Some(old), Some(entry));
+        self.note_replaced(old);
         publish::published_flat((entry, is_small), Some(old), self.guard);
         Ok(entry)
     }
@@ -247,8 +248,20 @@ impl<'g> Db<'g> {
         }
         let entry = made.entry;
         database.count(sight.entry, Some(entry));
+        sight
+            .entry
+            .into_iter()
+            .for_each(|old| self.note_replaced(old));
         made.published(sight.entry, self.guard);
         Ok(entry)
+    }
+
+    /// Counts an entry that something took the place of, if nobody had noticed its end before.
+    #[inline(always)]
+    fn note_replaced(&self, old: Entry<'_>) {
+        if old.is_expired(self.now_ms) {
+            self.store.count_expired(1);
+        }
     }
 
     /// Makes an entry of a draft, whose value then belongs to the entry.
