@@ -14,6 +14,7 @@
 //!
 //! `MAYFLY_DIFFERENTIAL_OPS` is the number of commands per run, `MAYFLY_TEST_SEED` repeats one.
 
+mod calls;
 mod commands;
 mod compare;
 mod grammar;

@@ -119,14 +119,13 @@ pub(crate) fn find_full(name: &[u8]) -> Option<&'static Entry> {
 }
 
 /// What `words` call: a command, or a container's subcommand; the container itself if there is no
-/// such subcommand.
+/// further word.
 pub(crate) fn resolve(words: &[&[u8]]) -> Option<&'static Entry> {
     let entry = find(words[0])?;
-    if entry.subcommands.is_empty() {
-        return Some(entry);
+    match words.get(1) {
+        Some(name) if !entry.subcommands.is_empty() => entry.subcommand(name),
+        _ => Some(entry),
     }
-    let subcommand = words.get(1).and_then(|name| entry.subcommand(name));
-    Some(subcommand.unwrap_or(entry))
 }
 
 impl Entry {
@@ -186,11 +185,12 @@ impl Entry {
         })
     }
 
-    fn handler(&self, words: usize) -> Option<Handler> {
+    fn handler(&self) -> Option<Handler> {
         match self.command.body {
-            Body::Run(handler) | Body::Edit(handler) => Some(handler),
-            Body::RunOrContainer(handler, _) if words == 1 => Some(handler),
-            Body::RunOrContainer(..) | Body::Container(_) => None,
+            Body::Run(handler) | Body::Edit(handler) | Body::RunOrContainer(handler, _) => {
+                Some(handler)
+            }
+            Body::Container(_) => None,
         }
     }
 }
@@ -234,13 +234,12 @@ pub(crate) fn check(
     words: &[&[u8]],
     session: &Session,
 ) -> Result<(&'static Entry, Handler), Error> {
-    let entry = entry.ok_or_else(|| unknown_command(words))?;
-    if !entry.accepts(words.len()) {
-        return Err(error::wrong_arity(&entry.full_name));
-    }
-    let handler = entry
-        .handler(words.len())
-        .ok_or_else(|| unknown_subcommand(entry, words))?;
+    let entry = entry.ok_or_else(|| unknown(words))?;
+    let handler = match entry.accepts(words.len()) {
+        true => entry.handler(),
+        false => None,
+    };
+    let handler = handler.ok_or_else(|| error::wrong_arity(&entry.full_name))?;
     if !session.is_authenticated && !entry.is(Flag::NoAuth) {
         return Err(error::NO_AUTH);
     }
@@ -395,6 +394,15 @@ fn silence(session: &mut Session, start: usize, out: &mut Output) {
 
 /// The most bytes of a request that an error repeats.
 const QUOTED_BYTES_MAX: usize = 128;
+
+/// What is wrong with words that call nothing.
+#[cold]
+fn unknown(words: &[&[u8]]) -> Error {
+    match find(words[0]) {
+        Some(container) => unknown_subcommand(container, words),
+        None => unknown_command(words),
+    }
+}
 
 fn unknown_command(words: &[&[u8]]) -> Error {
     let mut text = b"ERR unknown command '".to_vec();

@@ -352,9 +352,6 @@ fn write_key_spec(reply: &mut Reply<'_>, command: &Command, keys: Keys) {
 /// What a command does with its keys, and where they stand.
 fn keys_of(words: &[&[u8]]) -> Result<Vec<(Use, usize)>, Error> {
     let entry = dispatch::resolve(words).ok_or(Error::Text("ERR Invalid command specified"))?;
-    if !entry.subcommands().is_empty() && words.len() > 1 {
-        return Err(Error::Text("ERR Invalid command specified"));
-    }
     if entry.command.keys.is_empty() {
         return Err(Error::Text("ERR The command has no key arguments"));
     }
