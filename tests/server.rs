@@ -23,6 +23,10 @@ fn config_reads_and_changes() {
         OK
         > OBJECT FREQ k
         (integer) 5
+        > OBJECT IDLETIME k
+        (error) ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that …
+        > OBJECT IDLETIME none
+        (nil)
         > CONFIG SET maxmemory-policy volatile-ttl maxmemory-samples 7 maxmemory-clients 5%
         OK
         > CONFIG GET maxmemory-clients

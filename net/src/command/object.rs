@@ -15,6 +15,11 @@ const NO_LFU: Error = Error::Text(
      when switching between policies at runtime LRU and LFU data will take some time to adjust.",
 );
 
+const LFU: Error = Error::Text(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+     switching between policies at runtime LRU and LFU data will take some time to adjust.",
+);
+
 pub(super) const FAMILY: Family = Family {
     name: "generic",
     commands: &[Command {
@@ -116,10 +121,14 @@ fn freq(call: &mut Call<'_>) -> Result<(), Error> {
 }
 
 fn idletime(call: &mut Call<'_>) -> Result<(), Error> {
-    let now_ms = call.db.now_ms();
-    if let Some(entry) = look_up(call)? {
-        let idle_seconds = entry.idle_ms(now_ms) / MS_PER_SECOND;
-        call.reply.integer(idle_seconds as i64);
+    let (store, now_ms) = (call.db.store(), call.db.now_ms());
+    match look_up(call)? {
+        Some(_) if store.policy().counts_uses() => return Err(LFU),
+        Some(entry) => {
+            let idle_seconds = entry.idle_ms(now_ms) / MS_PER_SECOND;
+            call.reply.integer(idle_seconds as i64);
+        }
+        None => {}
     }
     Ok(())
 }
