@@ -197,6 +197,22 @@ fn info_tells_how_often_and_how_long_commands_ran() {
 }
 
 #[test]
+fn what_is_refused_takes_no_time() {
+    let subject = Subject::start();
+    let mut client = subject.resp();
+    client.call(&["ECHO"]);
+    let mut info = |section| {
+        let reply = client.call(&["INFO", section]);
+        String::from_utf8(reply.text().expect("a text").to_vec()).expect("UTF-8")
+    };
+    let calls = info("commandstats");
+    let expected = "cmdstat_echo:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0";
+    assert!(calls.contains(expected), "{calls}");
+    let times = info("latencystats");
+    assert!(!times.contains("usec_echo"), "{times}");
+}
+
+#[test]
 fn info_tells_how_the_times_of_commands_are_distributed() {
     let subject = Subject::start();
     let mut client = subject.resp();

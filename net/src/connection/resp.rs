@@ -174,8 +174,10 @@ impl Connection {
                     &mut self.output,
                     Place::Connection(batch.received),
                 );
-                if let Some(halt) = halt_of(outcome) {
+                if !matches!(outcome, Outcome::Replied(_)) {
                     watch.withdraw(1);
+                }
+                if let Some(halt) = halt_of(outcome) {
                     return halt;
                 }
                 count(request.entry, outcome, stats);

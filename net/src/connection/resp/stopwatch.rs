@@ -62,6 +62,8 @@ impl Stopwatch {
         let since = std::mem::replace(&mut self.now, clock::since_1970());
         let busy = self.now.saturating_sub(since);
         let requests = std::mem::take(&mut self.requests);
-        stats.times[before.number].note(busy, requests, self.is_spread_kept);
+        if requests > 0 {
+            stats.times[before.number].note(busy, requests, self.is_spread_kept);
+        }
     }
 }
