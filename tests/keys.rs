@@ -194,6 +194,7 @@ fn an_expired_key_counts_as_one_when_another_takes_its_place() {
         "SETNX k v",
         "SETEX k 100 v",
         "GETSET k v",
+        "GETDEL k",
         "INCR k",
         "INCRBYFLOAT k 1",
         "APPEND k v",

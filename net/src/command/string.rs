@@ -383,9 +383,10 @@ fn getset(call: &mut Call<'_>) -> Result<(), Error> {
 
 fn getdel(call: &mut Call<'_>) -> Result<(), Error> {
     let key = call.args.word()?;
-    let old = call
-        .db
-        .update(key, |entry| Ok((Change::Remove, Str::of_any(entry)?)));
+    let old = call.db.update(key, |entry| match Str::of_any(entry)? {
+        Some(old) => Ok((Change::Remove, Some(old))),
+        None => Ok((Change::Keep, None)),
+    });
     note_lookup(old.as_ref().map(Option::is_some));
     bulk_or_null(&mut call.reply, old?);
     Ok(())
