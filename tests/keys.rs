@@ -204,9 +204,20 @@ fn an_expired_key_counts_as_one_when_another_takes_its_place() {
         "HSET k f v",
         "HINCRBY k f 1",
         "BITFIELD k SET u8 0 1",
+        "MSET k v other v",
+        "MSETNX k v none v",
+        "RENAME live k",
+        "COPY live k",
+        "SUNIONSTORE k set set",
+        "BITOP NOT k live",
+        "SMOVE set k member",
+        "DEL k none",
     ] {
         let words: Vec<&str> = command.split(' ').collect();
         for place in ["SET k v PX 1", "SADD k m", "HSET k f v"] {
+            client.call(&["DEL", "none"]);
+            client.call(&["SET", "live", "v"]);
+            client.call(&["SADD", "set", "member"]);
             let before = expired_keys(&mut client);
             client.call(&place.split(' ').collect::<Vec<_>>());
             client.call(&["PEXPIRE", "k", "1"]);

@@ -148,7 +148,14 @@ impl Attempt<'_> {
     fn finish(self, is_wanted: bool) -> Result<(), Failure> {
         let overlay = self.0.guard.overlay().take();
         let overlay = overlay.expect("nobody else takes it");
-        self.0.scope().finish(*overlay, is_wanted)
+        let (db, scope) = (&self.0, self.0.scope());
+        let expired = match is_wanted {
+            true => scope.count_expired(&overlay, db.now_ms),
+            false => 0,
+        };
+        scope.finish(*overlay, is_wanted)?;
+        db.store.count_expired(expired as i64);
+        Ok(())
     }
 }
 

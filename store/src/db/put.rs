@@ -258,7 +258,7 @@ impl<'g> Db<'g> {
 
     /// Counts an entry that something took the place of, if nobody had noticed its end before.
     #[inline(always)]
-    fn note_replaced(&self, old: Entry<'_>) {
+    pub(super) fn note_replaced(&self, old: Entry<'_>) {
         if old.is_expired(self.now_ms) {
             self.store.count_expired(1);
         }

@@ -34,6 +34,8 @@ impl<'g> Db<'g> {
         if let Some(mut puts) = self.flat_puts(pairs)?
             && self.scope().put_together(self.database, &mut puts)?
         {
+            let replaced = puts.iter().filter_map(|put| put.sight.entry);
+            replaced.for_each(|old| self.note_replaced(old));
             return Ok(());
         }
         self.atomic(|db| {

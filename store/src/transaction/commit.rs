@@ -147,6 +147,13 @@ impl<'g> Scope<'g> {
         outcome.map(|_| ())
     }
 
+    /// How many entries that had expired by `now_ms` the writes of an attempt replace.
+    pub(crate) fn count_expired(&self, overlay: &Overlay, now_ms: u64) -> usize {
+        let written = overlay.items.iter().filter(|item| item.write.is_some());
+        let replaced = written.filter_map(|item| item.seen.map(entry_at));
+        replaced.filter(|entry| entry.is_expired(now_ms)).count()
+    }
+
     /// Whether the writes were published.
     fn try_commit(&self, overlay: &mut Overlay, is_wanted: bool) -> Result<bool, Failure> {
         if let Some(failure) = overlay.failure {
