@@ -18,8 +18,7 @@ impl<'c> Call<'c> {
         let mut room = KeyRoom::new();
         let key = item.key.bytes(&mut room);
         if let Err(full) = self.db.make_room_for(key, key.len() + item.value.len()) {
-            if item.mode == Mode::Set && item.compare.is_none() {
-                // As in memcached, an older value must not outlive the one that had no place.
+            if reply.form().removes_old(item) {
                 self.db.remove(key)?;
             }
             return Err(full.into());
@@ -179,12 +178,18 @@ impl<'c> Call<'c> {
     ) -> Result<(), Failure> {
         let mut room = KeyRoom::new();
         let key = request.key.bytes(&mut room);
-        self.db.make_room_for(key, key.len())?;
+        let room = self.db.make_room_for(key, key.len());
         let (outcome, after) = self.db.update_and_see(key, |entry| {
-            Ok(match entry {
+            let (change, outcome) = match entry {
                 Some(entry) => self.changed_number(entry, request),
                 None => self.first_number(request),
-            })
+            };
+            if let Ok((value, before, _)) = outcome
+                && before.is_none_or(|before| is_longer(value, before))
+            {
+                room?;
+            }
+            Ok((change, outcome))
         })?;
         let (hits, misses) = match request.change {
             Delta::Increment(_) => (Count::IncrHits, Count::IncrMisses),

@@ -149,8 +149,13 @@ impl<'c> Call<'c> {
                 Lookup::Missed | Lookup::Changes => {}
             }
         }
-        let seen = self.get_and_change(key, get)?;
-        self.tell(key, get, seen.as_ref(), reply);
+        let mut get = *get;
+        // As in memcached, what there is no memory for is a miss.
+        if get.vivify.is_some() && self.db.make_room_for(key, key.len()).is_err() {
+            get.vivify = None;
+        }
+        let seen = self.get_and_change(key, &get)?;
+        self.tell(key, &get, seen.as_ref(), reply);
         Ok(())
     }
 

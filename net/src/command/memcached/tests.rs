@@ -303,12 +303,59 @@ fn full_memory_refuses_items_and_lets_reads_go_on() {
     let refusal = "SERVER_ERROR out of memory storing object|";
     server.check("add c 0 0 1|x|", refusal);
     server.check("set c 0 0 1 noreply|x|", "");
-    server.check("incr a 1|", refusal);
+    server.check("incr a 10|ma c N0|", &refusal.repeat(2));
     server.check("set a 0 0 1|x|", refusal);
     server.check("get a b|delete b|", "VALUE b 0 1|1|END|DELETED|");
     server.store.set_memory_bytes_max(0);
     server.check("set a 0 0 1|x|", "STORED|");
-    assert_eq!(server.stat("store_no_memory"), 4);
+    assert_eq!(server.stat("store_no_memory"), 5);
+}
+
+#[test]
+fn full_memory_lets_numbers_count_that_grow_no_longer() {
+    let server = Server::new();
+    server.check("set a 0 0 1|1|", "STORED|");
+    server.store.set_memory_bytes_max(1);
+    server.check("incr a 8|decr a 9|ma a|", "9|0|HD|");
+    server.check("incr c 1|ma c|decr c 1|", "NOT_FOUND|NF|NOT_FOUND|");
+}
+
+#[test]
+fn full_memory_makes_no_item_for_who_asks_for_one() {
+    let server = Server::new();
+    server.store.set_memory_bytes_max(1);
+    server.check("mg a N30 k|mg a N30 q|mg a N30 T9|get a|", "EN ka|EN|END|");
+    server.store.set_memory_bytes_max(0);
+    server.check("mg a N30|", "HD W|");
+}
+
+#[test]
+fn what_has_no_place_takes_the_old_one_along_as_in_memcached() {
+    let refusal = "SERVER_ERROR out of memory storing object|";
+    for (request, is_gone) in [
+        ("set", true),
+        ("add", false),
+        ("append", false),
+        ("cas", false),
+        ("ms", true),
+        ("ms MR", true),
+        ("ms C1", true),
+    ] {
+        let server = Server::new();
+        server.check("set a 0 0 1|1|", "STORED|");
+        server.store.set_memory_bytes_max(1);
+        let line = match request.split_once("ms") {
+            Some((_, flags)) => format!("ms a 1{flags}|x|"),
+            None => format!("{request} a 0 0 1 1|x|"),
+        };
+        server.check(&line, refusal);
+        let left = if is_gone {
+            "END|"
+        } else {
+            "VALUE a 0 1|1|END|"
+        };
+        server.check("get a|", left);
+    }
 }
 
 #[test]

@@ -216,13 +216,18 @@ impl BinaryParser {
             Verb::Store(store) if !limits.fits(key.len(), store.client_flags, value_bytes) => {
                 Some(Verb::StoreTooLarge {
                     key: store.key,
-                    removes: matches!(header.opcode, opcode::SET | opcode::SETQ),
+                    removes: removes_old(header.opcode),
                 })
             }
             _ => None,
         };
         Ok((too_large.unwrap_or(verb), value_bytes))
     }
+}
+
+/// Whether an older value must not outlive an item that has no place.
+pub(super) fn removes_old(opcode: u8) -> bool {
+    matches!(opcode, opcode::SET | opcode::SETQ)
 }
 
 /// What most frames ask for, told without a detour; none of any other frame, valid or not.

@@ -7,7 +7,7 @@
 
 use memchr::memchr;
 
-use super::request::{Key, Mode, Refusal, Request, Store, Verb};
+use super::request::{Key, Refusal, Request, Store, Verb};
 use super::words::{Arguments, Words};
 use super::write::Form;
 use super::{Broken, Limits, meta, swallow, text};
@@ -178,14 +178,10 @@ fn key_bytes_max(key: Key<'_>) -> usize {
 }
 
 fn too_large<'b>(store: &Store<'b>, form: Form<'b>) -> Request<'b> {
-    let removes = match form {
-        Form::Meta(_) => true,
-        _ => store.mode == Mode::Set && store.compare.is_none(),
-    };
     Request {
         verb: Verb::StoreTooLarge {
             key: store.key,
-            removes,
+            removes: form.removes_old(store),
         },
         form,
     }

@@ -3,7 +3,7 @@
 //! Each method of [`Writer`] is something that can have happened; the three forms say it in a
 //! module each. Nothing is allocated but room in the output.
 
-use super::request::{ListForm, Refusal};
+use super::request::{ListForm, Mode, Refusal, Store};
 use super::words::Words;
 use crate::protocol::output::Output;
 
@@ -32,6 +32,15 @@ pub(crate) enum Form<'b> {
 impl Form<'_> {
     /// The text protocol's, with a reply.
     pub(crate) const TEXT: Form<'static> = Form::Text { noreply: false };
+
+    /// Whether, as in memcached, an older value must not outlive an item that has no place.
+    pub(crate) fn removes_old(&self, store: &Store<'_>) -> bool {
+        match self {
+            Form::Text { .. } => store.mode == Mode::Set && store.compare.is_none(),
+            Form::Meta(_) => true,
+            Form::Binary(form) => super::binary::removes_old(form.opcode),
+        }
+    }
 }
 
 /// What of a meta command decides its reply.
@@ -196,6 +205,11 @@ impl<'o, 'b> Writer<'o, 'b> {
     /// Writes behind what `out` holds.
     pub(crate) fn new(out: &'o mut Output, form: Form<'b>) -> Writer<'o, 'b> {
         Writer { out, form }
+    }
+
+    /// How replies are written.
+    pub(crate) fn form(&self) -> Form<'b> {
+        self.form
     }
 
     /// How many bytes the buffer holds.
