@@ -269,10 +269,12 @@ fn uses_are_counted_by_prefix_if_asked_for() {
     client.call(&["set a:1 0 0 1", "x"]);
     client.call(&["get a:1 a:2 b:1"]);
     client.call(&["delete a:1"]);
+    client.call(&["set c:1 0 0 2000000", &"x".repeat(2_000_000)]);
     client.send_raw(b"stats detail dump\r\n");
     for line in [
         "PREFIX a get 2 hit 1 set 1 del 1\r\n",
         "PREFIX b get 1 hit 0 set 0 del 0\r\n",
+        "PREFIX c get 0 hit 0 set 1 del 0\r\n",
         "END\r\n",
     ] {
         assert_eq!(client.try_receive(), Ok(line.as_bytes().to_vec()));

@@ -78,6 +78,21 @@ fn a_token_is_compared() {
 }
 
 #[test]
+fn a_delete_of_another_token_is_no_miss() {
+    let subject = Subject::start();
+    let mut client = connect(&subject);
+    client.call(&set("a", 0, b"x"));
+    let mut delete = Frame::new(opcode::DELETE).key("a");
+    delete.token = 1;
+    assert_eq!(the_reply(client.call(&delete)).status, 2);
+    let stats = subject.memcached().call(&["stats"]);
+    assert!(
+        stats.contains("STAT delete_misses 0\nSTAT delete_hits 0\n"),
+        "{stats}"
+    );
+}
+
+#[test]
 fn quiet_requests_tell_what_is_not_expected() {
     let subject = Subject::start();
     let mut client = connect(&subject);

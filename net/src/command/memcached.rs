@@ -238,6 +238,10 @@ impl Call<'_> {
                 return Outcome::Closing;
             }
             Verb::Refused(refusal) => {
+                // A value was sent, if not as it should be.
+                if refusal == Refusal::BadData {
+                    self.note(Count::CmdSet);
+                }
                 reply.refused(refusal);
                 if refusal.is_fatal() {
                     return Outcome::Closing;

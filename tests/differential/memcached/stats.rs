@@ -30,6 +30,10 @@ const REQUESTS: &[&[&str]] = &[
     &["mg made N30 v"],
     &["mg a T90"],
     &["mg none"],
+    &["mg none T90"],
+    // A value too long; what is left of its line is a request without a reply.
+    &["set a 0 0 1", "xyzverbosity 0 noreply"],
+    &["ms a 1", "xyzverbosity 0 noreply"],
     &["ms m 1", "x"],
     &["ms m 1 ME", "x"],
     &["ma counted N0 J7"],

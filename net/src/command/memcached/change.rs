@@ -6,8 +6,8 @@ use store::{Change, Draft, Entry, Meta};
 
 use super::stats::Use;
 use super::{Call, Count, Expiry, Failure};
-use crate::protocol::memcached::{Arithmetic, Delete, Delta, Details, Key, KeyRoom, Mode, Number};
-use crate::protocol::memcached::{Status, Store as Item, Stored, Writer};
+use crate::protocol::memcached::{Arithmetic, Delete, Delta, Details, Form, Key, KeyRoom, Mode};
+use crate::protocol::memcached::{Number, Status, Store as Item, Stored, Writer};
 
 /// How storing an item went, and what stands at its key afterwards.
 type StoreOutcome<'c> = (Status, Option<Entry<'c>>);
@@ -161,11 +161,13 @@ impl<'c> Call<'c> {
         removes: bool,
         reply: &mut Writer<'_, '_>,
     ) -> Result<(), Failure> {
+        let mut room = KeyRoom::new();
+        let key = key.bytes(&mut room);
         if removes {
-            // As in memcached, an older value must not outlive the one that had no place.
-            self.db.remove(key.bytes(&mut KeyRoom::new()))?;
+            self.db.remove(key)?;
         }
         self.note(Count::StoreTooLarge);
+        self.note_use(key, Use::Set);
         reply.status(Status::TooLarge, Stored::at(b""));
         Ok(())
     }
@@ -312,6 +314,8 @@ impl<'c> Call<'c> {
         match status {
             // As in memcached, what is marked is not deleted.
             Status::Deleted if request.invalidates => {}
+            // As in memcached, this is a miss to md alone.
+            Status::Exists if matches!(reply.form(), Form::Binary(_)) => {}
             Status::Deleted => self.note(Count::DeleteHits),
             _ => self.note(Count::DeleteMisses),
         }

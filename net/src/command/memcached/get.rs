@@ -170,7 +170,8 @@ impl<'c> Call<'c> {
     }
 
     fn note_get(&self, get: &Get<'_>, was_there: bool) {
-        if get.touch.is_some() {
+        // As in memcached, mg touches only what is there.
+        if get.touch.is_some() && (was_there || !get.knows_stale) {
             return self.note_touch(was_there);
         }
         self.note(Count::CmdGet);
