@@ -285,11 +285,15 @@ fn uses_are_counted_by_prefix_if_asked_for() {
 fn shutdown_is_off_unless_enabled() {
     let subject = Subject::start();
     let refused = "SERVER_ERROR: shutdown not enabled";
-    assert_eq!(subject.memcached().call(&["shutdown"]), refused);
+    for request in ["shutdown", "shutdown graceful", "shutdown now"] {
+        assert_eq!(subject.memcached().call(&[request]), refused);
+    }
     let subject = Subject::start_with(&[("memcached_shutdown", "yes")]);
     let mut client = subject.memcached();
     let settings = stats(&mut client, "stats settings");
     assert_eq!(settings["shutdown_command"], "yes");
+    let unknown = "CLIENT_ERROR invalid shutdown mode";
+    assert_eq!(client.call(&["shutdown now"]), unknown);
     client.send_raw(b"shutdown\r\n");
     assert!(client.try_receive().is_err());
     let address = subject.memcached_address();

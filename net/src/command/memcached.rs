@@ -237,6 +237,10 @@ impl Call<'_> {
                 reply.quit();
                 return Outcome::Closing;
             }
+            // Whether they may is told before how it is done.
+            Verb::Refused(Refusal::BadShutdown) if !surroundings.settings().has_shutdown => {
+                reply.status(Status::NoShutdown, Stored::at(b""));
+            }
             Verb::Refused(refusal) => {
                 // A value was sent, if not as it should be.
                 if refusal == Refusal::BadData {

@@ -46,7 +46,7 @@ const BYTES: &[&str] = &[
     "flush_all x\r\nflush_all 0 noreply\r\nflush_all noreply\r\n flush_all\r\nflush_all 0\r\n",
     "verbosity\r\nverbosity x\r\nverbosity 1 2 3\r\nverbosity 0 noreply\r\n",
     "cache_memlimit\r\ncache_memlimit x\r\ncache_memlimit 1\r\ncache_memlimit 4000000000\r\n",
-    "shutdown\r\nnosuch\r\nnosuch noreply\r\n get a\r\nGET a\r\nget\ta\r\n",
+    "shutdown\r\nshutdown now\r\nnosuch\r\nnosuch noreply\r\n get a\r\nGET a\r\nget\ta\r\n",
     "lru_crawler\r\nlru_crawler metadump\r\nlru_crawler metadump all x\r\nlru_crawler mgdump\r\n",
     "lru_crawler nosuch\r\nlru_crawler metadump\r\nmn\r\n",
     "lru_crawler metadump 0\r\n",
