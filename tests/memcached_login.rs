@@ -91,7 +91,6 @@ fn every_first_word_is_answered_as_memcached_does() {
         "mg any v\r\n",
         "mn\r\n",
         "stats\r\n",
-        "quit\r\n",
         "shutdown\r\n",
         "\r\n",
         &long,
@@ -104,6 +103,20 @@ fn every_first_word_is_answered_as_memcached_does() {
             to_peer,
             "{request:?}"
         );
+    }
+}
+
+#[test]
+fn a_client_may_quit_before_its_login_as_it_may_in_the_newest_memcached() {
+    let test = "a_client_may_quit_before_its_login_as_it_may_in_the_newest_memcached";
+    let Some(peer) = protected_peer(Kind::NewestMemcached, "secret", test) else {
+        return;
+    };
+    let subject = protected();
+    for request in ["quit\r\n", "quitx\r\n", "quit now\r\n"] {
+        let to_peer = answers(MemcachedClient::connect(peer.address), request);
+        let to_subject = answers(subject.memcached(), request);
+        assert_eq!(to_subject, to_peer, "{request:?}");
     }
 }
 

@@ -56,7 +56,7 @@ impl Connection {
         let mut rest = self.input.unused();
         let line = match login::next(&mut rest) {
             Login::Incomplete(bytes_needed) => return Ok(Some(bytes_needed)),
-            Login::Junk => return Err(End::Closing),
+            Login::End => return Err(End::Closing),
             Login::Refused(line) => line,
             Login::Credentials { user, password } => {
                 let is_right = users::authenticate(&self.shared.settings, user, password);

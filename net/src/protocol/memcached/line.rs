@@ -144,7 +144,7 @@ fn parse_line(line: &[u8]) -> Parsed<'_> {
 }
 
 /// A line without the carriage return at its end, if there is one.
-fn without_return(line: &[u8]) -> &[u8] {
+pub(super) fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 

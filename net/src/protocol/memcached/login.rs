@@ -1,14 +1,14 @@
 //! What a client of the text protocol says before it may say anything else, where a password is
 //! needed: memcached's `-Y`.
 //!
-//! The client sets any key to "user password". Nothing is stored; `STORED` lets it in, and
-//! everything else is refused line by line. As in memcached, flags, expiry and what follows the
-//! length are not looked at. All behind the first blank is the password, as memcached 1.6.45 has it
-//! (1.6.18 knows none with a blank).
+//! The client sets any key to "user password". Nothing is stored; `STORED` lets it in, `quit` ends
+//! the connection, and everything else is refused line by line. As in memcached, flags, expiry and
+//! what follows the length are not looked at. All behind the first blank is the password, as
+//! memcached 1.6.45 has it (1.6.18 knows none with a blank).
 
 use memchr::memchr;
 
-use super::line::VALUE_END;
+use super::line::{VALUE_END, without_return};
 use super::words::Words;
 use super::write::Line;
 
@@ -34,19 +34,22 @@ pub(crate) enum Login<'b> {
     Refused(Line),
     /// Who it claims to be.
     Credentials { user: &'b [u8], password: &'b [u8] },
-    /// Nothing that will ever become a login: the connection is to be closed.
-    Junk,
+    /// quit, or nothing that will ever become a login: the connection is to be closed.
+    End,
 }
 
 /// Takes the next login from the front of `input`, if it is complete.
 pub(crate) fn next<'b>(input: &mut &'b [u8]) -> Login<'b> {
     let Some(line_end) = memchr(b'\n', input) else {
         return match input.len() > LINE_BYTES_MAX {
-            true => Login::Junk,
+            true => Login::End,
             false => Login::Incomplete(input.len() + 1),
         };
     };
     let (line, rest) = (&input[..line_end], &input[line_end + 1..]);
+    if without_return(line) == b"quit" {
+        return Login::End;
+    }
     let Some(bytes) = announced(line) else {
         *input = rest;
         return Login::Refused(UNAUTHENTICATED);
@@ -55,7 +58,7 @@ pub(crate) fn next<'b>(input: &mut &'b [u8]) -> Login<'b> {
         .ok()
         .filter(|bytes| *bytes <= CREDENTIALS_BYTES_MAX)
     else {
-        return Login::Junk;
+        return Login::End;
     };
     let end = bytes + VALUE_END.len();
     if rest.len() < end {
@@ -111,7 +114,7 @@ mod tests {
         loop {
             let login = next(&mut rest);
             logins.push(login);
-            if matches!(login, Login::Incomplete(_) | Login::Junk) {
+            if matches!(login, Login::Incomplete(_) | Login::End) {
                 return logins;
             }
         }
@@ -180,9 +183,12 @@ mod tests {
             };
             assert!((end + 1..=text.len()).contains(&bytes));
         }
+        for text in ["quit\r\n", "quit\nget a\r\n"] {
+            assert_eq!(read(text), [Login::End]);
+        }
         assert_eq!(read(&"x".repeat(2048)), [Login::Incomplete(2049)]);
-        assert_eq!(read(&"x".repeat(2049)), [Login::Junk]);
+        assert_eq!(read(&"x".repeat(2049)), [Login::End]);
         assert_eq!(read("set k 0 0 16384\r\n"), [Login::Incomplete(16403)]);
-        assert_eq!(read("set k 0 0 16385\r\n"), [Login::Junk]);
+        assert_eq!(read("set k 0 0 16385\r\n"), [Login::End]);
     }
 }
