@@ -43,6 +43,7 @@ pub struct Store {
     secrets: RapidSecrets,
     root: Root,
     expired_keys: Count,
+    expired_unfetched: Count,
     evicted_keys: Count,
     evicted_unfetched: Count,
     eviction: Eviction,
@@ -79,6 +80,7 @@ impl Store {
             secrets,
             root: Root::new(databases),
             expired_keys: Count::default(),
+            expired_unfetched: Count::default(),
             evicted_keys: Count::default(),
             evicted_unfetched: Count::default(),
             eviction: Eviction::new(options.policy),
@@ -100,8 +102,9 @@ impl Store {
         keyspace::hash_of(&self.secrets, key)
     }
 
-    pub(crate) fn count_expired(&self, keys: i64) {
-        self.expired_keys.add(keys);
+    pub(crate) fn count_expired(&self, is_unfetched: bool) {
+        self.expired_keys.add(1);
+        self.expired_unfetched.add(i64::from(is_unfetched));
     }
 
     /// The bookkeeping of compaction, unless somebody has it now. What a panic has left of it is
@@ -269,6 +272,7 @@ impl Store {
     pub fn counts(&self) -> Counts {
         Counts {
             expired_keys: self.expired_keys.sum(),
+            expired_unfetched: self.expired_unfetched.sum(),
             evicted_keys: self.evicted_keys.sum(),
             evicted_unfetched: self.evicted_unfetched.sum(),
         }
@@ -277,6 +281,7 @@ impl Store {
     /// Sets the counts back to zero.
     pub fn reset_counts(&self) {
         self.expired_keys.reset();
+        self.expired_unfetched.reset();
         self.evicted_keys.reset();
         self.evicted_unfetched.reset();
     }
@@ -287,6 +292,8 @@ impl Store {
 pub struct Counts {
     /// Keys that expired and were removed.
     pub expired_keys: u64,
+    /// Those of them that nobody had read.
+    pub expired_unfetched: u64,
     /// Keys removed to make room.
     pub evicted_keys: u64,
     /// Those of them that nobody had read.

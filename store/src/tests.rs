@@ -9,7 +9,7 @@ use crate::value::number::parse_integer;
 use crate::value::set::{Set, SetEdit};
 use crate::value::string::{self, Str, StrEdit};
 use crate::value::{Edited, Limits};
-use crate::{Basis, Change, Db, Draft, Entry, Error, Options, Policy, Store};
+use crate::{Basis, Change, Db, Draft, Entry, Error, Options, Policy, Store, lookups};
 use crate::{pace, reclaim};
 
 /// Says that something is over, also when it panics.
@@ -313,17 +313,25 @@ fn an_expired_key_is_absent_and_goes() {
     let store = store();
     let guard = store.pin();
     let draft = || Draft::new(string::bytes(b"v")).expiring(Some(2_000));
-    for key in [b"a", b"b"] {
+    for key in [b"a", b"b", b"c"] {
         store.db(0, &guard, 1_000).put(key, draft()).expect("put");
     }
+    assert!(store.db(0, &guard, 1_999).read(b"a").is_some());
     let late = store.db(0, &guard, 2_000);
-    assert_eq!((late.len(), late.expiring_len()), (2, 2));
+    assert_eq!((late.len(), late.expiring_len()), (3, 3));
     assert!(late.read(b"a").is_none());
-    assert_eq!((late.len(), late.expiring_len()), (1, 1));
+    assert_eq!((late.len(), late.expiring_len()), (2, 2));
+    let before = lookups();
+    let removed = late.remove(b"c");
+    assert_eq!(
+        (removed, lookups().expired),
+        (Ok(false), before.expired + 1)
+    );
     let swept = store.sweep(2_000, 1_000);
     assert_eq!(swept.removed, 1);
     assert_eq!((late.len(), late.expiring_len()), (0, 0));
-    assert_eq!(store.counts().expired_keys, 2);
+    let counts = store.counts();
+    assert_eq!((counts.expired_keys, counts.expired_unfetched), (3, 2));
 }
 
 #[test]

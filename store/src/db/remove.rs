@@ -52,8 +52,7 @@ impl<'g> Db<'g> {
         debug_assert!(entry.is_expired(self.now_ms));
         let is_out = self.take_unless_changed(entry);
         if is_out {
-            self.store.count_expired(1);
-            self.note_end(entry);
+            self.note_expired(entry);
         }
         is_out
     }
@@ -76,16 +75,14 @@ impl<'g> Db<'g> {
             Look::Absent(_) => false,
         };
         if is_plain && self.take_out(sight) {
-            self.store.count_expired(1);
-            sight
-                .entry
-                .into_iter()
-                .for_each(|entry| self.note_end(entry));
+            let entry = sight.entry.into_iter();
+            entry.for_each(|entry| self.note_expired(entry));
         }
     }
 
     /// Notes that the key of an entry has expired.
-    fn note_end(&self, entry: Entry<'_>) {
+    fn note_expired(&self, entry: Entry<'_>) {
+        self.store.count_expired(!entry.was_fetched());
         let eviction = self.store.eviction();
         if eviction.notes_requests() {
             eviction.note_end(self.store.hash(entry.key()));

@@ -181,6 +181,9 @@ impl<'g> Db<'g> {
             let Some(after) = after else {
                 continue;
             };
+            if live.is_none() && sight.entry.is_some() {
+                thread::note_expired_lookup();
+            }
             return match decided {
                 Ok((_, result)) => Ok((result, after)),
                 Err(error) => Err(error),

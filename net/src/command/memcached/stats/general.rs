@@ -58,6 +58,7 @@ pub(super) fn write(call: &Call<'_>, facts: &Facts, reply: &mut Writer<'_, '_>) 
     reply.stat("bytes", Account::of(call.store).used);
     reply.stat("curr_items", call.db.len());
     reply.stat("total_items", call.state.total(Count::TotalItems));
+    reply.stat("expired_unfetched", counts.expired_unfetched);
     reply.stat("evicted_unfetched", counts.evicted_unfetched);
     reply.stat("evictions", counts.evicted_keys);
     reply.stat("reclaimed", counts.expired_keys);

@@ -13,9 +13,10 @@ pub(super) fn write_items(call: &Call<'_>, reply: &mut Writer<'_, '_>) {
     let no_memory = call.state.total(Count::StoreNoMemory);
     reply.stat("items:1:number", call.db.len());
     reply.stat("items:1:evicted", counts.evicted_keys);
-    reply.stat("items:1:evicted_unfetched", counts.evicted_unfetched);
     reply.stat("items:1:outofmemory", no_memory);
     reply.stat("items:1:reclaimed", counts.expired_keys);
+    reply.stat("items:1:expired_unfetched", counts.expired_unfetched);
+    reply.stat("items:1:evicted_unfetched", counts.evicted_unfetched);
 }
 
 pub(super) fn write_slabs(call: &Call<'_>, reply: &mut Writer<'_, '_>) {
