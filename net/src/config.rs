@@ -562,12 +562,20 @@ impl Config {
         self.values[setting as usize] = setting.parameter().parse(text)?;
         match setting {
             Setting::MaxmemoryPolicy => self.names_policy = true,
-            Setting::CacheMode if self.number(setting) != 0 => {
-                self.put(Setting::MaxmemoryPolicy, Policy::CacheMode.name())?;
-            }
+            Setting::CacheMode => return self.put_cache_mode(),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Lets the policy follow its short name. Switched off, that is no word on any other policy.
+    fn put_cache_mode(&mut self) -> Result<(), Invalid> {
+        let policy = match self.number(Setting::CacheMode) != 0 {
+            true => Policy::CacheMode,
+            false if self.names_policy && self.policy() != Policy::CacheMode => return Ok(()),
+            false => Policy::NoEviction,
+        };
+        self.put(Setting::MaxmemoryPolicy, policy.name())
     }
 
     /// What goes when memory is full. A Memcached never refuses an item for being full, so where

@@ -207,10 +207,26 @@ mod tests {
                 &["--memcached_port=1", "--maxmemory_policy=noeviction"],
                 Policy::NoEviction,
             ),
+            (
+                &["--cache_mode=false", "--memcached_port=1"],
+                Policy::NoEviction,
+            ),
+            (
+                &["--maxmemory_policy=allkeys-lru", "--cache_mode=false"],
+                Policy::AllkeysLru,
+            ),
         ] {
             let config = config(words, &[]).expect("valid");
             assert_eq!(config.policy(), expected, "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_flag_takes_back_the_cache_mode_of_a_variable() {
+        let variables = [("MAYFLY_CACHE_MODE", "yes")];
+        let policy = |words: &[&str]| config(words, &variables).expect("valid").policy();
+        assert_eq!(policy(&[]), Policy::CacheMode);
+        assert_eq!(policy(&["--cache_mode=false"]), Policy::NoEviction);
     }
 
     #[test]
