@@ -32,6 +32,11 @@ fn config_reads_and_changes() {
         > CONFIG GET maxmemory-clients
         1) "maxmemory-clients"
         2) "5%"
+        > CONFIG SET maxmemory-clients 0%
+        OK
+        > CONFIG GET maxmemory-clients
+        1) "maxmemory-clients"
+        2) "0"
         > CONFIG SET maxmemory-policy noeviction maxmemory-clients 0
         OK
         > CONFIG SET client-output-buffer-limit "normal 1mb 2mb 3"

@@ -160,6 +160,7 @@ fn parse_share(text: &str) -> Result<u64, Invalid> {
             let bytes = parse_bytes(text).map_err(|_| is_neither())?;
             within(bytes.into(), 0, i64::MAX as u64)
         }
+        Some(Ok(0)) => Ok(0),
         Some(Ok(percent)) if percent <= 100 => Ok(PERCENT + percent),
         Some(Ok(_)) => Err(invalid("percentage argument must be less or equal to 100")),
         Some(Err(_)) => Err(is_neither()),
