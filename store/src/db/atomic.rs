@@ -149,12 +149,12 @@ impl Attempt<'_> {
         let overlay = self.0.guard.overlay().take();
         let overlay = overlay.expect("nobody else takes it");
         let (db, scope) = (&self.0, self.0.scope());
-        let expired = match is_wanted {
-            true => scope.count_expired(&overlay, db.now_ms),
-            false => 0,
-        };
+        let is_expired = |entry: &Entry<'_>| is_wanted && entry.is_expired(db.now_ms);
+        let expired: Vec<_> = scope.replaced(&overlay).filter(is_expired).collect();
         scope.finish(*overlay, is_wanted)?;
-        db.store.count_expired(expired as i64);
+        expired
+            .into_iter()
+            .for_each(|entry| db.note_replaced(entry));
         Ok(())
     }
 }

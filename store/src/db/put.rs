@@ -256,11 +256,11 @@ impl<'g> Db<'g> {
         Ok(entry)
     }
 
-    /// Counts an entry that something took the place of, if nobody had noticed its end before.
+    /// Counts an entry that was replaced or removed as expired, if nobody had noticed its end.
     #[inline(always)]
     pub(super) fn note_replaced(&self, old: Entry<'_>) {
         if old.is_expired(self.now_ms) {
-            self.store.count_expired(1);
+            self.store.count_expired(!old.was_fetched());
         }
     }
 

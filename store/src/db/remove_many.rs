@@ -55,10 +55,8 @@ impl<'g> Db<'g> {
                 continue;
             };
             eviction.note_end(key.hash);
-            match entry.is_expired(self.now_ms) {
-                true => self.store.count_expired(1),
-                false => removed += 1,
-            }
+            self.note_replaced(entry);
+            removed += usize::from(!entry.is_expired(self.now_ms));
         }
         removed
     }

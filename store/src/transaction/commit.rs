@@ -147,11 +147,10 @@ impl<'g> Scope<'g> {
         outcome.map(|_| ())
     }
 
-    /// How many entries that had expired by `now_ms` the writes of an attempt replace.
-    pub(crate) fn count_expired(&self, overlay: &Overlay, now_ms: u64) -> usize {
+    /// The entries that the writes of an attempt are to replace.
+    pub(crate) fn replaced(&self, overlay: &Overlay) -> impl Iterator<Item = Entry<'g>> {
         let written = overlay.items.iter().filter(|item| item.write.is_some());
-        let replaced = written.filter_map(|item| item.seen.map(entry_at));
-        replaced.filter(|entry| entry.is_expired(now_ms)).count()
+        written.filter_map(|item| item.seen.map(entry_at))
     }
 
     /// Whether the writes were published.
