@@ -176,9 +176,9 @@ impl Connection {
                 );
                 if !matches!(outcome, Outcome::Replied(_)) {
                     watch.withdraw(1);
-                }
-                if let Some(halt) = halt_of(outcome) {
-                    return halt;
+                    if let Some(halt) = halt_of(outcome) {
+                        return halt;
+                    }
                 }
                 count(request.entry, outcome, stats);
                 progress.next += 1;
