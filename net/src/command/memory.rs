@@ -247,12 +247,12 @@ fn diagnosis(account: &Account) -> String {
             account.peak_used, account.used
         ));
     }
-    let idle = account.resident.saturating_sub(account.used);
-    if account.fragmentation() > FRAGMENTATION_RATIO && idle > FRAGMENTATION_BYTES {
+    // The program itself is resident, too, but nothing of it is fragments.
+    let (kept, used) = (account.allocators_resident, account.used);
+    if ratio(kept, used) > FRAGMENTATION_RATIO && kept.saturating_sub(used) > FRAGMENTATION_BYTES {
         issues.push(format!(
-            "High fragmentation: {} bytes are resident for {} in use. Entries are moved together \
-             in the background; large collections cannot be moved.",
-            account.resident, account.used
+            "High fragmentation: {kept} bytes are resident for {used} in use. Entries are moved \
+             together in the background; large collections cannot be moved.",
         ));
     }
     if ratio(account.retired, account.used) > RETIRED_RATIO {
@@ -336,7 +336,8 @@ mod tests {
             used: 1 << 30,
             peak_used: 1 << 30,
             data: 1 << 30,
-            resident: (1 << 30) + (1 << 25),
+            allocators_resident: (1 << 30) + (1 << 25),
+            resident: 1 << 31,
             ..Account::default()
         };
         assert!(diagnosis(&healthy).starts_with("Hi Sam, I can't find"));
@@ -352,7 +353,7 @@ mod tests {
             ),
             (
                 Account {
-                    resident: 1 << 31,
+                    allocators_resident: 1 << 31,
                     ..healthy
                 },
                 "fragmentation",
