@@ -147,6 +147,7 @@ impl Named {
     }
 
     /// Whether the key was not named before; then it is now.
+    #[inline(always)]
     fn is_new(&mut self, puts: &Puts<'_, '_>, key: &Key<'_>) -> bool {
         match self {
             Named::Few => !puts

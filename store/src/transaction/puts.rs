@@ -52,10 +52,9 @@ impl<'g> Put<'_, 'g> {
     }
 
     fn prefetch_entries(&self) {
-        let entries = [self.new_entry(), self.sight.entry];
-        for entry in entries.into_iter().flatten() {
-            prefetch(entry.address().addr().get());
-        }
+        let fetch = |entry: Entry<'_>| prefetch(entry.address().addr().get());
+        self.new_entry().into_iter().for_each(fetch);
+        self.sight.entry.into_iter().for_each(fetch);
     }
 }
 
@@ -224,6 +223,7 @@ impl<'g> Scope<'g> {
     }
 
     /// Counts a put that counts, and retires what the outcome leaves over.
+    #[inline(always)]
     fn retire_put(&self, database: &Database, put: &Put<'_, 'g>, is_committed: bool) {
         let Put { sight, new, .. } = put;
         if !is_committed {
