@@ -14,6 +14,7 @@
 //!   `puts_against_a_transaction`;
 //! - a descriptor of theirs says what stood there before somebody else wrote:
 //!   `puts_against_a_writer`;
+//! - a removal leaves out keys that are not there: `removals_against_puts`;
 //! - a younger ticket does not give way: `the_older_ticket_wounds_the_younger`;
 //! - a key may have changed when its descriptor is put in place: `abort_by_a_writer`;
 //! - a writer that meets a descriptor forgets the versions before it:

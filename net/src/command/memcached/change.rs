@@ -180,7 +180,7 @@ impl<'c> Call<'c> {
     ) -> Result<(), Failure> {
         let mut room = KeyRoom::new();
         let key = request.key.bytes(&mut room);
-        let room = self.db.make_room_for(key, key.len());
+        let has_memory = self.db.make_room_for(key, key.len());
         let (outcome, after) = self.db.update_and_see(key, |entry| {
             let (change, outcome) = match entry {
                 Some(entry) => self.changed_number(entry, request),
@@ -189,7 +189,7 @@ impl<'c> Call<'c> {
             if let Ok((value, before, _)) = outcome
                 && before.is_none_or(|before| is_longer(value, before))
             {
-                room?;
+                has_memory?;
             }
             Ok((change, outcome))
         })?;
